@@ -1,0 +1,85 @@
+//! Time, randomness and threads as components, so that the whole engine can run deterministically under a seed.
+//!
+//! Layer 0. Nothing in drift_core reads the system clock, draws system randomness or starts a thread but through
+//! [`Components`]; `clippy.toml` bans the direct calls.
+
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The random generator of the engine (xoshiro256++): seeded, portable, the same everywhere.
+pub type Rng = Xoshiro256PlusPlus;
+
+/// A generator for one purpose, derived from a seed.
+pub fn rng(seed: u64) -> Rng {
+    Rng::seed_from_u64(seed)
+}
+
+/// Tells time.
+pub trait Clock: Send + Sync {
+    /// Time since an arbitrary start; never goes back.
+    fn monotonic(&self) -> Duration;
+    /// Time since 1970-01-01 UTC.
+    fn wall(&self) -> Duration;
+}
+
+/// The system's clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    start: std::time::Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time starts now.
+    #[allow(clippy::disallowed_methods)] // The one place that may ask the system.
+    pub fn start() -> SystemClock {
+        SystemClock { start: std::time::Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    #[allow(clippy::disallowed_methods)] // The one place that may ask the system.
+    fn wall(&self) -> Duration {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
+/// Starts background threads.
+pub trait Spawner: Send + Sync {
+    /// Runs `work` on a thread called `name`; fails when the system gives no thread.
+    fn spawn(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>;
+}
+
+/// Operating-system threads.
+#[derive(Debug)]
+pub struct ThreadSpawner;
+
+impl Spawner for ThreadSpawner {
+    fn spawn(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name(name.to_owned()).spawn(work)
+    }
+}
+
+/// What the engine is built from besides its settings.
+#[derive(Clone)]
+pub struct Components {
+    /// Tells time.
+    pub clock: Arc<dyn Clock>,
+    /// Starts threads.
+    pub spawner: Arc<dyn Spawner>,
+    /// Seed of everything random: training, sampling, file identities.
+    pub seed: u64,
+}
+
+impl Components {
+    /// System clock, system threads and a seed drawn from the system.
+    pub fn system() -> Components {
+        Components { clock: Arc::new(SystemClock::start()), spawner: Arc::new(ThreadSpawner), seed: rand::random() }
+    }
+}

@@ -1,0 +1,124 @@
+//! Settings as plain values, each with its default, its bounds and the reason.
+//!
+//! Layer 0. Settings are checked once, at open; nothing deeper reads the environment.
+
+use crate::error::{Error, Result};
+
+/// When a write is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// After fsync; many writers share one. Survives power loss.
+    Always,
+    /// After the write to the log; fsync follows within [`Config::sync_interval_ms`]. Survives the process's death.
+    Interval,
+    /// After the write to the log; the operating system decides when it reaches the disk. Survives the process's death.
+    Os,
+    /// After the write to memory; `flush()` makes it durable.
+    None,
+}
+
+impl Durability {
+    /// Reads the name used in the Python API.
+    pub fn parse(name: &str) -> Result<Durability> {
+        match name {
+            "always" => Ok(Durability::Always),
+            "interval" => Ok(Durability::Interval),
+            "os" => Ok(Durability::Os),
+            "none" => Ok(Durability::None),
+            _ => Err(Error::invalid(format!(
+                "unknown durability {name:?}: use \"always\", \"interval\", \"os\" or \"none\""
+            ))),
+        }
+    }
+
+    /// The name used in the Python API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Durability::Always => "always",
+            Durability::Interval => "interval",
+            Durability::Os => "os",
+            Durability::None => "none",
+        }
+    }
+}
+
+/// Settings of a database.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// When a write is acknowledged.
+    pub durability: Durability,
+    /// Refuse every write.
+    pub read_only: bool,
+    /// Longest time between a write and its fsync under [`Durability::Interval`], milliseconds, 1 to 60,000. 100 ms
+    /// costs at most ten fsyncs a second and a tenth of a second of writes.
+    pub sync_interval_ms: u64,
+    /// Bytes that the engine may hold in memory for a bulk load and the memtables, 64 MiB or more. A bulk load above
+    /// it goes through a spool file.
+    pub memory_limit_bytes: usize,
+    /// Rows of a memtable before it is frozen and flushed, 16 to 1,000,000. Flat search of 16k rows of SQ8 takes less
+    /// than 0.3 ms at d = 384, and a flush of them writes every bucket of a million rows less than once.
+    pub memtable_rows_max: usize,
+    /// Bytes of a memtable before it is frozen and flushed, whatever the row count.
+    pub memtable_bytes_max: usize,
+    /// Frozen memtables before writers wait for the flush, 1 to 64.
+    pub frozen_memtables_max: usize,
+    /// Longest wait of a writer for room, milliseconds.
+    pub write_timeout_ms: u64,
+    /// Rows of a memtable from which an HNSW graph is built beside it. Below, a flat scan is as fast and free to build.
+    pub hnsw_rows_min: usize,
+    /// Rows per bucket that training aims at, 8 to 65,536. Many near buckets beat few wide ones: 32 rows scan half of
+    /// what 4 sqrt(n) lists do at equal recall (PERFORMANCE.md, section 2).
+    pub bucket_rows_target: usize,
+    /// Segments before they are merged, 2 to 1,024: each adds one run to a bucket and one file handle.
+    pub segments_max: usize,
+    /// Recall that a search aims at when it names none, in (0, 1].
+    pub recall_default: f32,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            durability: Durability::Always,
+            read_only: false,
+            sync_interval_ms: 100,
+            memory_limit_bytes: 1 << 30,
+            memtable_rows_max: 16_384,
+            memtable_bytes_max: 64 << 20,
+            frozen_memtables_max: 4,
+            write_timeout_ms: 60_000,
+            hnsw_rows_min: 4_096,
+            bucket_rows_target: 32,
+            segments_max: 8,
+            recall_default: 0.95,
+        }
+    }
+}
+
+impl Config {
+    /// Checks every bound; the error names the setting, its value and its range.
+    pub fn validate(&self) -> Result<()> {
+        let ranges = [
+            ("sync_interval_ms", self.sync_interval_ms as usize, 1, 60_000),
+            ("memory_limit_bytes", self.memory_limit_bytes, 64 << 20, usize::MAX),
+            ("memtable_rows_max", self.memtable_rows_max, 16, 1_000_000),
+            ("memtable_bytes_max", self.memtable_bytes_max, 1 << 20, 4 << 30),
+            ("frozen_memtables_max", self.frozen_memtables_max, 1, 64),
+            ("write_timeout_ms", self.write_timeout_ms as usize, 1, 86_400_000),
+            ("hnsw_rows_min", self.hnsw_rows_min, 16, usize::MAX),
+            ("bucket_rows_target", self.bucket_rows_target, 8, 65_536),
+            ("segments_max", self.segments_max, 2, 1_024),
+        ];
+        for (name, value, min, max) in ranges {
+            if value < min || value > max {
+                return Err(Error::invalid(format!("{name} is {value}: it must be between {min} and {max}")));
+            }
+        }
+        if !(self.recall_default > 0.0 && self.recall_default <= 1.0) {
+            return Err(Error::invalid(format!(
+                "recall_default is {}: it must be above 0 and at most 1",
+                self.recall_default
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! The vocabulary that every layer shares: metrics, ids, sequence numbers, borrowed vectors.
+//!
+//! Layer 0. A row is known outside by its id (int64 >= 0 or a UTF-8 string) and inside by its sequence number: every
+//! write gets the next one, and the newest one of an id wins everywhere.
+
+mod ids;
+mod vectors;
+
+pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
+pub use vectors::{ElementType, Vectors};
+
+use crate::error::{Error, Result};
+
+/// Largest vector dimension: a row of f32 then takes 64 KiB, which still fits one cold read of 17 pages.
+pub const DIM_MAX: usize = 16_384;
+
+/// Largest `k` of a search: results of one query then take 1.5 MiB.
+pub const K_MAX: usize = 65_536;
+
+/// Number of a write, from 1, strictly increasing within a collection. 0 means "none".
+pub type Seq = u64;
+
+/// Name of a bucket within its collection; never used again after the bucket is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BucketId(pub u32);
+
+/// How the distance of two vectors is measured. Smaller is nearer in all three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Squared Euclidean distance, `|a - b|^2`.
+    L2,
+    /// `1 - cos(a, b)`; zero vectors are refused.
+    Cosine,
+    /// `-<a, b>`.
+    Dot,
+}
+
+impl Metric {
+    /// The name used in the Python API and in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::L2 => "l2",
+            Metric::Cosine => "cosine",
+            Metric::Dot => "dot",
+        }
+    }
+
+    /// Reads a name as [`Metric::name`] writes it.
+    pub fn parse(name: &str) -> Result<Metric> {
+        match name {
+            "l2" => Ok(Metric::L2),
+            "cosine" => Ok(Metric::Cosine),
+            "dot" => Ok(Metric::Dot),
+            _ => Err(Error::invalid(format!("unknown metric {name:?}: use \"l2\", \"cosine\" or \"dot\""))),
+        }
+    }
+}
+
+/// What a collection is created with and never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// Vector dimension, `1..=DIM_MAX`.
+    pub dim: usize,
+    /// Distance of the collection.
+    pub metric: Metric,
+    /// Type of the external ids.
+    pub id_type: IdType,
+}
+
+impl Schema {
+    /// A schema with a checked dimension.
+    pub fn new(dim: usize, metric: Metric, id_type: IdType) -> Result<Schema> {
+        if dim == 0 || dim > DIM_MAX {
+            return Err(Error::invalid(format!("dim is {dim}: it must be between 1 and {DIM_MAX}")));
+        }
+        Ok(Schema { dim, metric, id_type })
+    }
+}
