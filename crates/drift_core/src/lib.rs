@@ -20,4 +20,6 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod kernels;
+pub mod quant;
 pub mod types;
