@@ -20,6 +20,9 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod format;
 pub mod kernels;
 pub mod quant;
+pub mod storage;
 pub mod types;
+pub mod wal;
