@@ -17,11 +17,13 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod bitstore;
 pub mod clock;
 pub mod config;
 pub mod error;
 pub mod format;
 pub mod kernels;
+pub mod manifest;
 pub mod quant;
 pub mod storage;
 pub mod types;
