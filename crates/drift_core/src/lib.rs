@@ -25,6 +25,7 @@ pub mod format;
 pub mod kernels;
 pub mod manifest;
 pub mod quant;
+pub mod segment;
 pub mod storage;
 pub mod types;
 pub mod wal;
