@@ -24,6 +24,7 @@ pub mod error;
 pub mod format;
 pub mod kernels;
 pub mod manifest;
+pub mod memtable;
 pub mod quant;
 pub mod segment;
 pub mod storage;

@@ -5,9 +5,11 @@
 
 mod check;
 mod ids;
+mod topk;
 mod vectors;
 
 pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
+pub use topk::TopK;
 pub use vectors::{ElementType, VectorBuf, Vectors};
 
 use crate::error::{Error, Result};

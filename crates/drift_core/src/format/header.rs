@@ -82,7 +82,9 @@ impl Header {
         if intact && version != FORMAT_VERSION {
             return Err(Error::new(
                 ErrorKind::UnsupportedFormat,
-                format!("{name} has format version {version}, this drift reads {FORMAT_VERSION}: use the drift that wrote it"),
+                format!(
+                    "{name} has format version {version}, this drift reads {FORMAT_VERSION}: use the drift that wrote it"
+                ),
             ));
         }
         let problem = if intact {

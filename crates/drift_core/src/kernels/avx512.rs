@@ -57,8 +57,9 @@ unsafe fn l2_avx512(a: &[f32], b: &[f32]) -> f32 {
     for at in (blocks * 64..a.len()).step_by(16) {
         let mask = tail_mask(a.len() - at);
         // SAFETY: the mask admits only the lanes below the end of both slices.
-        let (x, y) =
-            unsafe { (_mm512_maskz_loadu_ps(mask, a.as_ptr().add(at)), _mm512_maskz_loadu_ps(mask, b.as_ptr().add(at))) };
+        let (x, y) = unsafe {
+            (_mm512_maskz_loadu_ps(mask, a.as_ptr().add(at)), _mm512_maskz_loadu_ps(mask, b.as_ptr().add(at)))
+        };
         let d = _mm512_sub_ps(x, y);
         sums[0] = _mm512_fmadd_ps(d, d, sums[0]);
     }
@@ -81,8 +82,9 @@ unsafe fn dot_avx512(a: &[f32], b: &[f32]) -> f32 {
     for at in (blocks * 64..a.len()).step_by(16) {
         let mask = tail_mask(a.len() - at);
         // SAFETY: the mask admits only the lanes below the end of both slices.
-        let (x, y) =
-            unsafe { (_mm512_maskz_loadu_ps(mask, a.as_ptr().add(at)), _mm512_maskz_loadu_ps(mask, b.as_ptr().add(at))) };
+        let (x, y) = unsafe {
+            (_mm512_maskz_loadu_ps(mask, a.as_ptr().add(at)), _mm512_maskz_loadu_ps(mask, b.as_ptr().add(at)))
+        };
         sums[0] = _mm512_fmadd_ps(x, y, sums[0]);
     }
     _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])))

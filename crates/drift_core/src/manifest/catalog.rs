@@ -35,7 +35,8 @@ pub struct CatalogEntry {
 impl CatalogEntry {
     /// The collection's uuid.
     pub fn uuid(&self) -> Result<u128> {
-        let bytes = self.id.as_slice().try_into().map_err(|_| Error::corrupt("a catalog names a collection without uuid"))?;
+        let bytes =
+            self.id.as_slice().try_into().map_err(|_| Error::corrupt("a catalog names a collection without uuid"))?;
         Ok(u128::from_le_bytes(bytes))
     }
 }

@@ -87,7 +87,8 @@ pub struct SegmentEntry {
 impl SegmentEntry {
     /// The segment's uuid.
     pub fn uuid(&self) -> Result<u128> {
-        let bytes = self.id.as_slice().try_into().map_err(|_| Error::corrupt("a manifest names a segment without uuid"))?;
+        let bytes =
+            self.id.as_slice().try_into().map_err(|_| Error::corrupt("a manifest names a segment without uuid"))?;
         Ok(u128::from_le_bytes(bytes))
     }
 }

@@ -60,7 +60,9 @@ impl Default for Clip {
 
 fn range(row: &[f32], clip: Clip) -> (f32, f32) {
     if clip == Clip::NONE {
-        return row.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)));
+        return row
+            .iter()
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)));
     }
     let mut sorted = row.to_vec();
     sorted.sort_unstable_by(f32::total_cmp);
@@ -92,7 +94,8 @@ pub fn encode(row: &[f32], clip: Clip, codes: &mut [u8]) -> Factors {
         squares += centred * centred;
     }
     let (mid64, delta64) = (f64::from(mid), f64::from(delta));
-    let norm2 = row.len() as f64 * mid64 * mid64 + 2.0 * mid64 * delta64 * sum as f64 + delta64 * delta64 * squares as f64;
+    let norm2 =
+        row.len() as f64 * mid64 * mid64 + 2.0 * mid64 * delta64 * sum as f64 + delta64 * delta64 * squares as f64;
     Factors { mid, delta, norm2: norm2 as f32 }
 }
 

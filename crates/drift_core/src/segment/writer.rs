@@ -51,7 +51,14 @@ impl SegmentWriter {
         rows: usize,
     ) -> Result<SegmentWriter> {
         let file = backend.create(&names::segment(uuid))?;
-        let mut pages = PageWriter { file, uuid, pending: Vec::with_capacity(BUFFER + PAGE), offset: 0, sums: Vec::new(), hasher: Xxh3::new() };
+        let mut pages = PageWriter {
+            file,
+            uuid,
+            pending: Vec::with_capacity(BUFFER + PAGE),
+            offset: 0,
+            sums: Vec::new(),
+            hasher: Xxh3::new(),
+        };
         pages.write(&Header { kind: FileKind::Segment, owner, file: uuid }.encode())?;
         pages.pad()?;
         let hot = Hot {
@@ -100,11 +107,8 @@ impl SegmentWriter {
         if self.hot.codes.as_slice().len() != rows * stride || self.hot.factors.len() != rows {
             return Err(Error::internal(format!("{}: columns of different lengths", self.name)));
         }
-        let vectors = Section {
-            offset: PAGE as u64,
-            length: (rows * dim * self.element_type.size()) as u64,
-            encoding: RAW,
-        };
+        let vectors =
+            Section { offset: PAGE as u64, length: (rows * dim * self.element_type.size()) as u64, encoding: RAW };
         self.pages.pad()?;
         let mut ids = ByteWriter::new();
         ids.ids(&self.hot.ids);

@@ -243,7 +243,10 @@ impl Backend for LocalBackend {
         if !file.try_lock().map_err(|error| failed("lock", &path, error))? {
             return Err(Error::new(
                 ErrorKind::Locked,
-                format!("{} is open in another process or handle: close it there, or open it with read_only=True", self.describe()),
+                format!(
+                    "{} is open in another process or handle: close it there, or open it with read_only=True",
+                    self.describe()
+                ),
             ));
         }
         Ok(Box::new(LocalLock { _file: file }))

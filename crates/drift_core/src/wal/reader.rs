@@ -72,7 +72,8 @@ impl LogReader<'_> {
         let empty = Replayed { next_seq: expected, valid_bytes: 0, torn_bytes: len };
         if let Err(error) = self.header.check(self.bytes, &self.name) {
             // A crash while the file was created leaves less than a header, or a header that never reached the disk.
-            let unwritten = self.bytes.iter().take(HEADER_BYTES).all(|byte| *byte == 0) || self.bytes.len() < HEADER_BYTES;
+            let unwritten =
+                self.bytes.iter().take(HEADER_BYTES).all(|byte| *byte == 0) || self.bytes.len() < HEADER_BYTES;
             let harmless = unwritten && error.kind() == ErrorKind::Corrupt && !self.valid_record_after(HEADER_BYTES);
             return if len == 0 || (is_last && harmless) { Ok(empty) } else { Err(error) };
         }
@@ -108,7 +109,8 @@ impl LogReader<'_> {
     /// The payload at `at`, if length and checksum hold, and where it ends.
     fn payload(&self, at: usize) -> Result<(&[u8], usize)> {
         let prefix = self.bytes.get(at..at + PREFIX_BYTES).ok_or_else(|| self.corrupt(at, "half a record"))?;
-        let word = |from: usize| u32::from_le_bytes([prefix[from], prefix[from + 1], prefix[from + 2], prefix[from + 3]]);
+        let word =
+            |from: usize| u32::from_le_bytes([prefix[from], prefix[from + 1], prefix[from + 2], prefix[from + 3]]);
         let (len, sum) = (word(0), word(4));
         if len == 0 || len as usize > PAYLOAD_BYTES_MAX {
             return Err(self.corrupt(at, format!("a record of {len} bytes")));
@@ -133,7 +135,8 @@ impl LogReader<'_> {
     fn valid_record_after(&self, from: usize) -> bool {
         let mut budget = 64 * self.bytes.len().max(1 << 20);
         (from..self.bytes.len().saturating_sub(PREFIX_BYTES)).any(|at| {
-            let len = u32::from_le_bytes([self.bytes[at], self.bytes[at + 1], self.bytes[at + 2], self.bytes[at + 3]]) as usize;
+            let len = u32::from_le_bytes([self.bytes[at], self.bytes[at + 1], self.bytes[at + 2], self.bytes[at + 3]])
+                as usize;
             if len < 18 || len > self.bytes.len() - at - PREFIX_BYTES || len > budget {
                 return false;
             }

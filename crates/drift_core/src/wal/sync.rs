@@ -91,6 +91,8 @@ impl WalSync {
 fn poisoned(reason: &str) -> Error {
     Error::new(
         ErrorKind::Io,
-        format!("the log failed and takes no more writes ({reason}): reads go on; fix the storage and open the database again"),
+        format!(
+            "the log failed and takes no more writes ({reason}): reads go on; fix the storage and open the database again"
+        ),
     )
 }
