@@ -5,10 +5,12 @@
 
 mod check;
 mod ids;
+mod results;
 mod topk;
 mod vectors;
 
 pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
+pub use results::*;
 pub use topk::TopK;
 pub use vectors::{ElementType, VectorBuf, Vectors};
 

@@ -77,7 +77,7 @@ impl<'a> Vectors<'a> {
 }
 
 /// Row-major vectors, owned.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum VectorBuf {
     /// f32 values.
     F32(Vec<f32>),
