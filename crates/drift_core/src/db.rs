@@ -67,7 +67,9 @@ impl Database {
         let newest = match store.load_newest()? {
             Some(newest) => newest,
             None if config.read_only => {
-                return Err(Error::not_found(format!("there is no database at {uri}: open it for writing to create it")));
+                return Err(Error::not_found(format!(
+                    "there is no database at {uri}: open it for writing to create it"
+                )));
             }
             None => {
                 let first = Catalog::first(uuid::Uuid::new_v4().as_u128());
@@ -142,7 +144,8 @@ impl Database {
         }
         let Some(entry) = catalog.newest.find(name) else {
             let known: Vec<&str> = catalog.newest.collections.iter().map(|entry| entry.name.as_str()).take(8).collect();
-            let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+            let known =
+                if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
             return Err(Error::not_found(format!("there is no collection {name:?} in {}: {known}", self.inner.uri)));
         };
         let inner = &self.inner;
@@ -250,7 +253,8 @@ fn backend(uri: &str, read_only: bool) -> Result<Arc<dyn Backend>> {
     let path = match uri.split_once("://") {
         Some(("file", path)) => path,
         Some((scheme, _)) => {
-            let message = format!("{uri:?}: addresses with {scheme}:// are not supported; use a path, file:// or memory://");
+            let message =
+                format!("{uri:?}: addresses with {scheme}:// are not supported; use a path, file:// or memory://");
             return Err(Error::invalid(message));
         }
         None => uri,
@@ -308,6 +312,3 @@ fn check_same_schema(name: &str, have: &Schema, want: &Schema) -> Result<()> {
         }
     }
 }
-
-
-

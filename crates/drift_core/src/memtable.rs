@@ -109,9 +109,9 @@ impl Memtable {
         Some(FoundRow { row, seq: found.seq(), death: found.death() })
     }
 
-    /// Notes that the write `seq` superseded a row.
-    pub fn mark_dead(&self, row: usize, seq: Seq) {
-        self.rows[row].die(seq);
+    /// Notes that the write `seq` superseded a row; false if another did before.
+    pub fn mark_dead(&self, row: usize, seq: Seq) -> bool {
+        self.rows[row].die(seq)
     }
 
     /// Notes a delete for the flush to persist.

@@ -26,7 +26,12 @@ use std::sync::atomic::Ordering;
 const QUERIES_PER_CHUNK: usize = 64;
 
 /// Searches `queries` (row-major, `n * dim`).
-pub fn search(collection: &CollectionState, queries: &[f32], options: &SearchOptions, interrupt: Interrupt<'_>) -> Result<Hits> {
+pub fn search(
+    collection: &CollectionState,
+    queries: &[f32],
+    options: &SearchOptions,
+    interrupt: Interrupt<'_>,
+) -> Result<Hits> {
     collection.check_open()?;
     let recall = validate(collection, queries, options)?;
     let dim = collection.schema.dim;

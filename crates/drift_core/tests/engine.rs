@@ -5,9 +5,7 @@ use drift_core::config::{Config, Durability};
 use drift_core::db::{Collection, Database};
 use drift_core::error::ErrorKind;
 use drift_core::ingest::source::{LoadOptions, MemorySource, RowBatch, VectorBuf};
-use drift_core::types::{
-    HitIds, IdRef, IdType, Ids, Metric, Missing, Schema, SearchOptions, Vectors, never_interrupt,
-};
+use drift_core::types::{HitIds, IdRef, IdType, Ids, Metric, Missing, Schema, SearchOptions, Vectors, never_interrupt};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -16,7 +14,9 @@ const DIM: usize = 12;
 
 /// The vector of an id's version: any mix-up of rows shows.
 fn vector(id: i64, version: u64) -> Vec<f32> {
-    (0..DIM).map(|at| ((id as f32 * 0.37 + version as f32 * 1.3 + at as f32 * 0.11).sin() * 8.0).round() / 8.0 + 0.01).collect()
+    (0..DIM)
+        .map(|at| ((id as f32 * 0.37 + version as f32 * 1.3 + at as f32 * 0.11).sin() * 8.0).round() / 8.0 + 0.01)
+        .collect()
 }
 
 fn config() -> Config {
@@ -45,9 +45,7 @@ fn check(collection: &Collection, model: &Model) {
     let gone: Vec<i64> = (0..60).filter(|id| !model.contains_key(id)).collect();
     assert!(collection.get(&Ids::Int(gone), Missing::Skip).expect("get").ids.is_empty());
     let query = vector(5, 3);
-    let distance = |id: i64| {
-        vector(id, model[&id]).iter().zip(&query).map(|(a, b)| (a - b) * (a - b)).sum::<f32>()
-    };
+    let distance = |id: i64| vector(id, model[&id]).iter().zip(&query).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
     let mut truth: Vec<f32> = model.keys().map(|id| distance(*id)).collect();
     truth.sort_by(f32::total_cmp);
     truth.truncate(10);

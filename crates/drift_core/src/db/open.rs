@@ -14,7 +14,9 @@ use crate::manifest::{BucketFile, Manifest, ManifestStore, TombstoneFile, next_f
 use crate::memtable::Memtable;
 use crate::quant::rotation::Rotation;
 use crate::segment::{Segment, SegmentFile};
-use crate::state::{BucketTable, Calibration, CollectionState, Index, LiveSegment, Maintenance, Parts, Router, Version, Writes};
+use crate::state::{
+    BucketTable, Calibration, CollectionState, Index, LiveSegment, Maintenance, Parts, Router, Version, Writes,
+};
 use crate::storage::{Backend, names};
 use crate::types::{BucketId, Schema, Seq};
 use crate::wal::{self, Expected, OwnedRecord};
@@ -50,7 +52,8 @@ impl Opening<'_> {
         let index = Arc::new(self.index(&manifest, &schema)?);
         let (bitstore, missing) = self.bitstore(&manifest)?;
         let memtable = Arc::new(Memtable::new(&schema, manifest.wal_floor));
-        let version = Version { seq: manifest.next_seq - 1, live_rows: 0, active: memtable, frozen: Arc::from([]), index };
+        let version =
+            Version { seq: manifest.next_seq - 1, live_rows: 0, active: memtable, frozen: Arc::from([]), index };
         let rotation = Arc::new(Rotation::new(schema.dim, manifest.rotation_seed));
         let state = CollectionState::new(Parts {
             name: self.name.to_owned(),
@@ -78,15 +81,15 @@ impl Opening<'_> {
         let mut table = BucketTable::default();
         let removed: Vec<BucketId> = manifest.removed_buckets.iter().map(|&id| BucketId(id)).collect();
         for &number in &manifest.bucket_files {
-            let file = BucketFile::read(&*self.backend, number, self.identity, schema.dim).map_err(named_but_missing)?;
+            let file =
+                BucketFile::read(&*self.backend, number, self.identity, schema.dim).map_err(named_but_missing)?;
             let newer = BucketTable { ids: file.ids, centroids: file.centroids, spread: file.spread };
             table = table.merged(&newer, &removed);
         }
         let router = Arc::new(Router::new(table, schema.dim, schema.metric));
         let mut segments = Vec::with_capacity(manifest.segments.len());
         for entry in &manifest.segments {
-            let file =
-                SegmentFile { id: entry.file, length: entry.length, digest: entry.digest, rows: entry.rows };
+            let file = SegmentFile { id: entry.file, length: entry.length, digest: entry.digest, rows: entry.rows };
             let segment = Segment::open(&*self.backend, self.identity, file, schema).map_err(named_but_missing)?;
             let dropped = entry.dropped_buckets.iter().map(|&id| BucketId(id)).collect();
             segments.push(LiveSegment { segment: Arc::new(segment), dropped: Arc::new(dropped) });

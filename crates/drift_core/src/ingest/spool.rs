@@ -151,7 +151,9 @@ impl<'a> Spool<'a> {
         let open = std::mem::replace(&mut self.open, Chunk::empty(self.collection));
         let collection = self.collection;
         let last = (!open.ids.is_empty()).then_some(Ok(open));
-        full.into_iter().map(move |(ids, stored)| stored.read(collection).map(|vectors| Chunk { ids, vectors })).chain(last)
+        full.into_iter()
+            .map(move |(ids, stored)| stored.read(collection).map(|vectors| Chunk { ids, vectors }))
+            .chain(last)
     }
 }
 
@@ -187,7 +189,10 @@ impl Stored {
             }
         };
         if digest(vectors.as_ref().as_bytes()) != self.digest {
-            return Err(Error::corrupt(format!("{}: the spooled vectors are not the ones that were written", self.name)));
+            return Err(Error::corrupt(format!(
+                "{}: the spooled vectors are not the ones that were written",
+                self.name
+            )));
         }
         collection.backend.delete(&self.name)?;
         Ok(vectors)

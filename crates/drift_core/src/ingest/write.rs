@@ -100,14 +100,19 @@ pub fn apply_upsert(
     let before = version.active.len();
     superseded += version.active.append_upserts(first_seq, ids, vectors);
     for (row, seq) in younger {
-        version.active.mark_dead(before + row, seq);
-        superseded += 1;
+        superseded += u64::from(version.active.mark_dead(before + row, seq));
     }
     superseded
 }
 
 /// Applies a logged delete and returns how many live rows it removed.
-pub fn apply_delete(collection: &CollectionState, writes: &Writes, version: &Version, first_seq: Seq, ids: &Ids) -> u64 {
+pub fn apply_delete(
+    collection: &CollectionState,
+    writes: &Writes,
+    version: &Version,
+    first_seq: Seq,
+    ids: &Ids,
+) -> u64 {
     let mut dead = 0;
     for (row, id) in ids.iter().enumerate() {
         let seq = first_seq + row as Seq;

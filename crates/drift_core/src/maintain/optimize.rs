@@ -67,7 +67,8 @@ impl Plan {
         let horizon = version.memtables().map(|memtable| memtable.first_seq()).min().unwrap_or(Seq::MAX);
         let target = collection.config.bucket_rows_target as f64;
         let table = index.router.table();
-        let mut plan = Plan { stay: Vec::new(), large: Vec::new(), small: 0, dropped: 0, table: BucketTable::default() };
+        let mut plan =
+            Plan { stay: Vec::new(), large: Vec::new(), small: 0, dropped: 0, table: BucketTable::default() };
         let mut homeless = Vec::new();
         for position in 0..table.len() {
             let rows = kept_rows(index, position, horizon);

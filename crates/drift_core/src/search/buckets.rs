@@ -27,7 +27,13 @@ pub fn place(key: u64) -> (u32, u32) {
 }
 
 /// Fills `scratch.estimates` with the best rows among the buckets that `stop` (or `nprobe`) admits.
-pub fn scan(collection: &CollectionState, version: &Version, stop: StopRule, nprobe: Option<usize>, scratch: &mut Scratch) {
+pub fn scan(
+    collection: &CollectionState,
+    version: &Version,
+    stop: StopRule,
+    nprobe: Option<usize>,
+    scratch: &mut Scratch,
+) {
     let index = &version.index;
     index.router.rank(&scratch.code, &mut scratch.rank);
     let buckets_max = nprobe.unwrap_or(usize::MAX).min(index.router.len());

@@ -50,6 +50,9 @@ impl Calibration {
         }
         let Some(point) = self.points.iter().find(|point| point.recall >= recall - 1e-6) else { return StopRule::ALL };
         let scale = (k as f64 / 10.0).max(1.0).sqrt();
-        StopRule { difference: point.difference, rows: (f64::from(point.row_share) * rows as f64 * scale).ceil() as u64 }
+        StopRule {
+            difference: point.difference,
+            rows: (f64::from(point.row_share) * rows as f64 * scale).ceil() as u64,
+        }
     }
 }

@@ -43,7 +43,15 @@ impl Version {
 impl CollectionState {
     /// The newest row of `id`, dead or alive, in `version`, which is the current one: the caller holds `writes`.
     pub fn find_locked(&self, _writes: &Writes, version: &Version, id: IdRef<'_>) -> Option<Found> {
-        version.find_in_memory(id).or_else(|| self.find_flushed(&version.index, id))
+        self.newest(version, id)
+    }
+
+    /// A live row in a memtable is the newest; a dead one there may have been superseded by a bulk load.
+    fn newest(&self, version: &Version, id: IdRef<'_>) -> Option<Found> {
+        match version.find_in_memory(id) {
+            Some(found) if found.death == 0 => Some(found),
+            dead => [dead, self.find_flushed(&version.index, id)].into_iter().flatten().max_by_key(|found| found.seq),
+        }
     }
 
     /// The row of `id` that the bitstore names, within `index`.
@@ -66,8 +74,8 @@ impl CollectionState {
     pub fn find(&self, id: IdRef<'_>) -> (std::sync::Arc<Version>, Option<Found>) {
         let before = self.commits();
         let version = self.pin();
-        let found = version.find_in_memory(id).or_else(|| self.find_flushed(&version.index, id));
-        if found.is_some() || (before.is_multiple_of(2) && before == self.commits()) {
+        let found = self.newest(&version, id);
+        if found.is_some_and(|found| found.death == 0) || (before.is_multiple_of(2) && before == self.commits()) {
             return (version, found);
         }
         let writes = self.writes.lock();

@@ -86,9 +86,11 @@ impl CollectionState {
             let codes = &mut placement.codes[start * stride..end * stride];
             let factors = &mut placement.factors[start..end];
             self.pool.install(|| {
-                rotated.par_chunks_exact(dim).zip(codes.par_chunks_exact_mut(stride)).zip(factors).for_each(
-                    |((row, code), factors)| *factors = sq8::encode(row, Clip::default(), code),
-                );
+                rotated
+                    .par_chunks_exact(dim)
+                    .zip(codes.par_chunks_exact_mut(stride))
+                    .zip(factors)
+                    .for_each(|((row, code), factors)| *factors = sq8::encode(row, Clip::default(), code));
             });
             each(placement, &rotated);
         }

@@ -28,7 +28,8 @@ pub struct Router {
     stride: usize,
     codes: Vec<u8>,
     factors: Vec<Factors>,
-    assigner: Assigner,
+    /// None while there are no buckets.
+    assigner: Option<Assigner>,
 }
 
 /// Memory of [`Router::rank`], kept between queries.
@@ -51,7 +52,7 @@ impl Router {
             .zip(codes.chunks_exact_mut(stride))
             .map(|(centroid, code)| sq8::encode(centroid, Clip::default(), code))
             .collect();
-        let assigner = Assigner::new(&table.centroids, dim);
+        let assigner = (!table.is_empty()).then(|| Assigner::new(&table.centroids, dim));
         Router { table, metric, dim, stride, codes, factors, assigner }
     }
 
@@ -76,8 +77,9 @@ impl Router {
     }
 
     /// Nearest bucket (table position) and squared distance to its centroid for each of the rotated `rows`.
+    /// Panics when there are no buckets.
     pub fn assign(&self, rows: &[f32]) -> (Vec<u32>, Vec<f32>) {
-        self.assigner.assign(rows)
+        self.assigner.as_ref().expect("invariant: buckets are defined before rows are placed").assign(rows)
     }
 
     /// Scores all buckets for a rotated query; [`RankScratch::sort_next`] then yields them in order.

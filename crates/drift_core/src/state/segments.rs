@@ -37,7 +37,8 @@ impl CollectionState {
     /// Writes the buckets of `table` as a file of the manifest under way.
     pub fn add_bucket_file(&self, table: &BucketTable, manifest: &mut Manifest) -> Result<()> {
         let number = manifest.take_file_number();
-        let file = BucketFile { ids: table.ids.clone(), centroids: table.centroids.clone(), spread: table.spread.clone() };
+        let file =
+            BucketFile { ids: table.ids.clone(), centroids: table.centroids.clone(), spread: table.spread.clone() };
         file.write(&*self.backend, number, self.identity, self.schema.dim)?;
         manifest.bucket_files.push(number);
         if let Some(last) = table.ids.last() {

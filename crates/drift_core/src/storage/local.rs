@@ -38,6 +38,8 @@ pub struct LocalBackend {
 /// What a backend shares with its scoped ones and its open files.
 pub(super) struct Disk {
     pub(super) fs: Arc<dyn Fs>,
+    /// Folder of the whole store, which scoped backends are below.
+    top: PathBuf,
     read_only: bool,
     poison: OnceLock<String>,
     tmp_next: AtomicU64,
@@ -134,6 +136,7 @@ impl LocalBackend {
         let root = std::path::absolute(path).map_err(|error| Error::io(path.display(), error))?;
         let disk = Disk {
             fs,
+            top: root.clone(),
             read_only,
             poison: OnceLock::new(),
             tmp_next: AtomicU64::new(0),
@@ -165,7 +168,7 @@ impl LocalBackend {
         let path = self.path(name)?;
         self.check_writable()?;
         if let Some(folder) = path.parent() {
-            self.disk.ensure_dir(folder, &self.root)?;
+            self.disk.ensure_dir(folder, &self.disk.top)?;
         }
         Ok(path)
     }

@@ -22,7 +22,7 @@ use crate::format::{
     ByteReader, ByteWriter, FileId, HEADER_BYTES, Header, checksum, checksum_parts, id_type_code, ids_bytes, magic,
     read_ids, write_ids,
 };
-use crate::types::{VectorBuf, ElementType, Schema, Seq};
+use crate::types::{ElementType, Schema, Seq, VectorBuf};
 
 /// Largest payload of a frame, 1 GiB: 350,000 rows of 768 f32. A larger batch is a bulk load. It bounds what a damaged
 /// length makes replay allocate, together with the length of the file.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{AppendFile, Backend, LocalBackend, MemoryBackend, OsFs, SyncFile, names};
-use crate::types::{VectorBuf, IdRef, IdType, Metric, Schema};
+use crate::types::{IdRef, IdType, Metric, Schema, VectorBuf};
 use parking_lot::{Condvar, Mutex};
 use proptest::prelude::*;
 use std::sync::Arc;
