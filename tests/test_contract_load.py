@@ -141,9 +141,9 @@ def test_load_reports_its_rows(docs: drift.Collection) -> None:
     assert docs.load(table_of(ROWS)).rows == COUNT
 
 
-def test_progress_is_told_and_shown(docs: drift.Collection, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_told_and_shown(docs: drift.Collection) -> None:
     told: list[Any] = []
-    docs.load(table_of(ROWS), progress=told.append)
+    docs.load(table_of(ROWS), progress=lambda rows, total: told.append((rows, total)))
     assert told
     docs.load(table_of(ROWS), progress=True)
     check(docs)
@@ -154,7 +154,7 @@ class Stopped(Exception):
 
 
 def test_a_progress_callback_that_raises_stops_the_load_whole(docs: drift.Collection) -> None:
-    def stop(_: Any) -> None:
+    def stop(_rows: int, _total: int | None) -> None:
         raise Stopped
 
     docs.upsert([1], ROWS[:1])
