@@ -109,7 +109,7 @@ def recall(found: npt.ArrayLike, expected: npt.ArrayLike) -> float:
 
 def problems(collection: Any) -> list[str]:
     """What ``verify()`` reports as wrong; empty for a sound collection."""
-    return list(collection.verify().problems)
+    return list(collection.verify()["problems"])
 
 
 def ids_of(collection: Any) -> list[Any]:

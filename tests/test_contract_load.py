@@ -138,7 +138,7 @@ def test_loading_nothing_is_fine(docs: drift.Collection) -> None:
 
 
 def test_load_reports_its_rows(docs: drift.Collection) -> None:
-    assert docs.load(table_of(ROWS)).rows == COUNT
+    assert docs.load(table_of(ROWS))["rows"] == COUNT
 
 
 def test_progress_is_told_and_shown(docs: drift.Collection) -> None:
@@ -273,3 +273,8 @@ def test_default_search_reaches_its_recall_on_rows_that_were_upserted(db: drift.
     c.flush()
     c.optimize()
     assert oracle.recall(c.search(sample.queries, k=10).ids, exact.ids) >= 0.95
+
+
+def test_loads_pairs_of_ids_and_vectors(docs: drift.Collection) -> None:
+    docs.load((IDS[start : start + 170], ROWS[start : start + 170]) for start in range(0, COUNT, 170))
+    check(docs)

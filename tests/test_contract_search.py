@@ -34,7 +34,7 @@ def test_one_query_gives_one_row_of_results(full: drift.Collection, exact: bool)
     r = full.search(QUERIES[0], k=5, exact=exact)
     assert r.ids.shape == r.distances.shape == (5,)
     assert r.ids.dtype == np.int64 and r.distances.dtype == np.float32
-    assert (np.diff(r.distances) >= 0).all() and set(r.ids.tolist()) <= set(IDS)
+    assert (r.distances[1:] >= r.distances[:-1]).all() and set(r.ids.tolist()) <= set(IDS)
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -138,7 +138,7 @@ def test_reported_distances_of_a_default_search_are_true(db: drift.Database, sam
     table = oracle.distances(metric, sample.queries, sample.rows)
     place = {id_: at for at, id_ in enumerate(sample.ids.tolist())}
     for query, (ids, found) in enumerate(zip(r.ids.tolist(), r.distances, strict=True)):
-        assert len(set(ids)) == 10 and (np.diff(found) >= 0).all()
+        assert len(set(ids)) == 10 and (found[1:] >= found[:-1]).all()
         true = [table[query, place[id_]] for id_ in ids]
         np.testing.assert_allclose(found, true, atol=oracle.tolerance(metric, sample.queries, sample.rows))
 
@@ -219,5 +219,5 @@ def test_stats_count_rows_and_queries(full: drift.Collection) -> None:
     full.search(QUERIES, k=3)
     full.delete(IDS[:10])
     stats = full.stats()
-    assert stats.rows == 50 and stats.queries >= 7
-    assert stats.poisoned is None and stats.degraded is None
+    assert stats["rows"] == 50 and stats["queries"] >= 7
+    assert stats["poisoned"] is None and stats["degraded"] is None

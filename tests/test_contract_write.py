@@ -293,3 +293,9 @@ def test_delete_and_get_check_their_ids(docs: drift.Collection, bad: list[Any]) 
     with pytest.raises(drift.InvalidArgumentError):
         docs.get(bad)
     assert len(docs) == 1
+
+
+def test_a_single_id_counts_as_a_sequence_of_one(docs: drift.Collection) -> None:
+    docs.upsert(7, ROWS[:1])
+    np.testing.assert_array_equal(docs.get(7).vectors, ROWS[:1])
+    assert docs.delete(7) == 1
