@@ -20,4 +20,5 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod ingest;
 pub mod types;

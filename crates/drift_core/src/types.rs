@@ -4,9 +4,13 @@
 //! write gets the next one, and the newest one of an id wins everywhere.
 
 mod ids;
+mod reports;
+mod search;
 mod vectors;
 
 pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
+pub use reports::{OptimizeReport, Stats, VerifyReport};
+pub use search::{HitIds, Hits, Interrupt, Missing, Rows, SearchOptions, never_interrupt};
 pub use vectors::{ElementType, Vectors};
 
 use crate::error::{Error, Result};
