@@ -79,6 +79,11 @@ pub trait RowSource: Send {
 
     /// The next batch, or `None` at the end. Batches may be empty. Errors name the file, column and row.
     fn next(&mut self) -> Result<Option<RowBatch>>;
+
+    /// Where the source's `row`-th row so far (from 0, over all batches) comes from, for messages about its values.
+    fn locate(&self, row: u64) -> String {
+        format!("row {row}")
+    }
 }
 
 /// Batches that are in memory already.
