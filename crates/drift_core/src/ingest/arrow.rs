@@ -7,7 +7,7 @@
 mod columns;
 mod parquet;
 
-pub use columns::{Place, ids, vectors};
+pub use columns::{Place, chunked_ids, chunked_vectors, ids, vectors};
 pub use parquet::ParquetSource;
 
 use super::source::{RowBatch, RowSource};

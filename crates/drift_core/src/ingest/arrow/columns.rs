@@ -6,13 +6,13 @@
 
 use crate::error::{Error, Result};
 use crate::ingest::source::VectorBuf;
-use crate::types::{ID_BYTES_MAX, IdType, Ids, StrIds};
+use crate::types::{ID_BYTES_MAX, IdType, Ids, StrIds, Vectors};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, GenericListArray, OffsetSizeTrait};
+use arrow_array::{Array, ArrayRef, GenericListArray, OffsetSizeTrait};
 use arrow_schema::DataType;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -164,6 +164,39 @@ fn values(child: &dyn Array, start: usize, count: usize, dim: usize, place: &Pla
         // A finite f64 beyond f32 becomes infinite, and infinite values are refused by the engine with their place.
         _ => VectorBuf::F32(child.as_primitive::<Float64Type>().values().iter().map(|&value| value as f32).collect()),
     })
+}
+
+/// Reads the chunks of one column of ids, as [`ids`] reads one array.
+pub fn chunked_ids(chunks: &[ArrayRef], id_type: IdType, place: &Place<'_>) -> Result<Ids> {
+    let mut out = Ids::empty(id_type);
+    let mut place = *place;
+    for chunk in chunks {
+        let mut part = ids(chunk.as_ref(), id_type, &place)?;
+        match (&mut out, &mut part) {
+            (Ids::Int(out), Ids::Int(part)) => out.append(part),
+            (out, part) => part.iter().for_each(|id| out.push(id)),
+        }
+        place.first_row += chunk.len() as u64;
+    }
+    Ok(out)
+}
+
+/// Reads the chunks of one column of vectors, as [`vectors`] reads one array; several chunks are copied together.
+pub fn chunked_vectors(chunks: &[ArrayRef], dim: usize, place: &Place<'_>) -> Result<VectorBuf> {
+    if let [chunk] = chunks {
+        return vectors(chunk.as_ref(), dim, place);
+    }
+    let mut place = *place;
+    let (mut halves, mut singles) = (Vec::new(), Vec::new());
+    for chunk in chunks {
+        match vectors(chunk.as_ref(), dim, &place)?.as_vectors() {
+            Vectors::F16(values) => halves.extend_from_slice(values),
+            Vectors::F32(values) => singles.extend_from_slice(values),
+        }
+        place.first_row += chunk.len() as u64;
+    }
+    // All chunks of a column have one type, so one of the two is empty.
+    Ok(if halves.is_empty() { VectorBuf::F32(singles) } else { VectorBuf::F16(halves) })
 }
 
 fn in_column(error: Error, place: &Place<'_>) -> Error {

@@ -1,7 +1,6 @@
 //! Tests of the column readers: accepted types, shared memory, and messages that name the row.
 
 use super::*;
-use crate::types::Vectors;
 use arrow_array::builder::{FixedSizeListBuilder, Float32Builder, ListBuilder};
 use arrow_array::{
     FixedSizeListArray, Float16Array, Float64Array, Int64Array, ListArray, StringViewArray, UInt64Array,
@@ -73,4 +72,15 @@ fn null_vectors_and_null_values_are_refused_with_their_row() {
     assert!(error.message().contains("row 101: is null"), "{error}");
     let error = vectors(&builder.finish(), 3, &PLACE).unwrap_err();
     assert!(error.message().contains("vectors have 1 values, but the collection's dim is 3"), "{error}");
+}
+
+#[test]
+fn chunks_are_one_column_whose_rows_count_on() {
+    let chunks: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![1, 2])), Arc::new(Int64Array::from(vec![3]))];
+    assert_eq!(chunked_ids(&chunks, IdType::Int, &PLACE).unwrap(), Ids::Int(vec![1, 2, 3]));
+    let chunks: Vec<ArrayRef> = vec![Arc::new(lists(&[&[Some(1.0)]])), Arc::new(lists(&[&[Some(2.0)], &[None]]))];
+    let found = chunked_vectors(&chunks[..1], 1, &PLACE).unwrap();
+    assert_eq!(found.as_vectors().values(), 1);
+    let error = chunked_vectors(&chunks, 1, &PLACE).unwrap_err();
+    assert!(error.message().contains("row 102: value 0"), "{error}");
 }
