@@ -1,6 +1,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,10 @@ __version__: Final[str]
 DIM_MAX: Final[int]
 K_MAX: Final[int]
 
-_Ids = NDArray[np.int64] | list[str] | ArrowArray | ArrowStream
-_Vectors = NDArray[np.float32] | NDArray[np.float16] | ArrowArray | ArrowStream
-_IdsOut = NDArray[np.int64] | NDArray[np.object_]
-_Progress = Callable[[int, int | None, str], object] | None
+_Ids: TypeAlias = NDArray[np.int64] | list[str] | ArrowArray | ArrowStream
+_Vectors: TypeAlias = NDArray[np.float32] | NDArray[np.float16] | ArrowArray | ArrowStream
+_IdsOut: TypeAlias = NDArray[np.int64] | NDArray[np.object_]
+_Progress: TypeAlias = Callable[[int, int | None, str], object] | None
 
 @final
 class Database:

@@ -17,7 +17,7 @@ from drift._errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from drift._types import ArrowArray, ArrowStream
 

@@ -18,6 +18,10 @@ class Display(Protocol):
         """Show that `stage` has finished `rows` of `total` rows."""
         ...
 
+    def finish(self, rows: int) -> None:
+        """Show that all `rows` are loaded."""
+        ...
+
     def close(self) -> None:
         """Leave the screen tidy."""
         ...
@@ -52,6 +56,9 @@ class _Function:
     def update(self, rows: int, total: int | None, stage: str) -> None:  # noqa: ARG002
         self._function(rows, total)
 
+    def finish(self, rows: int) -> None:
+        self._function(rows, rows)
+
     def close(self) -> None:
         pass
 
@@ -72,6 +79,9 @@ class _Tqdm:
             self._stage = stage
         self._bar.total = total
         self._bar.update(rows - self._bar.n)
+
+    def finish(self, rows: int) -> None:
+        self.update(rows, rows, self._stage or "load")
 
     def close(self) -> None:
         if self._bar is not None:
@@ -95,6 +105,9 @@ class _Rich:
             self._stage = stage
         self._progress.update(self._task, completed=rows, total=total)
 
+    def finish(self, rows: int) -> None:
+        self.update(rows, rows, self._stage or "load")
+
     def close(self) -> None:
         self._progress.stop()
 
@@ -103,14 +116,17 @@ class _Plain:
     """One line on stderr that is written over."""
 
     def __init__(self) -> None:
-        self._written = False
+        self._stage = ""
 
     def update(self, rows: int, total: int | None, stage: str) -> None:
         share = f" of {total:,} ({rows / total:.0%})" if total else ""
         sys.stderr.write(f"\r\x1b[K{stage}: {rows:,}{share} rows")
         sys.stderr.flush()
-        self._written = True
+        self._stage = stage
+
+    def finish(self, rows: int) -> None:
+        self.update(rows, rows, self._stage or "load")
 
     def close(self) -> None:
-        if self._written:
+        if self._stage:
             sys.stderr.write("\n")
