@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from drift._types import ArrowArray, ArrowStream
 
+__all__ = ["DIM_MAX", "K_MAX", "Collection", "Database", "__version__", "stream"]
+
 __version__: Final[str]
 DIM_MAX: Final[int]
 K_MAX: Final[int]
