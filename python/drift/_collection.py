@@ -196,7 +196,7 @@ class Collection:
 
         Parameters
         ----------
-        query : array_like, shape (dim,) or (n, dim)
+        query : array_like or Arrow array, shape (dim,) or (n, dim)
             A C-contiguous float32 array is not copied.
         k : int
             Results per query, 0 to 65,536.
@@ -254,7 +254,8 @@ class Collection:
             Names of the columns of the ids and of the vectors.
         progress : bool or callable, optional
             True shows a bar (tqdm or rich when installed); a callable gets the rows so far and their total, or None
-            for an unknown total, at most every 50 ms. An exception in it stops the load.
+            for an unknown total: at the start and the end of each stage (reading, training, writing) and every 50 ms
+            at most in between. An exception in it stops the load.
 
         Returns
         -------
@@ -283,7 +284,11 @@ class Collection:
                 report = self._inner.load_parquet([os.fspath(source)], id, vector, update)
             elif _input.is_arrow(source):
                 report = self._inner.load_arrow(source, id, vector, update)  # type: ignore[arg-type]
-            elif isinstance(source, (list, tuple)) and all(isinstance(item, (str, os.PathLike)) for item in source):
+            elif (
+                isinstance(source, (list, tuple))
+                and source
+                and all(isinstance(item, (str, os.PathLike)) for item in source)
+            ):
                 report = self._inner.load_parquet([os.fspath(item) for item in source], id, vector, update)
             elif hasattr(source, "__iter__") and not isinstance(source, (bytes, dict, np.ndarray)):
                 id_type, dim = self._inner.id_type, self._dim
@@ -293,8 +298,6 @@ class Collection:
                 raise InvalidArgumentError(
                     f"source is {type(source).__name__}: it must be Parquet paths, an Arrow object or batches"
                 )
-            if shown is not None:
-                shown.finish(report["rows"])
         finally:
             if shown is not None:
                 shown.close()

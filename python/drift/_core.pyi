@@ -48,7 +48,7 @@ class Collection:
     def ids(self) -> _IdsOut: ...
     def search(
         self,
-        queries: NDArray[np.float32],
+        queries: NDArray[np.float32] | ArrowArray | ArrowStream,
         k: int,
         recall: float | None,
         exact: bool,

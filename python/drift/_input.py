@@ -142,8 +142,8 @@ def vectors(value: object, dim: int, rows: int | None = None) -> Vectors:
     return array
 
 
-def queries(value: object, dim: int) -> NDArray[np.float32]:
-    """Return queries as a C-contiguous float32 array of shape ``(dim,)`` or ``(n, dim)``.
+def queries(value: object, dim: int) -> NDArray[np.float32] | ArrowArray | ArrowStream:
+    """Return queries as a C-contiguous float32 array of shape ``(dim,)`` or ``(n, dim)``, or an Arrow list array.
 
     Raises
     ------
@@ -152,6 +152,11 @@ def queries(value: object, dim: int) -> NDArray[np.float32]:
     """
     if type(value) is np.ndarray and value.dtype is _F32 and value.shape == (dim,) and value.flags.c_contiguous:
         return value
+    if is_arrow(value) and not isinstance(value, np.ndarray):
+        plain = np.asarray(value)
+        if plain.dtype.kind not in "fiu":
+            return value  # type: ignore[return-value]
+        value = plain
     array = _floats(value, "the query")
     if array.ndim not in (1, 2) or array.shape[-1] != dim:
         if array.shape == (0,):

@@ -18,10 +18,6 @@ class Display(Protocol):
         """Show that `stage` has finished `rows` of `total` rows."""
         ...
 
-    def finish(self, rows: int) -> None:
-        """Show that all `rows` are loaded."""
-        ...
-
     def close(self) -> None:
         """Leave the screen tidy."""
         ...
@@ -56,9 +52,6 @@ class _Function:
     def update(self, rows: int, total: int | None, stage: str) -> None:  # noqa: ARG002
         self._function(rows, total)
 
-    def finish(self, rows: int) -> None:
-        self._function(rows, rows)
-
     def close(self) -> None:
         pass
 
@@ -79,9 +72,6 @@ class _Tqdm:
             self._stage = stage
         self._bar.total = total
         self._bar.update(rows - self._bar.n)
-
-    def finish(self, rows: int) -> None:
-        self.update(rows, rows, self._stage or "load")
 
     def close(self) -> None:
         if self._bar is not None:
@@ -105,9 +95,6 @@ class _Rich:
             self._stage = stage
         self._progress.update(self._task, completed=rows, total=total)
 
-    def finish(self, rows: int) -> None:
-        self.update(rows, rows, self._stage or "load")
-
     def close(self) -> None:
         self._progress.stop()
 
@@ -123,9 +110,6 @@ class _Plain:
         sys.stderr.write(f"\r\x1b[K{stage}: {rows:,}{share} rows")
         sys.stderr.flush()
         self._stage = stage
-
-    def finish(self, rows: int) -> None:
-        self.update(rows, rows, self._stage or "load")
 
     def close(self) -> None:
         if self._stage:
