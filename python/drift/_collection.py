@@ -284,12 +284,8 @@ class Collection:
                 report = self._inner.load_parquet([os.fspath(source)], id, vector, update)
             elif _input.is_arrow(source):
                 report = self._inner.load_arrow(source, id, vector, update)  # type: ignore[arg-type]
-            elif (
-                isinstance(source, (list, tuple))
-                and source
-                and all(isinstance(item, (str, os.PathLike)) for item in source)
-            ):
-                report = self._inner.load_parquet([os.fspath(item) for item in source], id, vector, update)
+            elif _input.are_paths(source):
+                report = self._inner.load_parquet(source, id, vector, update)
             elif hasattr(source, "__iter__") and not isinstance(source, (bytes, dict, np.ndarray)):
                 id_type, dim = self._inner.id_type, self._dim
                 batches = (_input.batch(item, id_type, dim) for item in source)
@@ -344,7 +340,13 @@ class Collection:
         return self._inner.verify()
 
     def stats(self) -> dict[str, Any]:
-        """Return counts of rows, buckets, segments and bytes, and under ``poisoned`` why writes are refused, if so."""
+        """Return counts of rows, buckets, segments, bytes and work, and what is wrong.
+
+        Returns
+        -------
+        dict
+            Counts (int); ``degraded`` and ``poisoned``: why background work fails or writes are refused, else None.
+        """
         return self._inner.stats()
 
     def close(self) -> None:

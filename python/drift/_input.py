@@ -8,7 +8,8 @@ and integers-with-holes as vectors.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -33,6 +34,11 @@ _STR = "str"
 def is_arrow(value: object) -> bool:
     """Whether `value` offers the Arrow PyCapsule interface."""
     return hasattr(value, "__arrow_c_array__") or hasattr(value, "__arrow_c_stream__")
+
+
+def are_paths(value: object) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
+    """Whether `value` is a list or tuple of paths, at least one."""
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(at, (str, os.PathLike)) for at in value)
 
 
 def ids(value: object, id_type: str) -> Ids:

@@ -1,8 +1,15 @@
-//! Bulk loading: where rows come from, and how they reach buckets without passing through the log.
+//! The write path: validation, sequence numbers, log, memtable, bulk load.
 //!
-//! Layer 6. A load reads a [`RowSource`](source::RowSource) once, trains the buckets, and commits all rows or none.
-//! Sources of Arrow arrays and Parquet files are in `arrow` (feature "arrow").
+//! Layer 6. Meets the read path and maintenance only in `state`.
 
 #[cfg(feature = "arrow")]
 pub mod arrow;
+mod load;
 pub mod source;
+mod spool;
+mod validate;
+mod write;
+
+pub use load::{OnProgress, load};
+pub use spool::FOLDER as SPOOL_FOLDER;
+pub use write::{add, apply_delete, apply_upsert, delete, seal, upsert};

@@ -17,8 +17,21 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod bitstore;
 pub mod clock;
 pub mod config;
+pub mod db;
 pub mod error;
+pub mod format;
 pub mod ingest;
+pub mod kernels;
+pub mod maintain;
+pub mod manifest;
+pub mod memtable;
+pub mod quant;
+pub mod search;
+pub mod segment;
+pub mod state;
+pub mod storage;
 pub mod types;
+pub mod wal;

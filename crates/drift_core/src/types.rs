@@ -3,15 +3,18 @@
 //! Layer 0. A row is known outside by its id (int64 >= 0 or a UTF-8 string) and inside by its sequence number: every
 //! write gets the next one, and the newest one of an id wins everywhere.
 
+mod check;
 mod ids;
 mod reports;
 mod search;
+mod topk;
 mod vectors;
 
 pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
 pub use reports::{OptimizeReport, Stats, VerifyReport};
 pub use search::{HitIds, Hits, Interrupt, Missing, Rows, SearchOptions, never_interrupt};
-pub use vectors::{ElementType, Vectors};
+pub use topk::TopK;
+pub use vectors::{ElementType, VectorBuf, Vectors};
 
 use crate::error::{Error, Result};
 

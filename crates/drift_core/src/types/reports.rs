@@ -12,8 +12,10 @@ pub struct Stats {
     pub memtable_rows: u64,
     /// Rows stored in segments, dead ones included.
     pub segment_rows: u64,
-    /// Deletions that segments have not absorbed.
-    pub tombstones: u64,
+    /// Superseded rows that still take room in segments.
+    pub dead_rows: u64,
+    /// Memtables that wait for their flush.
+    pub frozen_memtables: u64,
     /// Buckets that hold rows.
     pub buckets: u64,
     /// Segments.
@@ -24,10 +26,26 @@ pub struct Stats {
     pub wal_bytes: u64,
     /// Bytes that the collection holds in memory.
     pub memory_bytes: u64,
+    /// Bytes of the bitstore, part of `memory_bytes`.
+    pub bitstore_bytes: u64,
+    /// Queries answered since the collection was opened.
+    pub queries: u64,
+    /// Rows whose code they read.
+    pub rows_scanned: u64,
+    /// Buckets that they read.
+    pub buckets_scanned: u64,
+    /// Exact vectors that they read from storage.
+    pub rows_reranked: u64,
+    /// Flushes since the collection was opened.
+    pub flushes: u64,
+    /// Bytes written into segments since the collection was opened.
+    pub segment_bytes_written: u64,
     /// Number of the newest write.
     pub last_seq: u64,
     /// Number of the newest manifest.
     pub manifest: u64,
+    /// Why background work fails at present; it is tried again.
+    pub degraded: Option<String>,
     /// Why writes are refused, when a failed fsync or a damaged file has poisoned the handle.
     pub poisoned: Option<String>,
 }
@@ -39,12 +57,20 @@ impl Stats {
             ("rows", self.rows),
             ("memtable_rows", self.memtable_rows),
             ("segment_rows", self.segment_rows),
-            ("tombstones", self.tombstones),
+            ("dead_rows", self.dead_rows),
+            ("frozen_memtables", self.frozen_memtables),
             ("buckets", self.buckets),
             ("segments", self.segments),
             ("disk_bytes", self.disk_bytes),
             ("wal_bytes", self.wal_bytes),
             ("memory_bytes", self.memory_bytes),
+            ("bitstore_bytes", self.bitstore_bytes),
+            ("queries", self.queries),
+            ("rows_scanned", self.rows_scanned),
+            ("buckets_scanned", self.buckets_scanned),
+            ("rows_reranked", self.rows_reranked),
+            ("flushes", self.flushes),
+            ("segment_bytes_written", self.segment_bytes_written),
             ("last_seq", self.last_seq),
             ("manifest", self.manifest),
         ]

@@ -3,7 +3,7 @@
 //! Layer 0: plain data shared by the search path, the database handle and the binding. Distances are ascending and
 //! smaller is nearer under every metric (l2: squared; cosine: `1 - cos`; dot: `-<a, b>`).
 
-use super::{Ids, K_MAX};
+use super::{IdRef, IdType, Ids, K_MAX};
 use crate::error::{Error, Result};
 
 /// Asked now and then by long work, on the caller's thread; `true` means: stop and return
@@ -78,6 +78,47 @@ pub struct Hits {
     pub ids: HitIds,
     /// `queries * k` distances, ascending within a query, padded with infinity.
     pub distances: Vec<f32>,
+}
+
+impl Hits {
+    /// No hits yet, with room for those of `queries`.
+    pub fn with_capacity(id_type: IdType, k: usize, queries: usize) -> Hits {
+        let ids = match id_type {
+            IdType::Int => HitIds::Int(Vec::with_capacity(k * queries)),
+            IdType::Str => HitIds::Str(Vec::with_capacity(k * queries)),
+        };
+        Hits { k, queries: 0, ids, distances: Vec::with_capacity(k * queries) }
+    }
+
+    /// Appends the hits of one query, at most `k`, and pads them.
+    pub fn push<'a>(&mut self, hits: impl Iterator<Item = (IdRef<'a>, f32)>) {
+        self.queries += 1;
+        let end = self.queries * self.k;
+        for (id, distance) in hits {
+            match (&mut self.ids, id) {
+                (HitIds::Int(ids), IdRef::Int(id)) => ids.push(id),
+                (HitIds::Str(ids), IdRef::Str(id)) => ids.push(Some(id.into())),
+                _ => unreachable!("a collection has one id type"),
+            }
+            self.distances.push(distance);
+        }
+        self.distances.resize(end, f32::INFINITY);
+        match &mut self.ids {
+            HitIds::Int(ids) => ids.resize(end, -1),
+            HitIds::Str(ids) => ids.resize(end, None),
+        }
+    }
+
+    /// Appends the hits of further queries of the same collection and `k`.
+    pub fn append(&mut self, mut more: Hits) {
+        self.queries += more.queries;
+        self.distances.append(&mut more.distances);
+        match (&mut self.ids, &mut more.ids) {
+            (HitIds::Int(ids), HitIds::Int(more)) => ids.append(more),
+            (HitIds::Str(ids), HitIds::Str(more)) => ids.append(more),
+            _ => unreachable!("a collection has one id type"),
+        }
+    }
 }
 
 /// What to do about an id that is not there.

@@ -1,0 +1,211 @@
+//! The memtable: rows that have been logged and not yet flushed.
+//!
+//! Layer 4. Rows are appended by one writer at a time (the holder of the collection's write lock) and read by anyone
+//! without locks: an append-only vector whose rows never move or change but for their death. A batch's vectors and ids
+//! are one allocation each. Searched flat; from a few thousand rows on an HNSW graph is built beside it, in the
+//! background, over a prefix of the rows.
+
+mod arena;
+mod extract;
+pub mod hnsw;
+mod search;
+
+pub use extract::Extract;
+pub use search::SearchMode;
+
+use crate::types::{IdRef, Ids, Metric, Schema, Seq, VectorBuf};
+use arena::{Batch, Row};
+use hashbrown::HashTable;
+use hnsw::Hnsw;
+use parking_lot::{Mutex, RwLock};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// A row of a memtable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundRow {
+    /// Its place.
+    pub row: usize,
+    /// Its seq.
+    pub seq: Seq,
+    /// The write that superseded it, or 0.
+    pub death: Seq,
+}
+
+/// Deletes that the flush must persist.
+struct Tombstones {
+    ids: Ids,
+    seqs: Vec<Seq>,
+}
+
+/// Rows in memory.
+pub struct Memtable {
+    dim: usize,
+    metric: Metric,
+    wal_first: u64,
+    wal_last: AtomicU64,
+    rows: boxcar::Vec<Row>,
+    /// Newest row of each id, by the id's hash.
+    newest: RwLock<HashTable<u32>>,
+    tombstones: Mutex<Tombstones>,
+    bytes: AtomicUsize,
+    first_seq: AtomicU64,
+    last_seq: AtomicU64,
+    graph: OnceLock<Hnsw>,
+    indexed: AtomicUsize,
+}
+
+impl Memtable {
+    /// An empty memtable whose writes go to log `wal_number`.
+    pub fn new(schema: &Schema, wal_number: u64) -> Memtable {
+        Memtable {
+            dim: schema.dim,
+            metric: schema.metric,
+            wal_first: wal_number,
+            wal_last: AtomicU64::new(wal_number),
+            rows: boxcar::Vec::new(),
+            newest: RwLock::new(HashTable::new()),
+            tombstones: Mutex::new(Tombstones { ids: Ids::empty(schema.id_type), seqs: Vec::new() }),
+            bytes: AtomicUsize::new(0),
+            first_seq: AtomicU64::new(Seq::MAX),
+            last_seq: AtomicU64::new(0),
+            graph: OnceLock::new(),
+            indexed: AtomicUsize::new(0),
+        }
+    }
+
+    /// Appends rows with consecutive seqs and returns how many live rows of this memtable they superseded, those of the
+    /// same batch among them.
+    pub fn append_upserts(&self, first_seq: Seq, ids: &Ids, vectors: crate::types::Vectors<'_>) -> u64 {
+        let batch = Batch::new(self.dim, self.metric, ids, vectors);
+        self.bytes.fetch_add(batch.bytes(), Ordering::Relaxed);
+        let mut superseded = 0;
+        let mut newest = self.newest.write();
+        for (at, id) in ids.iter().enumerate() {
+            let seq = first_seq + at as Seq;
+            let row = self.rows.push(Row::new(&batch, at, seq));
+            let hash = id.hash64();
+            let same = |other: &u32| self.rows[*other as usize].id() == id;
+            match newest.find_mut(hash, same) {
+                Some(place) => {
+                    superseded += u64::from(self.rows[*place as usize].die(seq));
+                    *place = row as u32;
+                }
+                None => {
+                    newest.insert_unique(hash, row as u32, |row| self.rows[*row as usize].id().hash64());
+                }
+            }
+        }
+        self.first_seq.fetch_min(first_seq, Ordering::Relaxed);
+        self.last_seq.fetch_max(first_seq + ids.len() as Seq - 1, Ordering::Relaxed);
+        superseded
+    }
+
+    /// The newest row of `id`.
+    pub fn find(&self, id: IdRef<'_>) -> Option<FoundRow> {
+        let newest = self.newest.read();
+        let row = *newest.find(id.hash64(), |row| self.rows[*row as usize].id() == id)? as usize;
+        let found = &self.rows[row];
+        Some(FoundRow { row, seq: found.seq(), death: found.death() })
+    }
+
+    /// Notes that the write `seq` superseded a row; false if another did before.
+    pub fn mark_dead(&self, row: usize, seq: Seq) -> bool {
+        self.rows[row].die(seq)
+    }
+
+    /// Notes a delete for the flush to persist.
+    pub fn add_tombstone(&self, id: IdRef<'_>, seq: Seq) {
+        let mut tombstones = self.tombstones.lock();
+        tombstones.ids.push(id);
+        tombstones.seqs.push(seq);
+        self.bytes.fetch_add(32, Ordering::Relaxed);
+        self.first_seq.fetch_min(seq, Ordering::Relaxed);
+        self.last_seq.fetch_max(seq, Ordering::Relaxed);
+    }
+
+    /// Rows appended, dead ones included.
+    pub fn len(&self) -> usize {
+        self.rows.count()
+    }
+
+    /// Whether there is nothing to flush.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0 && self.tombstones.lock().seqs.is_empty()
+    }
+
+    /// Bytes of heap memory in use, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+            + self.rows.count() * (size_of::<Row>() + 8)
+            + self.graph.get().map_or(0, Hnsw::bytes)
+    }
+
+    /// Newest seq written here; 0 when there is none.
+    pub fn last_seq(&self) -> Seq {
+        self.last_seq.load(Ordering::Relaxed)
+    }
+
+    /// Oldest seq written here; `Seq::MAX` when there is none.
+    pub fn first_seq(&self) -> Seq {
+        self.first_seq.load(Ordering::Relaxed)
+    }
+
+    /// Number of the first log file that holds rows of this memtable.
+    pub fn wal_first(&self) -> u64 {
+        self.wal_first
+    }
+
+    /// Number of the last log file that holds rows of this memtable.
+    pub fn wal_last(&self) -> u64 {
+        self.wal_last.load(Ordering::Relaxed)
+    }
+
+    /// Says that further writes go to log `number`.
+    pub fn continue_in(&self, number: u64) {
+        self.wal_last.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Id of a row.
+    pub fn id(&self, row: usize) -> IdRef<'_> {
+        self.rows[row].id()
+    }
+
+    /// Raw vector of a row.
+    pub fn vector(&self, row: usize) -> &[f32] {
+        self.rows[row].vector()
+    }
+
+    /// The write that superseded a row, or 0.
+    pub fn death(&self, row: usize) -> Seq {
+        self.rows[row].death()
+    }
+
+    /// Hands over place and seq of each row that a reader at `snapshot` sees.
+    pub fn for_each_visible(&self, snapshot: Seq, mut f: impl FnMut(usize, Seq)) {
+        for (place, row) in self.rows.iter() {
+            if row.is_visible(snapshot) {
+                f(place, row.seq());
+            }
+        }
+    }
+
+    /// Live rows at `snapshot` and all tombstones, for the flush.
+    pub fn extract(&self, snapshot: Seq) -> Extract {
+        let tombstones = self.tombstones.lock();
+        let mut extract = Extract {
+            rows: Vec::new(),
+            ids: Ids::empty(tombstones.ids.id_type()),
+            seqs: Vec::new(),
+            vectors: VectorBuf::F16(Vec::new()),
+            tombstone_ids: tombstones.ids.clone(),
+            tombstone_seqs: tombstones.seqs.clone(),
+        };
+        drop(tombstones);
+        extract.fill(&self.rows, snapshot);
+        extract
+    }
+}
+
+#[cfg(test)]
+mod tests;

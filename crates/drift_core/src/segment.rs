@@ -1,0 +1,259 @@
+//! Segments: immutable files of rows, grouped by bucket.
+//!
+//! Layer 4. A segment has a cold part (exact vectors as given, read from storage when wanted) and a hot part (ids,
+//! seqs, SQ8 codes, factors, run index, bloom filter) that is in memory while the segment is open. The rows of one
+//! bucket are one run, sorted by seq. Every byte of the file is under a checksum, verified on every read. Only deaths
+//! change after a segment is written, and those are memory: recomputed at open, never the record.
+
+mod bloom;
+mod codes;
+mod deaths;
+mod footer;
+mod open;
+mod pages;
+mod writer;
+
+pub use writer::{RunRows, SegmentWriter};
+
+use crate::error::{Error, Result};
+use crate::format::FileId;
+use crate::quant::sq8::Factors;
+use crate::storage::ReadFile;
+use crate::types::{BucketId, ElementType, IdRef, Ids, Seq, VectorBuf, Vectors};
+use bloom::Bloom;
+use codes::Codes;
+use deaths::Deaths;
+use half::f16;
+use pages::Pages;
+use std::ops::Range;
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+/// What the manifest keeps of a segment file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentFile {
+    /// Names the file and stands in all its checksums.
+    pub id: FileId,
+    /// Its length in bytes.
+    pub length: u64,
+    /// xxh3 of all its bytes.
+    pub digest: u64,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// One bucket's rows in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct RunEntry {
+    bucket: u32,
+    start: u32,
+    rows: u32,
+}
+
+/// The part of a segment that is in memory.
+struct Hot {
+    ids: Ids,
+    seqs: Vec<Seq>,
+    codes: Codes,
+    factors: Vec<Factors>,
+    runs: Vec<RunEntry>,
+    bloom: Bloom,
+}
+
+/// An open segment.
+pub struct Segment {
+    file: SegmentFile,
+    name: String,
+    dim: usize,
+    element_type: ElementType,
+    hot: Hot,
+    pages: Pages,
+    cold_offset: u64,
+    deaths: Deaths,
+}
+
+impl Segment {
+    /// Names the file in errors.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the manifest keeps of it.
+    pub fn file(&self) -> SegmentFile {
+        self.file
+    }
+
+    /// Type of the exact vectors.
+    pub fn element_type(&self) -> ElementType {
+        self.element_type
+    }
+
+    /// Number of rows, dead ones included.
+    pub fn rows(&self) -> u32 {
+        self.hot.seqs.len() as u32
+    }
+
+    /// Id of a row.
+    pub fn id(&self, row: u32) -> IdRef<'_> {
+        self.hot.ids.get(row as usize)
+    }
+
+    /// Seq of a row.
+    pub fn seq(&self, row: u32) -> Seq {
+        self.hot.seqs[row as usize]
+    }
+
+    /// Codes of consecutive rows, one after the other.
+    pub fn codes(&self, rows: Range<u32>) -> &[u8] {
+        self.hot.codes.rows(rows)
+    }
+
+    /// Factors of all rows.
+    pub fn factors(&self) -> &[Factors] {
+        &self.hot.factors
+    }
+
+    /// Runs in ascending order of bucket.
+    pub fn runs(&self) -> impl Iterator<Item = (BucketId, Range<u32>)> {
+        self.hot.runs.iter().map(|run| (BucketId(run.bucket), run.start..run.start + run.rows))
+    }
+
+    /// Whether a row whose id has this hash may be here; false is certain.
+    pub fn may_contain(&self, id_hash: u64) -> bool {
+        self.hot.bloom.may_contain(id_hash)
+    }
+
+    /// The row with `seq` in a run.
+    pub fn find(&self, run: Range<u32>, seq: Seq) -> Option<u32> {
+        let seqs = &self.hot.seqs[run.start as usize..run.end as usize];
+        seqs.binary_search(&seq).ok().map(|at| run.start + at as u32)
+    }
+
+    /// Notes that the write `seq` superseded a row.
+    pub fn mark_dead(&self, row: u32, seq: Seq) {
+        self.deaths.mark(row, seq);
+    }
+
+    /// The write that superseded a row, or 0.
+    pub fn death(&self, row: u32) -> Seq {
+        self.deaths.get(row)
+    }
+
+    /// Number of superseded rows.
+    pub fn dead_rows(&self) -> u64 {
+        self.deaths.count()
+    }
+
+    /// Whether a row is there for a reader at `snapshot`.
+    #[inline]
+    pub fn is_visible(&self, row: u32, snapshot: Seq) -> bool {
+        let death = self.deaths.get(row);
+        self.hot.seqs[row as usize] <= snapshot && (death == 0 || death > snapshot)
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.dim * self.element_type.size()
+    }
+
+    /// Exact vectors of consecutive rows as f32 into `out`; `scratch` keeps its memory between calls.
+    pub fn read_vectors(&self, rows: Range<u32>, out: &mut [f32], scratch: &mut Vec<u8>) -> Result<()> {
+        let bytes = self.read_cold(rows, scratch)?;
+        match self.element_type {
+            ElementType::F32 => copy_f32(bytes, out),
+            ElementType::F16 => copy_f16(bytes, out),
+        }
+        Ok(())
+    }
+
+    /// Appends the exact vectors of consecutive rows as given.
+    pub fn read_vectors_raw(&self, rows: Range<u32>, out: &mut VectorBuf, scratch: &mut Vec<u8>) -> Result<()> {
+        let bytes = self.read_cold(rows, scratch)?;
+        match self.element_type {
+            ElementType::F32 => {
+                let mut values = vec![0.0f32; bytes.len() / 4];
+                copy_f32(bytes, &mut values);
+                out.extend(&Vectors::F32(&values));
+            }
+            ElementType::F16 => {
+                let mut values = vec![f16::ZERO; bytes.len() / 2];
+                bytemuck::cast_slice_mut::<f16, u8>(&mut values).copy_from_slice(bytes);
+                out.extend(&Vectors::F16(&values));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_cold<'a>(&self, rows: Range<u32>, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        let start = self.cold_offset + u64::from(rows.start) * self.row_bytes() as u64;
+        self.pages.read(start, rows.len() * self.row_bytes(), scratch)
+    }
+
+    /// Reads the whole file again and checks every byte of it.
+    pub fn verify(&self) -> Result<()> {
+        let mut hasher = Xxh3::new();
+        let mut scratch = Vec::new();
+        let footer = self.pages.end();
+        for start in (0..footer).step_by(1 << 20) {
+            let len = (footer - start).min(1 << 20) as usize;
+            hasher.update(self.pages.read(start, len, &mut scratch)?);
+        }
+        let mut rest = vec![0; (self.file.length - footer) as usize];
+        self.pages.file().read_at(footer, &mut rest)?;
+        hasher.update(&rest);
+        if hasher.digest() != self.file.digest || self.pages.file().len() != self.file.length {
+            return Err(Error::corrupt(format!("{}: the file is not the one that was committed", self.name)));
+        }
+        Ok(())
+    }
+
+    /// Bytes of heap memory in use.
+    pub fn heap_bytes(&self) -> usize {
+        let hot = &self.hot;
+        hot.ids.bytes()
+            + 8 * hot.seqs.capacity()
+            + hot.codes.bytes()
+            + size_of::<Factors>() * hot.factors.capacity()
+            + size_of::<RunEntry>() * hot.runs.capacity()
+            + hot.bloom.bytes()
+            + self.pages.heap_bytes()
+            + self.deaths.bytes()
+    }
+
+    fn assemble(file: SegmentFile, name: String, parts: Assembled, hot: Hot) -> Segment {
+        let deaths = Deaths::new(hot.seqs.len());
+        let Assembled { dim, element_type, pages, cold_offset } = parts;
+        Segment { file, name, dim, element_type, hot, pages, cold_offset, deaths }
+    }
+}
+
+/// What a segment needs besides its hot part.
+struct Assembled {
+    dim: usize,
+    element_type: ElementType,
+    pages: Pages,
+    cold_offset: u64,
+}
+
+/// Little-endian bytes, of any alignment, as f32.
+fn copy_f32(bytes: &[u8], out: &mut [f32]) {
+    bytemuck::cast_slice_mut::<f32, u8>(out).copy_from_slice(bytes);
+}
+
+/// Little-endian bytes, of any alignment, from f16 to f32.
+fn copy_f16(bytes: &[u8], out: &mut [f32]) {
+    use half::slice::HalfFloatSliceExt;
+    if let Ok(values) = bytemuck::try_cast_slice::<u8, f16>(bytes) {
+        values.convert_to_f32_slice(out);
+        return;
+    }
+    for (out, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+        *out = f16::from_le_bytes([pair[0], pair[1]]).to_f32();
+    }
+}
+
+/// A file handle that several owners share.
+type SharedFile = Arc<dyn ReadFile>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Writes a segment: exact vectors stream to the file as runs come in, the hot part gathers in memory and follows.
+//!
+//! Layer 4. The open segment is handed back with its hot part in place, so nothing is read again.
+
+use super::bloom::Bloom;
+use super::codes::Codes;
+use super::footer::{self, Footer, RAW, Section};
+use super::pages::{PAGE, Pages};
+use super::{Assembled, Hot, RunEntry, Segment, SegmentFile};
+use crate::error::{Error, Result};
+use crate::format::{ByteWriter, FileId, Header, checksum, magic, write_ids};
+use crate::quant::sq8::{Factors, code_stride};
+use crate::storage::{Backend, WriteFile, names};
+use crate::types::{BucketId, ElementType, Ids, Schema, Seq, Vectors};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Bytes gathered before a write call.
+const BUFFER: usize = 1 << 20;
+
+/// Rows of one bucket, in ascending order of seq.
+pub struct RunRows<'a> {
+    /// Their ids.
+    pub ids: &'a Ids,
+    /// Their seqs.
+    pub seqs: &'a [Seq],
+    /// Their exact vectors.
+    pub vectors: Vectors<'a>,
+    /// Their codes.
+    pub codes: &'a [u8],
+    /// Factors of the codes.
+    pub factors: &'a [Factors],
+}
+
+/// A segment under way; dropped before [`SegmentWriter::finish`] it leaves nothing.
+pub struct SegmentWriter {
+    pages: PageWriter,
+    name: String,
+    schema: Schema,
+    element_type: ElementType,
+    hot: Hot,
+}
+
+impl SegmentWriter {
+    /// Begins segment `id` of the collection `owner`, with room for `rows`.
+    pub fn create(
+        backend: &dyn Backend,
+        owner: u128,
+        id: FileId,
+        schema: &Schema,
+        element_type: ElementType,
+        rows: usize,
+    ) -> Result<SegmentWriter> {
+        let file = backend.create(&names::segment(id))?;
+        let mut pages = PageWriter {
+            file,
+            id,
+            pending: Vec::with_capacity(BUFFER + PAGE),
+            offset: 0,
+            sums: Vec::new(),
+            hasher: Xxh3::new(),
+        };
+        pages.write(&Header::new(magic::SEGMENT, owner, id).encode())?;
+        pages.pad()?;
+        let hot = Hot {
+            ids: Ids::empty(schema.id_type),
+            seqs: Vec::with_capacity(rows),
+            codes: Codes::with_capacity(code_stride(schema.dim), rows),
+            factors: Vec::with_capacity(rows),
+            runs: Vec::new(),
+            bloom: Bloom::new(rows),
+        };
+        let name = format!("{}/{}", backend.describe(), names::segment(id));
+        Ok(SegmentWriter { pages, name, schema: schema.clone(), element_type, hot })
+    }
+
+    /// Appends the rows of a bucket; buckets come in ascending order.
+    pub fn push_run(&mut self, bucket: BucketId, rows: RunRows<'_>) -> Result<()> {
+        if self.hot.runs.last().is_some_and(|last| last.bucket >= bucket.0) {
+            return Err(Error::internal(format!("{}: bucket {} out of order", self.name, bucket.0)));
+        }
+        if rows.vectors.element_type() != self.element_type {
+            return Err(Error::internal(format!("{}: vectors of another element type", self.name)));
+        }
+        let start = u32::try_from(self.hot.seqs.len() + rows.seqs.len())
+            .map_err(|_| Error::internal(format!("{}: more than 4 billion rows", self.name)))?
+            - rows.seqs.len() as u32;
+        self.hot.runs.push(RunEntry { bucket: bucket.0, start, rows: rows.seqs.len() as u32 });
+        self.hot.seqs.extend_from_slice(rows.seqs);
+        self.hot.codes.extend(rows.codes);
+        self.hot.factors.extend_from_slice(rows.factors);
+        for id in rows.ids.iter() {
+            self.hot.bloom.insert(id.hash64());
+            self.hot.ids.push(id);
+        }
+        self.pages.write(rows.vectors.as_bytes())
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> usize {
+        self.hot.seqs.len()
+    }
+
+    /// Makes the segment durable and opens it.
+    pub fn finish(mut self, backend: &dyn Backend) -> Result<Segment> {
+        let (dim, stride) = (self.schema.dim, code_stride(self.schema.dim));
+        let rows = self.hot.seqs.len();
+        if self.hot.codes.as_slice().len() != rows * stride || self.hot.factors.len() != rows {
+            return Err(Error::internal(format!("{}: columns of different lengths", self.name)));
+        }
+        let vectors =
+            Section { offset: PAGE as u64, length: (rows * dim * self.element_type.size()) as u64, encoding: RAW };
+        self.pages.pad()?;
+        let mut ids = ByteWriter::new();
+        write_ids(&mut ids, &self.hot.ids);
+        let pages = &mut self.pages;
+        let footer = Footer {
+            rows: rows as u64,
+            dim: dim as u32,
+            id_type: self.schema.id_type.name().to_owned(),
+            element_bytes: self.element_type.size() as u32,
+            vectors,
+            seqs: pages.section(bytemuck::cast_slice(&self.hot.seqs))?,
+            ids: pages.section(ids.as_slice())?,
+            codes: pages.section(self.hot.codes.as_slice())?,
+            factors: pages.section(bytemuck::cast_slice(&self.hot.factors))?,
+            runs: pages.section(bytemuck::cast_slice(&self.hot.runs))?,
+            bloom: pages.section(bytemuck::cast_slice(self.hot.bloom.words()))?,
+        };
+        let id = pages.id;
+        let (length, digest, sums) = self.pages.finish(&footer)?;
+        let file = SegmentFile { id, length, digest, rows: rows as u64 };
+        let handle = backend.open(&names::segment(id))?;
+        let parts = Assembled {
+            dim,
+            element_type: self.element_type,
+            pages: Pages::new(handle, self.name.clone(), id, sums),
+            cold_offset: vectors.offset,
+        };
+        Ok(Segment::assemble(file, self.name, parts, self.hot))
+    }
+}
+
+/// Cuts a stream of bytes into checked pages.
+struct PageWriter {
+    file: Box<dyn WriteFile>,
+    id: FileId,
+    pending: Vec<u8>,
+    offset: u64,
+    sums: Vec<u32>,
+    hasher: Xxh3,
+}
+
+impl PageWriter {
+    fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let part = bytes.len().min(BUFFER - self.pending.len());
+            self.pending.extend_from_slice(&bytes[..part]);
+            bytes = &bytes[part..];
+            if self.pending.len() == BUFFER {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is pending, which is whole pages.
+    fn flush(&mut self) -> Result<()> {
+        for page in self.pending.chunks_exact(PAGE) {
+            self.sums.push(checksum(self.id, self.offset, page));
+            self.offset += PAGE as u64;
+        }
+        self.hasher.update(&self.pending);
+        self.file.write(&self.pending)?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// Fills the last page with zeros.
+    fn pad(&mut self) -> Result<()> {
+        let end = self.pending.len().next_multiple_of(PAGE);
+        self.pending.resize(end, 0);
+        self.flush()
+    }
+
+    fn section(&mut self, bytes: &[u8]) -> Result<Section> {
+        let section = Section { offset: self.offset, length: bytes.len() as u64, encoding: RAW };
+        self.write(bytes)?;
+        self.pad()?;
+        Ok(section)
+    }
+
+    fn finish(mut self, footer: &Footer) -> Result<(u64, u64, Vec<u32>)> {
+        let bytes = footer::encode(footer, &self.sums, self.id, self.offset);
+        self.hasher.update(&bytes);
+        self.file.write(&bytes)?;
+        self.file.finish()?;
+        Ok((self.offset + bytes.len() as u64, self.hasher.digest(), self.sums))
+    }
+}
