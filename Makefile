@@ -57,9 +57,10 @@ format:               ## format all sources
 
 build: $(BUILT)       ## the extension, in .venv
 
-bench:                ## measure against the peers on the sample (DATA=file.parquet for other rows)
-	$(MAKE) build PROFILE=release
-	$(BIN)/maturin develop --profile release --extras bench
+bench: $(VENV)/.tools ## measure against the peers on the sample (DATA=file.parquet for other rows)
+	$(BIN)/maturin develop --profile release --extras dev,bench
+	rm -f $(VENV)/.built-*
+	touch $(VENV)/.built-release
 	$(BIN)/python -m benches.run $(if $(DATA),--data $(DATA))
 	$(BIN)/python -m benches.ingest $(if $(DATA),--data $(DATA))
 
