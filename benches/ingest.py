@@ -2,7 +2,7 @@
 
 Batches of 1,000 rows by default, one writer thread, rows of a Parquet file. The figure of a phase is rows divided by
 the time of its calls alone. A write counts once it is acknowledged and searchable; jobs run as they would in use.
-Figures under `always` depend on the disk: the time of one 4 KiB fdatasync on the same file system is printed beside them.
+Figures under `always` depend on the disk: the time of a 4 KiB fdatasync in the same folder is printed beside them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import drift
 import numpy as np
 import pyarrow.parquet as pq
 
-import drift
 from benches import data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,7 +50,7 @@ def rate(call: Callable[[Sequence[Any]], object], batches: Sequence[Sequence[Any
 
 
 def measure(folder: Path, rows: data.F32, batch: int, durability: Any, seed: int) -> dict[str, float]:
-    """The figures of one durability mode."""
+    """Return the figures of one durability mode."""
     random = np.random.default_rng(seed)
     ids = random.permutation(len(rows))
     pairs = [(ids[at : at + batch], rows[at : at + batch]) for at in range(0, len(rows), batch)]

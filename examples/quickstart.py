@@ -12,10 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import drift
 import numpy as np
 import pyarrow.parquet as pq
-
-import drift
 
 SAMPLE = Path(__file__).resolve().parent / "data" / "packages_5k.parquet"
 
@@ -28,7 +27,7 @@ def names_of() -> dict[int, str]:
 
 
 def search(packages: drift.Collection, names: dict[int, str]) -> None:
-    """Takes a few packages as examples and prints what is near them."""
+    """Take a few packages as examples and print what is near them."""
     examples = packages.get(np.array(list(names))[[7, 1234, 4321]])
     result = packages.search(examples.vectors, k=5)
     for example, hits in zip(examples.ids.tolist(), result.to_list(), strict=True):
@@ -47,7 +46,7 @@ def recall(packages: drift.Collection) -> float:
 
 
 def first(path: Path) -> None:
-    """Creates the database, loads the sample, searches, and writes a little more."""
+    """Create the database, load the sample, search, and delete a row."""
     with drift.connect(path) as db:
         packages = db.create_collection("packages", dim=384, metric="cosine")
         report = packages.load(SAMPLE)
@@ -60,7 +59,7 @@ def first(path: Path) -> None:
 
 
 def again(path: Path) -> None:
-    """What a new process finds."""
+    """Show what a new process finds."""
     with drift.connect(path) as db:
         packages = db["packages"]
         print(f"\nafter a restart: {packages!r}")
@@ -70,7 +69,7 @@ def again(path: Path) -> None:
 
 
 def main() -> None:
-    """Runs the first part here and the second one in a new process."""
+    """Run the first part here and the second one in a new process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", nargs="?", type=Path, help="where to keep the database (default: a temporary folder)")
     parser.add_argument("--again", action="store_true", help="only open what is there and search it")
@@ -82,7 +81,7 @@ def main() -> None:
         path = arguments.path or Path(scratch) / "packages.db"
         first(path)
         sys.stdout.flush()
-        subprocess.run([sys.executable, __file__, str(path), "--again"], check=True)
+        subprocess.run([sys.executable, __file__, str(path), "--again"], check=True)  # noqa: S603 - this very file
 
 
 if __name__ == "__main__":
