@@ -1,21 +1,67 @@
-//! Bytes on disk: checked little-endian reading and writing, checksums, file headers.
+//! Bytes of drift's files: little-endian values, checksums and the header that every file begins with.
 //!
-//! Layer 2, pure. Everything that parses stored bytes goes through [`ByteReader`]: no byte string makes it panic,
-//! overflow or allocate more than the input is long. docs/format.md has the byte maps.
+//! Layer 2, pure: no I/O. The log, segments, manifests and the small files all build on it. Invariants:
+//! * every stored byte is under a checksum, seeded with the identity of its file and its offset there, so a block of
+//!   another file or another place is as wrong as a flipped bit;
+//! * readers take any bytes: they bound every length by what is there before they allocate, and return
+//!   [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt) that names the file and the offset;
+//! * the first 64 bytes ([`Header`]) have one layout in all format versions, so that an unknown one can be told from
+//!   damage and refused.
+//!
+//! `docs/format.md` has the byte maps. Checksum: CRC-32C (Castagnoli), RFC 3720, section 12.1.
 
 mod bytes;
 mod header;
+mod ids;
+mod sealed;
 
 pub use bytes::{ByteReader, ByteWriter};
-pub use header::{FORMAT_VERSION, FileKind, HEADER_BYTES, Header, frame, unframe};
+pub use header::{FORMAT_VERSION, HEADER_BYTES, Header, magic};
+pub use ids::{id_type_code, ids_bytes, read_ids, write_ids};
+pub use sealed::{SEALED_OVERHEAD_BYTES, open_sealed, seal};
 
-/// Checksum of `bytes` at `offset` of file `file`: CRC-32C, begun with the file's identity and the offset, so that a
-/// block that is moved within a file or between files does not pass.
-pub fn checksum(file: u128, offset: u64, bytes: &[u8]) -> u32 {
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+const _: () = assert!(cfg!(target_endian = "little"), "stored vectors are little-endian and are copied as they are");
+
+/// Identity of one file: it seeds the file's checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u128);
+
+impl FileId {
+    /// The identity of the `number`th file of one kind in a collection: the same whoever computes it, so that a reader
+    /// knows which identity to expect from the name alone.
+    pub fn numbered(magic: &[u8; 8], database: u128, number: u64) -> FileId {
+        let mut bytes = [0u8; 32];
+        bytes[..8].copy_from_slice(magic);
+        bytes[8..24].copy_from_slice(&database.to_le_bytes());
+        bytes[24..].copy_from_slice(&number.to_le_bytes());
+        FileId(xxh3_128(&bytes))
+    }
+}
+
+impl std::fmt::Display for FileId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", uuid::Uuid::from_u128(self.0))
+    }
+}
+
+/// CRC-32C of `bytes`, which stand at `offset` of `file`.
+pub fn checksum(file: FileId, offset: u64, bytes: &[u8]) -> u32 {
+    checksum_parts(file, offset, &[bytes])
+}
+
+/// CRC-32C of `parts` one after the other, as [`checksum`]: for a block whose own checksum stands within it.
+pub fn checksum_parts(file: FileId, offset: u64, parts: &[&[u8]]) -> u32 {
     let mut seed = [0u8; 24];
-    seed[..16].copy_from_slice(&file.to_le_bytes());
+    seed[..16].copy_from_slice(&file.0.to_le_bytes());
     seed[16..].copy_from_slice(&offset.to_le_bytes());
-    crc32c::crc32c_append(crc32c::crc32c(&seed), bytes)
+    parts.iter().fold(crc32c::crc32c(&seed), |crc, part| crc32c::crc32c_append(crc, part))
+}
+
+/// Digest of a whole file (xxh3, 64 bits): what manifests hold about other files.
+pub fn digest(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
 }
 
 #[cfg(test)]
@@ -23,10 +69,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checksum_depends_on_file_offset_and_bytes() {
-        let base = checksum(1, 0, b"drift");
-        assert_ne!(base, checksum(2, 0, b"drift"));
-        assert_ne!(base, checksum(1, 4096, b"drift"));
-        assert_ne!(base, checksum(1, 0, b"drifs"));
+    fn checksum_depends_on_file_offset_and_bytes() {
+        let base = checksum(FileId(1), 2, b"three");
+        assert_ne!(base, checksum(FileId(2), 2, b"three"));
+        assert_ne!(base, checksum(FileId(1), 3, b"three"));
+        assert_ne!(base, checksum(FileId(1), 2, b"thref"));
+        assert_eq!(base, checksum_parts(FileId(1), 2, &[b"th", b"", b"ree"]));
+    }
+
+    #[test]
+    fn numbered_identities_differ_by_kind_collection_and_number() {
+        let base = FileId::numbered(&magic::WAL, 1, 2);
+        assert_eq!(base, FileId::numbered(&magic::WAL, 1, 2));
+        assert_ne!(base, FileId::numbered(&magic::MANIFEST, 1, 2));
+        assert_ne!(base, FileId::numbered(&magic::WAL, 2, 2));
+        assert_ne!(base, FileId::numbered(&magic::WAL, 1, 3));
     }
 }

@@ -1,144 +1,166 @@
-//! SIMD on slices: squared L2 and dot on f32, integer dot products of SQ8 codes.
+//! Vector arithmetic on slices, written once per instruction set and chosen once per process.
 //!
-//! Layer 1, and the only place with `unsafe`. One table of functions is chosen per process from what the processor
-//! has; `DRIFT_SIMD=scalar|avx2|avx512` forces one. `scalar` is the oracle: integer kernels give the same bits on every
-//! instruction set, float kernels differ by rounding only (stated in the tests). Everything above calls [`kernels`].
-#![allow(unsafe_code)]
+//! Layer 1. The only unsafe code of the engine lives in this folder, behind safe functions that check every length.
+//! `quant`, the structures and the search import [`kernels`] and the free functions here, never a file below.
+//!
+//! Each instruction set is one table of function pointers ([`Kernels`]). The scalar table is the oracle of the tests.
+//! Invariants: integer kernels, [`Kernels::hadamard`] and [`Kernels::sq8_encode`] give the same bits on every
+//! instruction set, so that files and filters agree between machines; sums of f32 products differ by rounding only.
+//!
+//! The byte products follow the "7-bit query" form: stored codes are u8, query codes stay within
+//! `-`[`QUERY_CODE_MAX`]`..=`[`QUERY_CODE_MAX`], so that the 16-bit pair sums of `vpmaddubsw` (at most 2 * 255 * 63 =
+//! 32,130) never saturate and AVX2 agrees with `vpdpbusd`.
+#![allow(unsafe_code)] // SIMD loads and calls of functions compiled for a detected instruction set.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod gemm;
-mod prefetch;
+mod matrix;
 mod scalar;
+#[cfg(test)]
+mod tests;
 
-pub use gemm::products;
-pub use prefetch::prefetch;
+pub use matrix::dots;
 
 use crate::error::{Error, Result};
 use std::sync::OnceLock;
 
-/// SQ8 codes and queries are padded to a multiple of this many bytes, so that no kernel has a tail.
+/// Largest magnitude of a query code of [`Kernels::sq8_dot`].
+pub const QUERY_CODE_MAX: i8 = 63;
+
+/// Lengths of byte codes are multiples of this: one AVX2 register, half a cache line.
 pub const CODE_ALIGN: usize = 32;
 
-/// Largest magnitude of a quantised query value. Seven bits keep `vpmaddubsw` (u8 x i8 summed in pairs into i16) from
-/// saturating: 2 * 255 * 63 < 2^15. The same range is used on every instruction set, so answers do not depend on the
-/// machine.
-pub const QUERY_CODE_MAX: i32 = 63;
+/// The environment variable that forces an instruction set: `scalar`, `avx2`, `avxvnni` or `avx512`.
+pub const SIMD_VARIABLE: &str = "DRIFT_SIMD";
 
-/// Dot product or squared distance of two equally long f32 slices.
-pub type F32Kernel = fn(&[f32], &[f32]) -> f32;
+/// Integer sums of an encoded row, see [`Kernels::sq8_encode`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CodeSums {
+    /// `sum (code - 128)`.
+    pub sum: i64,
+    /// `sum (code - 128)^2`.
+    pub squares: i64,
+}
 
-/// The kernels of one instruction set.
+/// The kernels of one instruction set. Every function panics when the lengths of its slices do not fit together.
+#[derive(Debug)]
 pub struct Kernels {
-    /// Its name, as `DRIFT_SIMD` takes it.
+    /// Name of the instruction set, as `DRIFT_SIMD` takes it.
     pub name: &'static str,
-    /// Squared Euclidean distance. Panics when the lengths differ.
-    pub l2: F32Kernel,
-    /// Inner product. Panics when the lengths differ.
-    pub dot: F32Kernel,
-    /// Integer inner products of one query with the codes of consecutive rows: `out[r] = sum_i codes[r][i] * query[i]`.
-    /// The query's length is the row stride, a multiple of [`CODE_ALIGN`], its values within [`QUERY_CODE_MAX`].
-    /// Panics when `codes.len() != out.len() * query.len()`.
+    /// `|a - b|^2` of two vectors of equal length, any length.
+    pub l2: fn(a: &[f32], b: &[f32]) -> f32,
+    /// `<a, b>` of two vectors of equal length, any length.
+    pub dot: fn(a: &[f32], b: &[f32]) -> f32,
+    /// `sum codes[i] * query[i]`, exact. The length is a multiple of [`CODE_ALIGN`] and query codes are 7 bits wide
+    /// ([`QUERY_CODE_MAX`]); wider ones give an unspecified number on AVX2.
+    pub sq8_dot: fn(codes: &[u8], query: &[i8]) -> i32,
+    /// [`Kernels::sq8_dot`] of each of `out.len()` rows that lie one behind the other.
     pub sq8_dots: fn(codes: &[u8], query: &[i8], out: &mut [i32]),
+    /// Encodes `values` as `clamp(round_ties_even((x - mid) * scale), -128, 127) + 128`; `codes` is as long.
+    pub sq8_encode: fn(values: &[f32], mid: f32, scale: f32, codes: &mut [u8]) -> CodeSums,
+    /// Smallest and largest of `values`; `(inf, -inf)` when empty. Values are finite.
+    pub min_max: fn(values: &[f32]) -> (f32, f32),
+    /// Multiplies by `weights` one by one, then applies the unnormalised Walsh-Hadamard transform in place. Both slices
+    /// have the same power of two as length.
+    pub hadamard: fn(values: &mut [f32], weights: &[f32]),
 }
 
-/// The kernels of this process.
+/// The kernels that this process uses: the best that the processor has, or what `DRIFT_SIMD` forces.
+///
+/// A value of `DRIFT_SIMD` that cannot be honoured is reported by [`simd`]; this function then stays with the best.
 pub fn kernels() -> &'static Kernels {
-    chosen().as_ref().unwrap_or(&&scalar::KERNELS)
+    match choice() {
+        Ok(table) => table,
+        Err(_) => best(),
+    }
 }
 
-/// Fails when `DRIFT_SIMD` asks for what the processor does not have. Checked once, when a database is opened.
-pub fn check() -> Result<()> {
-    chosen().as_ref().map(|_| ()).map_err(|message| Error::invalid(message.clone()))
+/// The same table as [`kernels`], or the reason why `DRIFT_SIMD` cannot be honoured. Checked when a database opens.
+pub fn simd() -> Result<&'static Kernels> {
+    choice().as_ref().copied().map_err(|message| Error::invalid(message.clone()))
 }
 
-/// Every instruction set that this processor has, scalar first.
+/// Every table that this processor can run, slowest first; the first is the scalar oracle.
 pub fn available() -> Vec<&'static Kernels> {
+    #[allow(unused_mut)] // Other processors have the scalar table alone.
     let mut tables = vec![&scalar::KERNELS];
     #[cfg(target_arch = "x86_64")]
     {
-        if avx2::is_available() {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        if avx2 {
             tables.push(&avx2::KERNELS);
         }
-        if avx512::is_available() {
+        if avx2 && is_x86_feature_detected!("avxvnni") {
+            tables.push(&avx2::VNNI_KERNELS);
+        }
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
+        if avx2 && avx512 {
             tables.push(&avx512::KERNELS);
         }
     }
     tables
 }
 
-fn chosen() -> &'static std::result::Result<&'static Kernels, String> {
-    static CHOSEN: OnceLock<std::result::Result<&'static Kernels, String>> = OnceLock::new();
-    CHOSEN.get_or_init(|| {
-        // The one setting that must hold for the whole process, before any Config exists.
-        #[allow(clippy::disallowed_methods)]
-        let forced = std::env::var("DRIFT_SIMD").ok().filter(|name| !name.is_empty());
-        choose(forced.as_deref())
+fn best() -> &'static Kernels {
+    available().last().copied().unwrap_or(&scalar::KERNELS)
+}
+
+fn choice() -> &'static std::result::Result<&'static Kernels, String> {
+    static CHOICE: OnceLock<std::result::Result<&'static Kernels, String>> = OnceLock::new();
+    #[allow(clippy::disallowed_methods)] // The one setting that must hold before any Config exists: it names the CPU.
+    CHOICE.get_or_init(|| match std::env::var(SIMD_VARIABLE) {
+        Ok(name) => select(&name),
+        Err(std::env::VarError::NotPresent) => Ok(best()),
+        Err(std::env::VarError::NotUnicode(name)) => select(&name.to_string_lossy()),
     })
 }
 
-fn choose(forced: Option<&str>) -> std::result::Result<&'static Kernels, String> {
-    let tables = available();
-    let names: Vec<_> = tables.iter().map(|table| table.name).collect();
-    match forced {
-        None => Ok(tables[tables.len() - 1]),
-        Some(name) => tables.iter().copied().find(|table| table.name == name).ok_or_else(|| {
-            format!("DRIFT_SIMD is {name:?}: this processor has {}; unset it to use the best", names.join(", "))
-        }),
+/// The table called `name`, or a message that lists what this processor has. An empty name means the best.
+fn select(name: &str) -> std::result::Result<&'static Kernels, String> {
+    if name.is_empty() {
+        return Ok(best());
     }
+    let tables = available();
+    tables.iter().copied().find(|table| table.name == name).ok_or_else(|| {
+        let names: Vec<&str> = tables.iter().map(|table| table.name).collect();
+        format!("{SIMD_VARIABLE} is {name:?}: this processor offers {}", names.join(", "))
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn relative(value: f32, expected: f32, scale: f32) -> f32 {
-        (value - expected).abs() / scale.max(f32::MIN_POSITIVE)
+/// Asks for the cache lines of `bytes` ahead of their use. Never faults and changes no result.
+#[inline(always)]
+pub fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(64) {
+        // SAFETY: prefetching is defined for any address; SSE is part of x86-64.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast()) };
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
+}
 
-    proptest! {
-        #[test]
-        fn f32_kernels_agree_with_scalar_within_rounding(
-            pairs in prop::collection::vec((-10.0f32..10.0, -10.0f32..10.0), 0..700)
-        ) {
-            let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
-            let scale = a.iter().zip(&b).map(|(a, b)| a * a + b * b).sum::<f32>();
-            for table in available() {
-                let bound = 1e-6 * (a.len() as f32).sqrt().max(1.0);
-                prop_assert!(relative((table.l2)(&a, &b), (scalar::KERNELS.l2)(&a, &b), scale) <= bound);
-                prop_assert!(relative((table.dot)(&a, &b), (scalar::KERNELS.dot)(&a, &b), scale) <= bound);
-            }
-        }
+/// The door of [`Kernels::sq8_dot`]: what its unchecked loads rely on.
+#[inline(always)]
+fn check_codes(codes: &[u8], query: &[i8], rows: usize) {
+    assert!(query.len().is_multiple_of(CODE_ALIGN), "codes come in multiples of {CODE_ALIGN} bytes");
+    assert_eq!(Some(codes.len()), rows.checked_mul(query.len()), "rows * stride codes");
+}
 
-        #[test]
-        fn sq8_dots_are_the_same_bits_on_every_instruction_set(
-            rows in 0usize..12, lines in 1usize..26, seed in any::<u64>()
-        ) {
-            let mut rng = crate::clock::rng(seed);
-            use rand::RngExt;
-            let stride = lines * CODE_ALIGN;
-            let extreme = seed % 3 == 0;
-            let codes: Vec<u8> = (0..rows * stride).map(|_| if extreme { 255 } else { rng.random() }).collect();
-            let query: Vec<i8> = (0..stride)
-                .map(|_| if extreme { 63 } else { rng.random_range(-63..=63) })
-                .collect();
-            let mut expected = vec![0; rows];
-            (scalar::KERNELS.sq8_dots)(&codes, &query, &mut expected);
-            for table in available() {
-                let mut out = vec![0; rows];
-                (table.sq8_dots)(&codes, &query, &mut out);
-                prop_assert_eq!(&out, &expected, "{}", table.name);
-            }
-        }
-    }
+/// The door of the two-vector kernels.
+#[inline(always)]
+fn check_pair<A, B>(a: &[A], b: &[B]) {
+    assert_eq!(a.len(), b.len(), "slices of equal length");
+}
 
-    #[test]
-    fn forcing_an_unknown_instruction_set_names_what_there_is() {
-        let message = choose(Some("neon")).err().expect("neon is not a table of this crate");
-        assert!(message.contains("scalar"), "{message}");
-        assert_eq!(choose(Some("scalar")).map(|table| table.name), Ok("scalar"));
-    }
+/// The door of [`Kernels::hadamard`].
+#[inline(always)]
+fn check_hadamard(values: &[f32], weights: &[f32]) {
+    assert!(values.len().is_power_of_two(), "the length of a Hadamard transform is a power of two");
+    check_pair(values, weights);
 }

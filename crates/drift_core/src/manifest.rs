@@ -1,20 +1,26 @@
-//! The manifest: the only truth about what exists.
+//! Manifests and what they name: the only truth about what exists.
 //!
-//! Layer 4. A collection's state is the newest of its numbered, immutable manifests; each names its predecessor's
-//! digest. Committed by put-if-absent, so two writers cannot both succeed. A damaged newest manifest is an error, never
-//! a reason to take an older one. The database's catalog of collections is kept in the same way.
+//! Layer 4; written by every commit, read at open. A collection has a chain of numbered manifests, a database a chain
+//! of numbered catalogs (its collections); each is a whole picture, not a change, and the newest one counts. Bucket and
+//! tombstone files are small columns that a commit adds and its manifest names. Invariants:
+//! * a commit is one put-if-absent of the next number: it happened whole or not at all, and of two writers one loses;
+//! * each file carries the digest of the one before it;
+//! * the newest file being damaged is an error, never a reason to take the one before it.
+//!
+//! `docs/format.md` has the byte maps.
 
+mod buckets;
 mod catalog;
-mod columns;
-mod state;
-mod store;
+mod chain;
+mod collection;
+mod messages;
+mod tombstones;
 
-pub use catalog::{Catalog, CatalogEntry};
-pub use columns::{read_buckets, read_tombstones, write_buckets, write_tombstones};
-pub use state::{BitstoreEntry, CalibrationPoint, Manifest, SegmentEntry};
-pub use store::{Numbered, NumberedStore};
+pub use buckets::BucketFile;
+pub use catalog::{Catalog, CatalogEntry, CatalogStore};
+pub use chain::MANIFESTS_KEPT;
+pub use collection::{CalibrationPoint, Manifest, ManifestStore, SegmentEntry, next_file_number};
+pub use tombstones::TombstoneFile;
 
-/// Reads and commits a collection's manifests.
-pub type ManifestStore = NumberedStore<Manifest>;
-/// Reads and commits a database's catalogs.
-pub type CatalogStore = NumberedStore<Catalog>;
+#[cfg(test)]
+mod tests;

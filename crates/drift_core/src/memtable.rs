@@ -49,6 +49,7 @@ pub struct Memtable {
     newest: RwLock<HashTable<u32>>,
     tombstones: Mutex<Tombstones>,
     bytes: AtomicUsize,
+    first_seq: AtomicU64,
     last_seq: AtomicU64,
     graph: OnceLock<Hnsw>,
     indexed: AtomicUsize,
@@ -66,6 +67,7 @@ impl Memtable {
             newest: RwLock::new(HashTable::new()),
             tombstones: Mutex::new(Tombstones { ids: Ids::empty(schema.id_type), seqs: Vec::new() }),
             bytes: AtomicUsize::new(0),
+            first_seq: AtomicU64::new(Seq::MAX),
             last_seq: AtomicU64::new(0),
             graph: OnceLock::new(),
             indexed: AtomicUsize::new(0),
@@ -94,6 +96,7 @@ impl Memtable {
                 }
             }
         }
+        self.first_seq.fetch_min(first_seq, Ordering::Relaxed);
         self.last_seq.fetch_max(first_seq + ids.len() as Seq - 1, Ordering::Relaxed);
         superseded
     }
@@ -106,9 +109,9 @@ impl Memtable {
         Some(FoundRow { row, seq: found.seq(), death: found.death() })
     }
 
-    /// Notes that the write `seq` superseded a row.
-    pub fn mark_dead(&self, row: usize, seq: Seq) {
-        self.rows[row].die(seq);
+    /// Notes that the write `seq` superseded a row; false if another did before.
+    pub fn mark_dead(&self, row: usize, seq: Seq) -> bool {
+        self.rows[row].die(seq)
     }
 
     /// Notes a delete for the flush to persist.
@@ -117,6 +120,7 @@ impl Memtable {
         tombstones.ids.push(id);
         tombstones.seqs.push(seq);
         self.bytes.fetch_add(32, Ordering::Relaxed);
+        self.first_seq.fetch_min(seq, Ordering::Relaxed);
         self.last_seq.fetch_max(seq, Ordering::Relaxed);
     }
 
@@ -140,6 +144,11 @@ impl Memtable {
     /// Newest seq written here; 0 when there is none.
     pub fn last_seq(&self) -> Seq {
         self.last_seq.load(Ordering::Relaxed)
+    }
+
+    /// Oldest seq written here; `Seq::MAX` when there is none.
+    pub fn first_seq(&self) -> Seq {
+        self.first_seq.load(Ordering::Relaxed)
     }
 
     /// Number of the first log file that holds rows of this memtable.

@@ -1,6 +1,7 @@
-//! From f32 vectors to codes and clusters: rotation, SQ8, k-means.
+//! From f32 vectors to codes and clusters: pure functions of values, without files or state.
 //!
-//! Layer 2, pure: slices in, slices out, no storage, no threads but rayon's of the caller's pool.
+//! Layer 2. A prepared vector is rotated once ([`rotation`]); codes ([`sq8`]), centroids and routing ([`kmeans`]) live in
+//! rotated space, where all dimensions look alike and one scale per row fits them all.
 
 pub mod kmeans;
 pub mod rotation;

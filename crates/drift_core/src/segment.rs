@@ -16,6 +16,7 @@ mod writer;
 pub use writer::{RunRows, SegmentWriter};
 
 use crate::error::{Error, Result};
+use crate::format::FileId;
 use crate::quant::sq8::Factors;
 use crate::storage::ReadFile;
 use crate::types::{BucketId, ElementType, IdRef, Ids, Seq, VectorBuf, Vectors};
@@ -32,7 +33,7 @@ use xxhash_rust::xxh3::Xxh3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentFile {
     /// Names the file and stands in all its checksums.
-    pub uuid: u128,
+    pub id: FileId,
     /// Its length in bytes.
     pub length: u64,
     /// xxh3 of all its bytes.

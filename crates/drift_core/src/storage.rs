@@ -1,94 +1,158 @@
-//! Where bytes live: local folders and memory behind one [`Backend`].
+//! Where files are kept: named objects in a folder of the local disk or in memory.
 //!
-//! Layer 3. Everything above names objects by relative paths and knows three kinds: small objects put once and whole,
-//! immutable objects streamed and then finished, and logs that are appended to. Objects appear durably and at once or
-//! not at all; nothing is ever overwritten.
+//! Layer 3. Everything above talks to a [`Backend`]; what a local disk needs to make an object durable (fsync of file
+//! and folder, links instead of overwriting) is in [`LocalBackend`] alone, over the few system calls of [`Fs`], in
+//! whose place tests put a disk that fails. Invariants:
+//! * an object appears whole or not at all, and is never overwritten; only append files grow;
+//! * what a method promised to be durable survives a power loss once the method has returned;
+//! * after a failed fsync a [`LocalBackend`] refuses all writes for ever: what the disk holds is unknown, and asking
+//!   again would report success for pages that the kernel has dropped (Rebello et al., ATC'20);
+//! * a read-only backend changes nothing.
 
 mod fs;
 mod local;
+mod local_files;
 mod memory;
 pub mod names;
 
-pub use fs::{Fs, FsFile, OsFs};
+pub use fs::{DirEntry, Fs, FsFile, OsFs};
 pub use local::LocalBackend;
 pub use memory::MemoryBackend;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
-/// An open immutable object.
+/// Largest object that [`Backend::read`] reads whole, 4 GiB: bucket files, the largest of them, hold 2.8 million
+/// buckets of 384 dimensions in it. It bounds what a damaged length can make a reader allocate.
+pub const READ_BYTES_MAX: u64 = 4 << 30;
+
+/// A store of named objects. Names are relative paths, separated by `/`; [`names`] makes all of them.
+pub trait Backend: Send + Sync {
+    /// Where the store is, for messages.
+    fn describe(&self) -> String;
+
+    /// Whether every write is refused.
+    fn read_only(&self) -> bool;
+
+    /// A whole small object; NotFound when there is none.
+    fn read(&self, name: &str) -> Result<Vec<u8>>;
+
+    /// Opens an object for reading at any place; NotFound when there is none.
+    fn open(&self, name: &str) -> Result<Arc<dyn ReadFile>>;
+
+    /// Writes an object, durable and whole on return; AlreadyExists when the name is taken. After any other error the
+    /// object may be there or not: read it back before relying on either.
+    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<()>;
+
+    /// Begins an object that appears when it is finished.
+    fn create(&self, name: &str) -> Result<Box<dyn WriteFile>>;
+
+    /// Opens an object to append to; with `create_new` the name must be free and is durable on return.
+    fn append(&self, name: &str, create_new: bool) -> Result<Box<dyn AppendFile>>;
+
+    /// Names of all objects below the folder `prefix` (all of them for `""`), sorted. A missing folder has none.
+    fn list(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// Removes an object; NotFound when there is none. Readers that have it open may go on reading.
+    fn delete(&self, name: &str) -> Result<()>;
+
+    /// Removes everything below the folder `prefix`; a missing folder is no error.
+    fn delete_tree(&self, prefix: &str) -> Result<()>;
+
+    /// Takes the lock called `name`, for one holder in all processes, until the guard is dropped; Locked when it is
+    /// held. Whoever gets it may also expect that leftovers of a crashed writer have been removed.
+    fn lock(&self, name: &str) -> Result<Box<dyn LockGuard>>;
+
+    /// The same store seen from a folder of it.
+    fn scoped(&self, folder: &str) -> Arc<dyn Backend>;
+
+    /// Why writes are refused, after a failed fsync.
+    fn poisoned(&self) -> Option<String> {
+        None
+    }
+}
+
+/// An object open for reading.
+#[allow(clippy::len_without_is_empty)] // An object is not a collection.
 pub trait ReadFile: Send + Sync {
-    /// Its length in bytes.
+    /// Its length in bytes when it was opened; append files tell their present length.
     fn len(&self) -> u64;
 
-    /// Whether it has no bytes.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Fills `out` from `offset`; a short file is `Corrupt`.
+    /// Fills `out` from `offset`; an object that ends before that is Corrupt.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()>;
 }
 
-/// A new immutable object under way; dropped before [`WriteFile::finish`] it leaves nothing.
+/// An object being written. Dropped unfinished, it never was.
 pub trait WriteFile: Send {
-    /// Appends bytes.
+    /// Appends `bytes`; they are buffered, so small pieces are cheap.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Makes the object durable and visible. `AlreadyExists` when there is one of that name.
+    /// Makes the object durable, then visible.
     fn finish(self: Box<Self>) -> Result<()>;
 }
 
-/// A log under way. Shared: one thread appends, any may sync.
-pub trait LogFile: Send + Sync {
-    /// Appends bytes at `offset`, which is the end of the log.
-    fn append(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+/// An object that grows at its end.
+#[allow(clippy::len_without_is_empty)] // An object is not a collection.
+pub trait AppendFile: Send {
+    /// Appends `bytes` with one write. After an error the end of the file is unknown until [`AppendFile::truncate`].
+    fn append(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Makes everything appended before the call durable.
+    /// Makes all that was appended durable.
     fn sync(&self) -> Result<()>;
 
-    /// Cuts the log to `len` bytes and makes that durable.
-    fn truncate(&self, len: u64) -> Result<()>;
+    /// Bytes appended so far.
+    fn len(&self) -> u64;
+
+    /// Cuts the object to `len` bytes.
+    fn truncate(&mut self, len: u64) -> Result<()>;
+
+    /// A handle to sync with while another thread appends.
+    fn syncer(&self) -> Arc<dyn SyncFile>;
 }
 
-/// Held by whoever may write; released when dropped.
+/// Makes an append file durable, from any thread.
+pub trait SyncFile: Send + Sync {
+    /// Makes all that was appended before the call durable.
+    fn sync(&self) -> Result<()>;
+}
+
+/// Holds a lock until it is dropped.
 pub trait LockGuard: Send + Sync {}
 
-/// A store of named objects. Names are relative paths with `/` between folders.
-pub trait Backend: Send + Sync {
-    /// The place, for messages.
-    fn describe(&self) -> String;
-
-    /// A whole object; `NotFound` when there is none.
-    fn read(&self, name: &str) -> Result<Vec<u8>>;
-
-    /// Opens an immutable object.
-    fn open(&self, name: &str) -> Result<Arc<dyn ReadFile>>;
-
-    /// Puts an object that must not exist yet; durable and whole on return.
-    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<()>;
-
-    /// Begins an immutable object.
-    fn create(&self, name: &str) -> Result<Box<dyn WriteFile>>;
-
-    /// Begins a log that must not exist yet; its name is durable on return.
-    fn create_log(&self, name: &str) -> Result<Arc<dyn LogFile>>;
-
-    /// Cuts an existing log to `len` bytes, durably.
-    fn truncate_log(&self, name: &str, len: u64) -> Result<()>;
-
-    /// Names of all objects directly in `folder`, sorted; none when it does not exist.
-    fn list(&self, folder: &str) -> Result<Vec<String>>;
-
-    /// Deletes an object; it is no error when there is none.
-    fn delete(&self, name: &str) -> Result<()>;
-
-    /// Deletes a folder with all that is in it; it is no error when there is none.
-    fn delete_tree(&self, folder: &str) -> Result<()>;
-
-    /// Takes the lock `name`; `Locked` when somebody has it.
-    fn lock(&self, name: &str) -> Result<Box<dyn LockGuard>>;
-
-    /// The same store seen from `folder`.
-    fn scoped(&self, folder: &str) -> Arc<dyn Backend>;
+/// Checks that `name` is a relative path that stays within the store and is no name of an unfinished object.
+fn check_name(name: &str) -> Result<()> {
+    let part_ok = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    if name.split('/').all(part_ok) && !name.ends_with(TMP_SUFFIX) && name.len() <= NAME_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{name:?} cannot name a stored object")))
 }
+
+/// End of the names of unfinished objects.
+const TMP_SUFFIX: &str = ".tmp";
+
+/// Longest name of an object: the longest of [`names`] has 100 bytes.
+const NAME_BYTES_MAX: usize = 200;
+
+fn refuse_read_only(store: &str) -> Error {
+    Error::new(ErrorKind::ReadOnly, format!("{store} was opened with read_only=True: open it for writing"))
+}
+
+fn locked(what: &str) -> Error {
+    Error::new(ErrorKind::Locked, format!("{what} is locked: another handle or process has the database open"))
+}
+
+fn already_exists(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::AlreadyExists, format!("{what} exists already"))
+}
+
+fn short_read(what: impl std::fmt::Display, offset: u64, wanted: usize, length: u64) -> Error {
+    Error::corrupt(format!("{what}: offset {offset}: {wanted} bytes are needed, but the file ends at {length}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,14 @@
 
 mod check;
 mod ids;
+mod reports;
+mod search;
 mod topk;
 mod vectors;
 
 pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
+pub use reports::{OptimizeReport, Stats, VerifyReport};
+pub use search::{HitIds, Hits, Interrupt, Missing, Rows, SearchOptions, never_interrupt};
 pub use topk::TopK;
 pub use vectors::{ElementType, VectorBuf, Vectors};
 

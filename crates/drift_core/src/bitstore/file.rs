@@ -5,7 +5,7 @@
 use super::shard::{SEQ_BITS, Shard};
 use super::{Bitstore, SHARDS};
 use crate::error::Result;
-use crate::format::{ByteReader, ByteWriter, FileKind, Header, frame, unframe};
+use crate::format::{ByteWriter, FileId, Header, magic, open_sealed, seal};
 use crate::storage::{Backend, names};
 use parking_lot::RwLock;
 
@@ -19,22 +19,21 @@ impl Bitstore {
             shard.slots().for_each(|(word, _)| writer.u64(word));
             shard.slots().for_each(|(_, bucket)| writer.u32(bucket));
         }
-        let header = Header { kind: FileKind::Bitstore, owner, file: u128::from(number) };
-        backend.put_if_absent(&names::numbered(names::BITSTORES, number), &frame(&header, &writer.into_bytes()))
+        let header = Header::new(magic::BITSTORE, owner, FileId::numbered(&magic::BITSTORE, owner, number));
+        backend.put_if_absent(&names::bitstore(number), &seal(&header, writer.as_slice()))
     }
 
     /// Reads checkpoint `number`.
     pub fn read(backend: &dyn Backend, number: u64, owner: u128) -> Result<Bitstore> {
-        let header = Header { kind: FileKind::Bitstore, owner, file: u128::from(number) };
-        let name = names::numbered(names::BITSTORES, number);
+        let name = names::bitstore(number);
         let bytes = backend.read(&name)?;
-        let name = format!("{}/{name}", backend.describe());
-        let mut reader = ByteReader::new(unframe(&header, &bytes, &name)?, &name, 72);
+        let expected = Some((owner, FileId::numbered(&magic::BITSTORE, owner, number)));
+        let (_, mut reader) = open_sealed(&name, &bytes, &magic::BITSTORE, expected)?;
         let mut shards = Vec::with_capacity(SHARDS);
         for _ in 0..SHARDS {
             let count = usize::try_from(reader.u64()?).map_err(|_| reader.corrupt("impossible entry count"))?;
-            let words: Vec<u64> = reader.array_of(count)?;
-            let buckets: Vec<u32> = reader.array_of(count)?;
+            let words: Vec<u64> = reader.column(count)?;
+            let buckets: Vec<u32> = reader.column(count)?;
             let ordered = words.windows(2).all(|pair| pair[0] >> SEQ_BITS <= pair[1] >> SEQ_BITS);
             if !ordered || words.iter().any(|word| *word << (64 - SEQ_BITS) == 0) {
                 return Err(reader.corrupt("entries are out of order"));
@@ -55,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_holds_every_entry() {
-        let (store, backend) = (Bitstore::default(), MemoryBackend::named(""));
+        let (store, backend) = (Bitstore::default(), MemoryBackend::open("", true, false).expect("a store"));
         (1..5_000).for_each(|row| store.insert(IdRef::Int(row).hash64(), BucketId(row as u32 / 7), row as u64));
         store.write(&backend, 3, 1).expect("write");
         let back = Bitstore::read(&backend, 3, 1).expect("read");

@@ -1,124 +1,128 @@
-//! What every file of drift begins with, and the frame of small files that are read whole.
+//! The 64 bytes that every file of drift begins with: what it is, whose, and of which format.
 //!
-//! Layer 2. 64 bytes: magic, kind, format version, identity of the collection, identity of the file, checksum. A file
-//! of an unknown version is refused before anything else of it is believed.
+//! Layer 2. Its layout is the same in all format versions. A reader checks, in this order: magic, checksum, version,
+//! database, file identity; so damage is told from a file of another version, and that from a file of another place.
+//!
+//! ```text
+//!  0  magic           8    48  zero      12
+//!  8  format version  4    60  checksum   4  of 0..60, seeded with the file's identity and offset 0
+//! 12  zero            4
+//! 16  database       16
+//! 32  file           16
+//! ```
 
-use super::{ByteReader, ByteWriter, checksum};
+use super::{ByteReader, ByteWriter, FileId, checksum};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Version of all formats together; a file of another version is refused.
+/// Version of the format that this code reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Bytes of a header.
+/// Bytes of a [`Header`].
 pub const HEADER_BYTES: usize = 64;
 
-const MAGIC: &[u8; 8] = b"driftdb\n";
-
-/// What a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// List of the collections of a database.
-    Catalog = 1,
-    /// State of a collection.
-    Manifest = 2,
+/// First eight bytes of each kind of file.
+pub mod magic {
     /// Write-ahead log.
-    Wal = 3,
-    /// Rows.
-    Segment = 4,
-    /// Centroids.
-    Buckets = 5,
-    /// Deleted ids.
-    Tombstones = 6,
-    /// Places of ids.
-    Bitstore = 7,
+    pub const WAL: [u8; 8] = *b"DRIFTWAL";
+    /// Manifest of a collection.
+    pub const MANIFEST: [u8; 8] = *b"DRIFTMAN";
+    /// Catalog of a database.
+    pub const CATALOG: [u8; 8] = *b"DRIFTCAT";
+    /// Segment.
+    pub const SEGMENT: [u8; 8] = *b"DRIFTSEG";
+    /// Bucket definitions.
+    pub const BUCKETS: [u8; 8] = *b"DRIFTBUC";
+    /// Tombstones.
+    pub const TOMBSTONES: [u8; 8] = *b"DRIFTTOM";
+    /// Bitstore.
+    pub const BITSTORE: [u8; 8] = *b"DRIFTBIT";
 }
 
 /// Header of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the file is.
-    pub kind: FileKind,
-    /// Identity of the collection (or of the database, for its catalog) that the file belongs to.
-    pub owner: u128,
-    /// Identity of the file: its number, or its uuid.
-    pub file: u128,
+    /// Kind of file, one of [`magic`].
+    pub magic: [u8; 8],
+    /// Version of the format of all that follows.
+    pub format_version: u32,
+    /// Identity of the collection (or of the database, for the catalog) that the file belongs to.
+    pub database: u128,
+    /// Identity of the file.
+    pub file: FileId,
 }
 
 impl Header {
-    /// The header's bytes.
+    /// A header of the present version.
+    pub fn new(magic: [u8; 8], database: u128, file: FileId) -> Header {
+        Header { magic, format_version: FORMAT_VERSION, database, file }
+    }
+
+    /// The bytes as stored.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
-        let mut writer = ByteWriter::new();
-        writer.raw(MAGIC);
-        writer.u32(self.kind as u32);
-        writer.u32(FORMAT_VERSION);
-        writer.u128(self.owner);
-        writer.u128(self.file);
-        writer.raw(&[0; 12]);
-        let sum = checksum(self.file, 0, writer.as_slice());
-        writer.u32(sum);
+        let mut writer = ByteWriter::with_capacity(HEADER_BYTES);
+        writer.bytes(&self.magic);
+        writer.u32(self.format_version);
+        writer.zeros(4);
+        writer.u128(self.database);
+        writer.u128(self.file.0);
+        writer.zeros(12);
+        writer.u32(checksum(self.file, 0, writer.as_slice()));
         let mut bytes = [0; HEADER_BYTES];
         bytes.copy_from_slice(writer.as_slice());
         bytes
     }
 
-    /// Checks a header against what the file must be; `name` is for errors.
-    pub fn check(&self, bytes: &[u8], name: &str) -> Result<()> {
-        let mut reader = ByteReader::new(bytes, name, 0);
-        let head = reader.raw(HEADER_BYTES)?;
-        let mut reader = ByteReader::new(head, name, 0);
-        if reader.raw(8)? != MAGIC {
-            return Err(Error::corrupt(format!("{name} at offset 0: this is no file of drift")));
+    /// Reads the header of the file called `name`, which must be of kind `magic` and of the present version.
+    pub fn decode(name: &str, bytes: &[u8], magic: &[u8; 8]) -> Result<Header> {
+        let mut reader = ByteReader::new(name, 0, bytes);
+        let found: [u8; 8] = reader.array()?;
+        if found != *magic {
+            return Err(Error::corrupt(format!(
+                "{name}: offset 0: the file begins with {:?}, not {:?}",
+                found.escape_ascii().to_string(),
+                magic.escape_ascii().to_string()
+            )));
         }
-        let kind = reader.u32()?;
-        let version = reader.u32()?;
-        if head == self.encode() {
-            return Ok(());
+        let format_version = reader.u32()?;
+        reader.zeros(4)?;
+        let database = reader.u128()?;
+        let file = FileId(reader.u128()?);
+        reader.zeros(12)?;
+        let covered = bytes.get(..HEADER_BYTES - 4).unwrap_or_default();
+        if reader.u32()? != checksum(file, 0, covered) {
+            return Err(Error::corrupt(format!("{name}: offset 0: the checksum of the header is wrong")));
         }
-        // A header that is whole in itself is of another version or of another place; otherwise it is damaged.
-        reader.u128()?;
-        let file = reader.u128()?;
-        reader.raw(12)?;
-        let intact = reader.u32()? == checksum(file, 0, &head[..HEADER_BYTES - 4]);
-        if intact && version != FORMAT_VERSION {
+        if format_version != FORMAT_VERSION {
             return Err(Error::new(
                 ErrorKind::UnsupportedFormat,
                 format!(
-                    "{name} has format version {version}, this drift reads {FORMAT_VERSION}: use the drift that wrote it"
+                    "{name} is of format {format_version}, this drift reads format {FORMAT_VERSION}: \
+                     use the drift that wrote it"
                 ),
             ));
         }
-        let problem = if intact {
-            format!("the file belongs elsewhere (kind {kind}, file {file:x})")
-        } else {
-            "the header's checksum does not match".to_owned()
-        };
-        Err(Error::corrupt(format!("{name} at offset 0: {problem}")))
+        Ok(Header { magic: *magic, format_version, database, file })
     }
-}
 
-/// A small file as a whole: header, length, body, checksum over length and body.
-pub fn frame(header: &Header, body: &[u8]) -> Vec<u8> {
-    let mut writer = ByteWriter::new();
-    writer.raw(&header.encode());
-    writer.u64(body.len() as u64);
-    writer.raw(body);
-    let sum = checksum(header.file, HEADER_BYTES as u64, &writer.as_slice()[HEADER_BYTES..]);
-    writer.u32(sum);
-    writer.into_bytes()
-}
-
-/// The body of a framed file.
-pub fn unframe<'a>(header: &Header, bytes: &'a [u8], name: &'a str) -> Result<&'a [u8]> {
-    header.check(bytes, name)?;
-    let mut reader = ByteReader::new(&bytes[HEADER_BYTES..], name, HEADER_BYTES as u64);
-    let len = usize::try_from(reader.u64()?).map_err(|_| reader.corrupt("impossible length"))?;
-    let body = reader.raw(len)?;
-    let sum = reader.u32()?;
-    reader.finish()?;
-    if sum != checksum(header.file, HEADER_BYTES as u64, &bytes[HEADER_BYTES..HEADER_BYTES + 8 + len]) {
-        return Err(Error::corrupt(format!("{name} at offset {HEADER_BYTES}: the checksum does not match")));
+    /// Fails unless the file belongs to `database`.
+    pub fn check_database(&self, name: &str, database: u128) -> Result<()> {
+        if self.database == database {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "{name}: offset 16: the file belongs to {}, not to {}",
+            uuid::Uuid::from_u128(self.database),
+            uuid::Uuid::from_u128(database)
+        )))
     }
-    Ok(body)
+
+    /// Fails unless the file is `file`.
+    pub fn check_file(&self, name: &str, file: FileId) -> Result<()> {
+        if self.file == file {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!("{name}: offset 32: the file is {}, not {file}: was it renamed?", self.file)))
+    }
 }
 
 #[cfg(test)]
@@ -126,37 +130,52 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HEADER: Header = Header { kind: FileKind::Manifest, owner: 7, file: 9 };
+    fn header() -> Header {
+        Header::new(magic::SEGMENT, 7, FileId(9))
+    }
 
     #[test]
-    fn every_flipped_bit_and_every_truncation_of_a_frame_is_found() {
-        let bytes = frame(&HEADER, b"some body");
-        assert_eq!(unframe(&HEADER, &bytes, "file").expect("intact"), b"some body");
-        for at in 0..bytes.len() {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= 1 << (at % 8);
-            assert!(unframe(&HEADER, &damaged, "file").is_err(), "byte {at}");
-            assert!(unframe(&HEADER, &bytes[..at], "file").is_err(), "cut at {at}");
+    fn header_comes_back() {
+        assert_eq!(Header::decode("s", &header().encode(), &magic::SEGMENT).unwrap(), header());
+    }
+
+    #[test]
+    fn every_flipped_bit_is_detected() {
+        let bytes = header().encode();
+        for position in 0..HEADER_BYTES * 8 {
+            let mut flipped = bytes;
+            flipped[position / 8] ^= 1 << (position % 8);
+            let error = Header::decode("s", &flipped, &magic::SEGMENT).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "bit {position}");
         }
     }
 
     #[test]
-    fn a_file_of_another_version_or_place_is_refused_as_such() {
-        let mut bytes = HEADER.encode();
-        bytes[12] = 2;
-        let sum = checksum(9, 0, &bytes[..60]);
-        bytes[60..].copy_from_slice(&sum.to_le_bytes());
-        let error = HEADER.check(&bytes, "file").expect_err("version 2");
+    fn every_truncation_is_detected() {
+        let bytes = header().encode();
+        for length in 0..HEADER_BYTES {
+            assert!(Header::decode("s", &bytes[..length], &magic::SEGMENT).is_err());
+        }
+    }
+
+    #[test]
+    fn unknown_version_is_refused_as_such() {
+        let bytes = Header { format_version: FORMAT_VERSION + 1, ..header() }.encode();
+        let error = Header::decode("s", &bytes, &magic::SEGMENT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnsupportedFormat);
-        let other = Header { file: 10, ..HEADER };
-        let error = HEADER.check(&other.encode(), "file").expect_err("file 10");
-        assert!(error.message().contains("elsewhere"), "{error}");
+    }
+
+    #[test]
+    fn foreign_files_are_refused() {
+        assert!(header().check_database("s", 7).is_ok() && header().check_database("s", 8).is_err());
+        assert!(header().check_file("s", FileId(9)).is_ok() && header().check_file("s", FileId(8)).is_err());
+        assert!(Header::decode("s", &header().encode(), &magic::WAL).is_err());
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(unframe(&HEADER, &bytes, "file").is_err());
+        fn garbage_is_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert!(Header::decode("s", &bytes, &magic::WAL).is_err());
         }
     }
 }

@@ -1,104 +1,324 @@
-//! AVX2 + FMA kernels.
+//! The kernels in AVX2 with FMA, and a second table whose byte products use AVX-VNNI.
 //!
-//! Layer 1. SQ8 uses `vpmaddubsw`, which multiplies u8 by i8 and adds pairs into i16; query values of seven bits keep
-//! it from saturating ([`super::QUERY_CODE_MAX`]).
+//! Layer 1, private to `kernels`. The tables are handed out by `available` alone, after it found the features; that is
+//! what makes the calls of the functions compiled for them sound. The two tables differ in the byte products only:
+//! `vpmaddubsw` + `vpmaddwd` + `vpaddd` against one `vpdpbusd` on 256 bits.
 
-use super::{CODE_ALIGN, Kernels};
+use super::{CODE_ALIGN, CodeSums, Kernels, check_codes, check_hadamard, check_pair, scalar};
 use std::arch::x86_64::*;
 
-/// The AVX2 table; call its functions only where [`is_available`].
-pub static KERNELS: Kernels = Kernels { name: "avx2", l2, dot, sq8_dots };
+/// The AVX2 table.
+pub(super) static KERNELS: Kernels = Kernels {
+    name: "avx2",
+    l2: |a, b| {
+        check_pair(a, b);
+        // SAFETY: the table exists only where `available` found the features; the lengths are equal.
+        unsafe { l2(a, b) }
+    },
+    dot: |a, b| {
+        check_pair(a, b);
+        // SAFETY: as for l2.
+        unsafe { dot(a, b) }
+    },
+    sq8_dot: |codes, query| {
+        check_codes(codes, query, 1);
+        // SAFETY: features as for l2; check_codes established the lengths.
+        unsafe { maddubs::sq8_dot(codes, query) }
+    },
+    sq8_dots: |codes, query, out| {
+        check_codes(codes, query, out.len());
+        // SAFETY: as for sq8_dot.
+        unsafe { maddubs::sq8_dots(codes, query, out) }
+    },
+    sq8_encode: |values, mid, scale, codes| {
+        check_pair(values, codes);
+        // SAFETY: as for l2.
+        unsafe { sq8_encode(values, mid, scale, codes) }
+    },
+    min_max: |values| {
+        // SAFETY: features as for l2; one slice has no length to agree with.
+        unsafe { min_max(values) }
+    },
+    hadamard: |values, weights| {
+        check_hadamard(values, weights);
+        // SAFETY: as for l2.
+        unsafe { hadamard(values, weights) }
+    },
+};
 
-/// Whether the processor has AVX2 and FMA.
-pub fn is_available() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+/// The AVX2 table with byte products by AVX-VNNI, for processors that have it without AVX-512.
+pub(super) static VNNI_KERNELS: Kernels = Kernels {
+    name: "avxvnni",
+    sq8_dot: |codes, query| {
+        check_codes(codes, query, 1);
+        // SAFETY: the table exists only where `available` found AVX-VNNI; check_codes established the lengths.
+        unsafe { vnni::sq8_dot(codes, query) }
+    },
+    sq8_dots: |codes, query, out| {
+        check_codes(codes, query, out.len());
+        // SAFETY: as for sq8_dot.
+        unsafe { vnni::sq8_dots(codes, query, out) }
+    },
+    ..KERNELS
+};
+
+const LANES: usize = 8;
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn sum_f32(x: __m256) -> f32 {
+    let half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    let quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    _mm_cvtss_f32(_mm_add_ss(quarter, _mm_shuffle_ps::<1>(quarter, quarter)))
 }
 
-fn l2(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len(), "vectors of one length");
-    // SAFETY: the table is only handed out where is_available() holds; lengths are equal by the line above.
-    unsafe { l2_avx2(a, b) }
+/// SAFETY of the caller: `block[at..at + 8]` is in bounds.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load(block: &[f32], at: usize) -> __m256 {
+    // SAFETY: the caller keeps the range in bounds.
+    unsafe { _mm256_loadu_ps(block.as_ptr().add(at)) }
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len(), "vectors of one length");
-    // SAFETY: the table is only handed out where is_available() holds; lengths are equal by the line above.
-    unsafe { dot_avx2(a, b) }
+macro_rules! sum_pairs {
+    ($name:ident, $step:expr, $last:expr) => {
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn $name(a: &[f32], b: &[f32]) -> f32 {
+            let step = $step;
+            let zero = _mm256_setzero_ps();
+            // Four named sums, not an array: indexed, they would live in memory between the steps.
+            let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
+            let (a_blocks, a_rest) = a.as_chunks::<{ 4 * LANES }>();
+            let (b_blocks, b_rest) = b.as_chunks::<{ 4 * LANES }>();
+            for (x, y) in a_blocks.iter().zip(b_blocks) {
+                // SAFETY: both blocks are 32 floats.
+                unsafe {
+                    s0 = step(load(x, 0), load(y, 0), s0);
+                    s1 = step(load(x, LANES), load(y, LANES), s1);
+                    s2 = step(load(x, 2 * LANES), load(y, 2 * LANES), s2);
+                    s3 = step(load(x, 3 * LANES), load(y, 3 * LANES), s3);
+                }
+            }
+            let (a_blocks, a_rest) = a_rest.as_chunks::<LANES>();
+            let (b_blocks, b_rest) = b_rest.as_chunks::<LANES>();
+            for (x, y) in a_blocks.iter().zip(b_blocks) {
+                // SAFETY: both blocks are 8 floats.
+                s0 = unsafe { step(load(x, 0), load(y, 0), s0) };
+            }
+            let rest: f32 = a_rest.iter().zip(b_rest).map($last).sum();
+            sum_f32(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3))) + rest
+        }
+    };
 }
 
-fn sq8_dots(codes: &[u8], query: &[i8], out: &mut [i32]) {
-    assert_eq!(codes.len(), out.len() * query.len(), "one code row per result");
-    assert!(query.len().is_multiple_of(CODE_ALIGN), "a query is padded to the code stride");
-    if query.is_empty() {
+sum_pairs!(dot, |x, y, sum| _mm256_fmadd_ps(x, y, sum), |(x, y)| x * y);
+sum_pairs!(
+    l2,
+    |x, y, sum| {
+        let difference = _mm256_sub_ps(x, y);
+        _mm256_fmadd_ps(difference, difference, sum)
+    },
+    |(x, y)| (x - y) * (x - y)
+);
+
+/// The byte products once per instruction that forms them.
+macro_rules! sq8 {
+    ($module:ident, $features:literal, $products:expr) => {
+        mod $module {
+            use super::*;
+
+            /// Rows per step of [`sq8_dots`]: each query register is loaded once for four rows.
+            const ROWS: usize = 4;
+
+            /// The products of `N` consecutive rows with the query, eight partial sums a row.
+            ///
+            /// SAFETY of the caller: `N * query.len()` bytes are readable at `codes`, and the length is a multiple of
+            /// 32.
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn rows<const N: usize>(codes: *const u8, query: &[i8]) -> [__m256i; N] {
+                let add_products = $products;
+                let stride = query.len();
+                let mut sums = [_mm256_setzero_si256(); N];
+                let mut at = 0;
+                while at < stride {
+                    // SAFETY: at + 32 <= stride in the query and in each row.
+                    unsafe {
+                        let part = _mm256_loadu_si256(query.as_ptr().add(at).cast());
+                        for (row, sum) in sums.iter_mut().enumerate() {
+                            let line = _mm256_loadu_si256(codes.add(row * stride + at).cast());
+                            *sum = add_products(*sum, line, part);
+                        }
+                    }
+                    at += CODE_ALIGN;
+                }
+                sums
+            }
+
+            #[target_feature(enable = $features)]
+            pub(super) unsafe fn sq8_dot(codes: &[u8], query: &[i8]) -> i32 {
+                // SAFETY: codes is as long as query, a multiple of 32 (check_codes).
+                let [sum] = unsafe { rows::<1>(codes.as_ptr(), query) };
+                let half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
+                let quarter = _mm_add_epi32(half, _mm_shuffle_epi32::<0b01_00_11_10>(half));
+                _mm_cvtsi128_si32(_mm_add_epi32(quarter, _mm_shuffle_epi32::<0b10_11_00_01>(quarter)))
+            }
+
+            #[target_feature(enable = $features)]
+            pub(super) unsafe fn sq8_dots(codes: &[u8], query: &[i8], out: &mut [i32]) {
+                let stride = query.len();
+                let (blocks, rest) = out.as_chunks_mut::<ROWS>();
+                let done = blocks.len() * ROWS;
+                for (block, out) in blocks.iter_mut().enumerate() {
+                    // SAFETY: block * 4 + 3 < rows, and codes holds rows * stride bytes (check_codes).
+                    let [a, b, c, d] = unsafe { rows::<ROWS>(codes.as_ptr().add(block * ROWS * stride), query) };
+                    let halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+                    let sums = _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves));
+                    // SAFETY: out is four i32, 16 bytes.
+                    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
+                }
+                for (row, out) in rest.iter_mut().enumerate() {
+                    let start = (done + row) * stride;
+                    // SAFETY: the sub-slice is one row of stride codes.
+                    *out = unsafe { sq8_dot(&codes[start..start + stride], query) };
+                }
+            }
+        }
+    };
+}
+
+sq8!(maddubs, "avx2,fma", |sum, codes, query| {
+    _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, query), _mm256_set1_epi16(1)))
+});
+sq8!(vnni, "avx2,fma,avxvnni", |sum, codes, query| _mm256_dpbusd_avx_epi32(sum, codes, query));
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum_i32(x: __m256i) -> i64 {
+    let half = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+    let quarter = _mm_add_epi32(half, _mm_shuffle_epi32::<0b01_00_11_10>(half));
+    i64::from(_mm_cvtsi128_si32(_mm_add_epi32(quarter, _mm_shuffle_epi32::<0b10_11_00_01>(quarter))))
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn sq8_encode(values: &[f32], mid: f32, scale: f32, codes: &mut [u8]) -> CodeSums {
+    let (mids, scales) = (_mm256_set1_ps(mid), _mm256_set1_ps(scale));
+    let (low, high) = (_mm256_set1_ps(-128.0), _mm256_set1_ps(127.0));
+    let (mut sum, mut squares) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    let (code_blocks, code_rest) = codes.as_chunks_mut::<LANES>();
+    for (values, codes) in blocks.iter().zip(code_blocks) {
+        // SAFETY: the block is 8 floats.
+        let x = unsafe { _mm256_loadu_ps(values.as_ptr()) };
+        // Clamped before the conversion rounds: the bounds are whole, so both orders give the same level.
+        let scaled = _mm256_mul_ps(_mm256_sub_ps(x, mids), scales);
+        let level = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(scaled, low), high));
+        sum = _mm256_add_epi32(sum, level);
+        squares = _mm256_add_epi32(squares, _mm256_mullo_epi32(level, level));
+        let wide = _mm256_add_epi32(level, _mm256_set1_epi32(128));
+        let words = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256::<1>(wide));
+        // SAFETY: the block is 8 bytes, what a low-half store writes.
+        unsafe { _mm_storel_epi64(codes.as_mut_ptr().cast(), _mm_packus_epi16(words, words)) };
+    }
+    let mut sums = scalar::sq8_encode(rest, mid, scale, code_rest);
+    sums.sum += sum_i32(sum);
+    sums.squares += sum_i32(squares);
+    sums
+}
+
+#[target_feature(enable = "avx2")]
+unsafe fn min_max(values: &[f32]) -> (f32, f32) {
+    let mut low = _mm256_set1_ps(f32::INFINITY);
+    let mut high = _mm256_set1_ps(f32::NEG_INFINITY);
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    for block in blocks {
+        // SAFETY: the block is 8 floats.
+        let x = unsafe { _mm256_loadu_ps(block.as_ptr()) };
+        low = _mm256_min_ps(low, x);
+        high = _mm256_max_ps(high, x);
+    }
+    let (mut lows, mut highs) = ([0.0f32; LANES], [0.0f32; LANES]);
+    // SAFETY: both arrays are 8 floats.
+    unsafe {
+        _mm256_storeu_ps(lows.as_mut_ptr(), low);
+        _mm256_storeu_ps(highs.as_mut_ptr(), high);
+    }
+    let (low_rest, high_rest) = scalar::min_max(rest);
+    (lows.into_iter().fold(low_rest, f32::min), highs.into_iter().fold(high_rest, f32::max))
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn hadamard(values: &mut [f32], weights: &[f32]) {
+    if values.len() < LANES {
+        scalar::weigh(values, weights);
+        let mut half = 1;
+        while half < values.len() {
+            scalar::butterflies(values, half);
+            half *= 2;
+        }
         return;
     }
-    // SAFETY: the table is only handed out where is_available() holds; sizes were checked by the lines above.
-    unsafe { sq8_dots_avx2(codes, query, out) }
-}
-
-#[target_feature(enable = "avx2,fma")]
-fn sum(v: __m256) -> f32 {
-    let half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    let quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
-    _mm_cvtss_f32(_mm_add_ss(quarter, _mm_shuffle_ps(quarter, quarter, 1)))
-}
-
-/// Preconditions: AVX2 and FMA; `a.len() == b.len()`.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn l2_avx2(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [_mm256_setzero_ps(); 4];
-    let blocks = a.len() / 32;
-    for block in 0..blocks {
-        for (lane, acc) in sums.iter_mut().enumerate() {
-            let at = block * 32 + lane * 8;
-            // SAFETY: at + 8 <= blocks * 32 <= len of both slices.
-            let (x, y) = unsafe { (_mm256_loadu_ps(a.as_ptr().add(at)), _mm256_loadu_ps(b.as_ptr().add(at))) };
-            let d = _mm256_sub_ps(x, y);
-            *acc = _mm256_fmadd_ps(d, d, *acc);
-        }
+    let (blocks, _) = values.as_chunks_mut::<LANES>();
+    let (weight_blocks, _) = weights.as_chunks::<LANES>();
+    for (block, weights) in blocks.iter_mut().zip(weight_blocks) {
+        // SAFETY: both blocks are 8 floats.
+        let x = unsafe { _mm256_mul_ps(_mm256_loadu_ps(block.as_ptr()), _mm256_loadu_ps(weights.as_ptr())) };
+        // SAFETY: as above.
+        unsafe { _mm256_storeu_ps(block.as_mut_ptr(), hadamard_8(x)) };
     }
-    let total = sum(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
-    a[blocks * 32..].iter().zip(&b[blocks * 32..]).fold(total, |total, (x, y)| total + (x - y) * (x - y))
-}
-
-/// Preconditions: AVX2 and FMA; `a.len() == b.len()`.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn dot_avx2(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [_mm256_setzero_ps(); 4];
-    let blocks = a.len() / 32;
-    for block in 0..blocks {
-        for (lane, acc) in sums.iter_mut().enumerate() {
-            let at = block * 32 + lane * 8;
-            // SAFETY: at + 8 <= blocks * 32 <= len of both slices.
-            let (x, y) = unsafe { (_mm256_loadu_ps(a.as_ptr().add(at)), _mm256_loadu_ps(b.as_ptr().add(at))) };
-            *acc = _mm256_fmadd_ps(x, y, *acc);
-        }
+    let mut half = LANES;
+    while 2 * half < values.len() {
+        // SAFETY: half is LANES times a power of two, 4 * half at most the length, itself a power of two.
+        unsafe { butterflies_twice(values, half) };
+        half *= 4;
     }
-    let total = sum(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
-    a[blocks * 32..].iter().zip(&b[blocks * 32..]).fold(total, |total, (x, y)| total + x * y)
+    if half < values.len() {
+        scalar::butterflies(values, half);
+    }
 }
 
-/// Preconditions: AVX2; `codes.len() == out.len() * query.len()`; `query.len()` a positive multiple of 32.
+/// Two stages at once (elements `half` and `2 * half` apart): half the passes over memory, the bits of two stages.
+///
+/// SAFETY of the caller: the length is a multiple of `4 * half`, and `half` of LANES.
+#[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn sq8_dots_avx2(codes: &[u8], query: &[i8], out: &mut [i32]) {
-    let stride = query.len();
-    let ones = _mm256_set1_epi16(1);
-    for (row, out) in out.iter_mut().enumerate() {
-        let (mut even, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-        for at in (0..stride).step_by(32) {
-            // SAFETY: at + 32 <= stride, so both loads stay within the query and within row `row` of the codes.
-            let (code, q) = unsafe {
-                (
-                    _mm256_loadu_si256(codes.as_ptr().add(row * stride + at).cast()),
-                    _mm256_loadu_si256(query.as_ptr().add(at).cast()),
-                )
-            };
-            let pairs = _mm256_madd_epi16(_mm256_maddubs_epi16(code, q), ones);
-            (even, odd) = (odd, _mm256_add_epi32(even, pairs));
+unsafe fn butterflies_twice(values: &mut [f32], half: usize) {
+    let (base, length) = (values.as_mut_ptr(), values.len());
+    let mut block = 0;
+    while block < length {
+        let mut at = block;
+        while at < block + half {
+            // SAFETY: at + 3 * half + LANES <= block + 4 * half <= length, by the caller's promise.
+            unsafe {
+                let (a, b) = (base.add(at), base.add(at + half));
+                let (c, d) = (base.add(at + 2 * half), base.add(at + 3 * half));
+                let (x, y, z, w) = (_mm256_loadu_ps(a), _mm256_loadu_ps(b), _mm256_loadu_ps(c), _mm256_loadu_ps(d));
+                let (sum_xy, diff_xy) = (_mm256_add_ps(x, y), _mm256_sub_ps(x, y));
+                let (sum_zw, diff_zw) = (_mm256_add_ps(z, w), _mm256_sub_ps(z, w));
+                _mm256_storeu_ps(a, _mm256_add_ps(sum_xy, sum_zw));
+                _mm256_storeu_ps(b, _mm256_add_ps(diff_xy, diff_zw));
+                _mm256_storeu_ps(c, _mm256_sub_ps(sum_xy, sum_zw));
+                _mm256_storeu_ps(d, _mm256_sub_ps(diff_xy, diff_zw));
+            }
+            at += LANES;
         }
-        let both = _mm256_add_epi32(even, odd);
-        let half = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
-        let quarter = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0b00_00_11_10));
-        *out = _mm_cvtsi128_si32(_mm_add_epi32(quarter, _mm_shuffle_epi32(quarter, 1)));
+        block += 4 * half;
     }
+}
+
+/// The transform of 8 values within one register: each stage blends `x + partner` with `partner - x` in the lanes whose
+/// stage bit is set.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn hadamard_8(x: __m256) -> __m256 {
+    let x = {
+        let partner = _mm256_permute_ps::<0b10_11_00_01>(x);
+        _mm256_blend_ps::<0b1010_1010>(_mm256_add_ps(x, partner), _mm256_sub_ps(partner, x))
+    };
+    let x = {
+        let partner = _mm256_permute_ps::<0b01_00_11_10>(x);
+        _mm256_blend_ps::<0b1100_1100>(_mm256_add_ps(x, partner), _mm256_sub_ps(partner, x))
+    };
+    let partner = _mm256_permute2f128_ps::<1>(x, x);
+    _mm256_blend_ps::<0b1111_0000>(_mm256_add_ps(x, partner), _mm256_sub_ps(partner, x))
 }

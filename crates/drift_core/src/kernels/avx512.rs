@@ -1,145 +1,331 @@
-//! AVX-512 kernels (F, BW, VL, VNNI).
+//! The kernels in AVX-512 with VNNI (F, BW, DQ, VL, VNNI): 16 floats or 64 byte products an instruction.
 //!
-//! Layer 1. SQ8 uses `vpdpbusd`: 64 products of u8 and i8 added into 16 i32 lanes in one instruction. Four rows share
-//! each load of the query.
+//! Layer 1, private to `kernels`. [`KERNELS`] is handed out by `available` alone, after it found the features; that is
+//! what makes the calls of the functions compiled for them sound. Tails are masked, so any length stays in registers.
 
-use super::{CODE_ALIGN, Kernels};
+use super::{CODE_ALIGN, CodeSums, Kernels, check_codes, check_hadamard, check_pair, scalar};
 use std::arch::x86_64::*;
 
-/// The AVX-512 table; call its functions only where [`is_available`].
-pub static KERNELS: Kernels = Kernels { name: "avx512", l2, dot, sq8_dots };
+/// The AVX-512 table.
+pub(super) static KERNELS: Kernels = Kernels {
+    name: "avx512",
+    l2: |a, b| {
+        check_pair(a, b);
+        // SAFETY: the table exists only where `available` found the features; the lengths are equal.
+        unsafe { l2(a, b) }
+    },
+    dot: |a, b| {
+        check_pair(a, b);
+        // SAFETY: as for l2.
+        unsafe { dot(a, b) }
+    },
+    sq8_dot: |codes, query| {
+        check_codes(codes, query, 1);
+        // SAFETY: features as for l2; check_codes established the lengths.
+        unsafe { sq8_dot(codes, query) }
+    },
+    sq8_dots: |codes, query, out| {
+        check_codes(codes, query, out.len());
+        // SAFETY: as for sq8_dot.
+        unsafe { sq8_dots(codes, query, out) }
+    },
+    sq8_encode: |values, mid, scale, codes| {
+        check_pair(values, codes);
+        // SAFETY: as for l2.
+        unsafe { sq8_encode(values, mid, scale, codes) }
+    },
+    min_max: |values| {
+        // SAFETY: features as for l2; one slice has no length to agree with.
+        unsafe { min_max(values) }
+    },
+    hadamard: |values, weights| {
+        check_hadamard(values, weights);
+        // SAFETY: as for l2.
+        unsafe { hadamard(values, weights) }
+    },
+};
 
-/// Whether the processor has every extension that the kernels use.
-pub fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vnni")
-        && super::avx2::is_available()
+const LANES: usize = 16;
+
+/// Mask of the lanes below `count`, for 0 to 16.
+#[inline(always)]
+fn lanes_below(count: usize) -> __mmask16 {
+    ((1u32 << count) - 1) as __mmask16
 }
 
-fn l2(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len(), "vectors of one length");
-    // SAFETY: the table is only handed out where is_available() holds; lengths are equal by the line above.
-    unsafe { l2_avx512(a, b) }
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len(), "vectors of one length");
-    // SAFETY: the table is only handed out where is_available() holds; lengths are equal by the line above.
-    unsafe { dot_avx512(a, b) }
-}
-
-fn sq8_dots(codes: &[u8], query: &[i8], out: &mut [i32]) {
-    assert_eq!(codes.len(), out.len() * query.len(), "one code row per result");
-    assert!(query.len().is_multiple_of(CODE_ALIGN), "a query is padded to the code stride");
-    if query.is_empty() {
-        return;
+/// Loads a full register, or the `count` values that are left.
+///
+/// SAFETY of the caller: `values[at..at + min(16, count)]` is in bounds.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load(values: &[f32], at: usize, count: usize) -> __m512 {
+    // SAFETY: the caller keeps the range in bounds; masked lanes are not touched.
+    unsafe {
+        let pointer = values.as_ptr().add(at);
+        if count >= LANES { _mm512_loadu_ps(pointer) } else { _mm512_maskz_loadu_ps(lanes_below(count), pointer) }
     }
-    // SAFETY: the table is only handed out where is_available() holds; sizes were checked by the lines above.
-    unsafe { sq8_dots_avx512(codes, query, out) }
 }
 
-/// Preconditions: AVX-512F; `a.len() == b.len()`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn l2_avx512(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [_mm512_setzero_ps(); 4];
-    let blocks = a.len() / 64;
-    for block in 0..blocks {
-        for (lane, acc) in sums.iter_mut().enumerate() {
-            let at = block * 64 + lane * 16;
-            // SAFETY: at + 16 <= blocks * 64 <= len of both slices.
-            let (x, y) = unsafe { (_mm512_loadu_ps(a.as_ptr().add(at)), _mm512_loadu_ps(b.as_ptr().add(at))) };
-            let d = _mm512_sub_ps(x, y);
-            *acc = _mm512_fmadd_ps(d, d, *acc);
+macro_rules! sum_pairs {
+    ($name:ident, $step:expr) => {
+        #[target_feature(enable = "avx512f")]
+        unsafe fn $name(a: &[f32], b: &[f32]) -> f32 {
+            let step = $step;
+            let zero = _mm512_setzero_ps();
+            // Four named sums, not an array: indexed, they would live in memory between the steps.
+            let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
+            let (a_blocks, a_rest) = a.as_chunks::<{ 4 * LANES }>();
+            let (b_blocks, b_rest) = b.as_chunks::<{ 4 * LANES }>();
+            for (x, y) in a_blocks.iter().zip(b_blocks) {
+                // SAFETY: both blocks are 64 floats.
+                unsafe {
+                    s0 = step(load(x, 0, LANES), load(y, 0, LANES), s0);
+                    s1 = step(load(x, LANES, LANES), load(y, LANES, LANES), s1);
+                    s2 = step(load(x, 2 * LANES, LANES), load(y, 2 * LANES, LANES), s2);
+                    s3 = step(load(x, 3 * LANES, LANES), load(y, 3 * LANES, LANES), s3);
+                }
+            }
+            for (x, y) in a_rest.chunks(LANES).zip(b_rest.chunks(LANES)) {
+                // SAFETY: load takes the values of the chunk and no more; both chunks have the same length (check_pair).
+                s0 = unsafe { step(load(x, 0, x.len()), load(y, 0, y.len()), s0) };
+            }
+            _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3)))
         }
-    }
-    for at in (blocks * 64..a.len()).step_by(16) {
-        let mask = tail_mask(a.len() - at);
-        // SAFETY: the mask admits only the lanes below the end of both slices.
-        let (x, y) = unsafe {
-            (_mm512_maskz_loadu_ps(mask, a.as_ptr().add(at)), _mm512_maskz_loadu_ps(mask, b.as_ptr().add(at)))
-        };
-        let d = _mm512_sub_ps(x, y);
-        sums[0] = _mm512_fmadd_ps(d, d, sums[0]);
-    }
-    _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])))
+    };
 }
 
-/// Preconditions: AVX-512F; `a.len() == b.len()`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn dot_avx512(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [_mm512_setzero_ps(); 4];
-    let blocks = a.len() / 64;
-    for block in 0..blocks {
-        for (lane, acc) in sums.iter_mut().enumerate() {
-            let at = block * 64 + lane * 16;
-            // SAFETY: at + 16 <= blocks * 64 <= len of both slices.
-            let (x, y) = unsafe { (_mm512_loadu_ps(a.as_ptr().add(at)), _mm512_loadu_ps(b.as_ptr().add(at))) };
-            *acc = _mm512_fmadd_ps(x, y, *acc);
-        }
-    }
-    for at in (blocks * 64..a.len()).step_by(16) {
-        let mask = tail_mask(a.len() - at);
-        // SAFETY: the mask admits only the lanes below the end of both slices.
-        let (x, y) = unsafe {
-            (_mm512_maskz_loadu_ps(mask, a.as_ptr().add(at)), _mm512_maskz_loadu_ps(mask, b.as_ptr().add(at)))
-        };
-        sums[0] = _mm512_fmadd_ps(x, y, sums[0]);
-    }
-    _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])))
-}
+sum_pairs!(dot, |x, y, sum| _mm512_fmadd_ps(x, y, sum));
+sum_pairs!(l2, |x, y, sum| {
+    let difference = _mm512_sub_ps(x, y);
+    _mm512_fmadd_ps(difference, difference, sum)
+});
 
-fn tail_mask(rest: usize) -> __mmask16 {
-    if rest >= 16 { 0xffff } else { (1 << rest) - 1 }
-}
-
-/// Preconditions: AVX-512 with VNNI; `codes.len() == out.len() * query.len()`; `query.len()` a positive multiple of 32.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn sq8_dots_avx512(codes: &[u8], query: &[i8], out: &mut [i32]) {
-    let stride = query.len();
-    let mut row = 0;
-    while row + 4 <= out.len() {
-        // SAFETY: rows row..row + 4 are within codes, by the caller's length check.
-        let sums = unsafe { row_sums::<4>(codes.as_ptr().add(row * stride), query) };
-        for (lane, sum) in sums.into_iter().enumerate() {
-            out[row + lane] = _mm512_reduce_add_epi32(sum);
-        }
-        row += 4;
-    }
-    while row < out.len() {
-        // SAFETY: row is within codes, by the caller's length check.
-        let [sum] = unsafe { row_sums::<1>(codes.as_ptr().add(row * stride), query) };
-        out[row] = _mm512_reduce_add_epi32(sum);
-        row += 1;
-    }
-}
-
-/// Lane sums of `ROWS` consecutive rows. Preconditions: `codes` points to `ROWS * query.len()` readable bytes.
+/// Adds the products of 64 codes at `codes + at` and `query + at`, or of the 32 that are left.
+///
+/// SAFETY of the caller: both pointers have `min(64, left)` readable bytes at `at`, and `left` is 32 or at least 64.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn row_sums<const ROWS: usize>(codes: *const u8, query: &[i8]) -> [__m512i; ROWS] {
+unsafe fn add_products(sum: __m512i, codes: *const u8, query: __m512i, left: usize) -> __m512i {
+    // SAFETY: the caller keeps the bytes readable.
+    let codes = unsafe {
+        if left >= 2 * CODE_ALIGN {
+            _mm512_loadu_si512(codes.cast())
+        } else {
+            _mm512_zextsi256_si512(_mm256_loadu_si256(codes.cast()))
+        }
+    };
+    _mm512_dpbusd_epi32(sum, codes, query)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn load_query(query: &[i8], at: usize) -> __m512i {
+    // SAFETY: the length is a multiple of 32 (check_codes) and at < len, so 32 bytes or 64 are there.
+    unsafe {
+        let pointer = query.as_ptr().add(at);
+        if query.len() - at >= 2 * CODE_ALIGN {
+            _mm512_loadu_si512(pointer.cast())
+        } else {
+            _mm512_zextsi256_si512(_mm256_loadu_si256(pointer.cast()))
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn sq8_dot(codes: &[u8], query: &[i8]) -> i32 {
+    const LINE: usize = 2 * CODE_ALIGN;
+    let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+    let mut at = 0;
+    while at + 2 * LINE <= query.len() {
+        // SAFETY: at + 128 <= len of the query, and codes is as long (check_codes).
+        unsafe {
+            even = add_products(even, codes.as_ptr().add(at), load_query(query, at), LINE);
+            odd = add_products(odd, codes.as_ptr().add(at + LINE), load_query(query, at + LINE), LINE);
+        }
+        at += 2 * LINE;
+    }
+    while at < query.len() {
+        // SAFETY: at < len, a multiple of 32 in codes and query alike (check_codes).
+        even = unsafe { add_products(even, codes.as_ptr().add(at), load_query(query, at), query.len() - at) };
+        at += LINE;
+    }
+    _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd))
+}
+
+/// Rows per step of [`sq8_dots`]: each query register is loaded once for four rows, and four independent chains hide
+/// the latency of `vpdpbusd`.
+const ROWS: usize = 4;
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn sq8_dots(codes: &[u8], query: &[i8], out: &mut [i32]) {
     let stride = query.len();
-    let mut sums = [_mm512_setzero_si512(); ROWS];
-    let whole = stride / 64 * 64;
-    for at in (0..whole).step_by(64) {
-        // SAFETY: at + 64 <= stride, within the query and within each row.
-        unsafe {
-            let q = _mm512_loadu_si512(query.as_ptr().add(at).cast());
-            for (row, sum) in sums.iter_mut().enumerate() {
-                *sum = _mm512_dpbusd_epi32(*sum, _mm512_loadu_si512(codes.add(row * stride + at).cast()), q);
-            }
-        }
+    let (blocks, rest) = out.as_chunks_mut::<ROWS>();
+    let done = blocks.len() * ROWS;
+    for (block, out) in blocks.iter_mut().enumerate() {
+        // SAFETY: block * 4 + 3 < rows, and codes holds rows * stride bytes (check_codes).
+        let sums = unsafe { four_rows(codes.as_ptr().add(block * ROWS * stride), query) };
+        // SAFETY: out is four i32, 16 bytes.
+        unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
     }
-    if whole < stride {
-        // SAFETY: the stride is a multiple of 32, so 32 bytes are left, and the mask admits just these.
-        unsafe {
-            let q = _mm512_maskz_loadu_epi8(0xffff_ffff, query.as_ptr().add(whole));
-            for (row, sum) in sums.iter_mut().enumerate() {
-                let code = _mm512_maskz_loadu_epi8(0xffff_ffff, codes.add(row * stride + whole).cast());
-                *sum = _mm512_dpbusd_epi32(*sum, code, q);
-            }
-        }
+    for (row, out) in rest.iter_mut().enumerate() {
+        let start = (done + row) * stride;
+        // SAFETY: the sub-slice is one row of stride codes.
+        *out = unsafe { sq8_dot(&codes[start..start + stride], query) };
     }
+}
+
+/// The lower half plus the upper half.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn halves(sum: __m512i) -> __m256i {
+    _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum))
+}
+
+/// The products of four consecutive rows with the query.
+///
+/// SAFETY of the caller: `4 * query.len()` bytes are readable at `codes`; the length is a multiple of 32.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn four_rows(codes: *const u8, query: &[i8]) -> __m128i {
+    let stride = query.len();
+    let zero = _mm512_setzero_si512();
+    // Four named sums, not an array: indexed, they would live in memory between the steps.
+    let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
+    let mut at = 0;
+    while at < stride {
+        let left = stride - at;
+        // SAFETY: at < stride, a multiple of 32, in the query and in each of the four rows, so 32 bytes or 64 are there.
+        unsafe {
+            let part = load_query(query, at);
+            let codes = codes.add(at);
+            s0 = add_products(s0, codes, part, left);
+            s1 = add_products(s1, codes.add(stride), part, left);
+            s2 = add_products(s2, codes.add(2 * stride), part, left);
+            s3 = add_products(s3, codes.add(3 * stride), part, left);
+        }
+        at += 2 * CODE_ALIGN;
+    }
+    let (a, b, c, d) = (halves(s0), halves(s1), halves(s2), halves(s3));
+    let quarters = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    _mm_add_epi32(_mm256_castsi256_si128(quarters), _mm256_extracti128_si256::<1>(quarters))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn sq8_encode(values: &[f32], mid: f32, scale: f32, codes: &mut [u8]) -> CodeSums {
+    let (mids, scales) = (_mm512_set1_ps(mid), _mm512_set1_ps(scale));
+    let (low, high) = (_mm512_set1_ps(-128.0), _mm512_set1_ps(127.0));
+    let (mut sum, mut squares) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    let (code_blocks, code_rest) = codes.as_chunks_mut::<LANES>();
+    for (values, codes) in blocks.iter().zip(code_blocks) {
+        // SAFETY: the block is 16 floats.
+        let x = unsafe { _mm512_loadu_ps(values.as_ptr()) };
+        // Clamped before the conversion rounds: the bounds are whole, so both orders give the same level.
+        let scaled = _mm512_mul_ps(_mm512_sub_ps(x, mids), scales);
+        let level = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(scaled, low), high));
+        sum = _mm512_add_epi32(sum, level);
+        squares = _mm512_add_epi32(squares, _mm512_mullo_epi32(level, level));
+        let bytes = _mm512_cvtepi32_epi8(_mm512_add_epi32(level, _mm512_set1_epi32(128)));
+        // SAFETY: the block is 16 bytes.
+        unsafe { _mm_storeu_si128(codes.as_mut_ptr().cast(), bytes) };
+    }
+    let mut sums = scalar::sq8_encode(rest, mid, scale, code_rest);
+    sums.sum += i64::from(_mm512_reduce_add_epi32(sum));
+    sums.squares += i64::from(_mm512_reduce_add_epi32(squares));
     sums
+}
+
+#[target_feature(enable = "avx512f")]
+unsafe fn min_max(values: &[f32]) -> (f32, f32) {
+    let mut low = _mm512_set1_ps(f32::INFINITY);
+    let mut high = _mm512_set1_ps(f32::NEG_INFINITY);
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    for block in blocks {
+        // SAFETY: the block is 16 floats.
+        let x = unsafe { _mm512_loadu_ps(block.as_ptr()) };
+        low = _mm512_min_ps(low, x);
+        high = _mm512_max_ps(high, x);
+    }
+    let (low_rest, high_rest) = scalar::min_max(rest);
+    (_mm512_reduce_min_ps(low).min(low_rest), _mm512_reduce_max_ps(high).max(high_rest))
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+unsafe fn hadamard(values: &mut [f32], weights: &[f32]) {
+    if values.len() < LANES {
+        scalar::weigh(values, weights);
+        let mut half = 1;
+        while half < values.len() {
+            scalar::butterflies(values, half);
+            half *= 2;
+        }
+        return;
+    }
+    let (blocks, _) = values.as_chunks_mut::<LANES>();
+    let (weight_blocks, _) = weights.as_chunks::<LANES>();
+    for (block, weights) in blocks.iter_mut().zip(weight_blocks) {
+        // SAFETY: both blocks are 16 floats.
+        let x = unsafe { _mm512_mul_ps(_mm512_loadu_ps(block.as_ptr()), _mm512_loadu_ps(weights.as_ptr())) };
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_ps(block.as_mut_ptr(), hadamard_16(x)) };
+    }
+    let mut half = LANES;
+    while 2 * half < values.len() {
+        // SAFETY: half is LANES times a power of two, 4 * half at most the length, itself a power of two.
+        unsafe { butterflies_twice(values, half) };
+        half *= 4;
+    }
+    if half < values.len() {
+        scalar::butterflies(values, half);
+    }
+}
+
+/// Two stages at once (elements `half` and `2 * half` apart): half the passes over memory, the bits of two stages.
+///
+/// SAFETY of the caller: the length is a multiple of `4 * half`, and `half` of LANES.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn butterflies_twice(values: &mut [f32], half: usize) {
+    let (base, length) = (values.as_mut_ptr(), values.len());
+    let mut block = 0;
+    while block < length {
+        let mut at = block;
+        while at < block + half {
+            // SAFETY: at + 3 * half + LANES <= block + 4 * half <= length, by the caller's promise.
+            unsafe {
+                let (a, b) = (base.add(at), base.add(at + half));
+                let (c, d) = (base.add(at + 2 * half), base.add(at + 3 * half));
+                let (x, y, z, w) = (_mm512_loadu_ps(a), _mm512_loadu_ps(b), _mm512_loadu_ps(c), _mm512_loadu_ps(d));
+                let (sum_xy, diff_xy) = (_mm512_add_ps(x, y), _mm512_sub_ps(x, y));
+                let (sum_zw, diff_zw) = (_mm512_add_ps(z, w), _mm512_sub_ps(z, w));
+                _mm512_storeu_ps(a, _mm512_add_ps(sum_xy, sum_zw));
+                _mm512_storeu_ps(b, _mm512_add_ps(diff_xy, diff_zw));
+                _mm512_storeu_ps(c, _mm512_sub_ps(sum_xy, sum_zw));
+                _mm512_storeu_ps(d, _mm512_sub_ps(diff_xy, diff_zw));
+            }
+            at += LANES;
+        }
+        block += 4 * half;
+    }
+}
+
+/// The transform of 16 values within one register. Each stage is `partner + (+-1) * x`: lanes whose stage bit is set
+/// hold `partner - x`, where `partner` is the lower element.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn hadamard_16(x: __m512) -> __m512 {
+    let x = {
+        let partner = _mm512_permute_ps::<0b10_11_00_01>(x);
+        _mm512_mask_sub_ps(_mm512_add_ps(x, partner), 0xAAAA, partner, x)
+    };
+    let x = {
+        let partner = _mm512_permute_ps::<0b01_00_11_10>(x);
+        _mm512_mask_sub_ps(_mm512_add_ps(x, partner), 0xCCCC, partner, x)
+    };
+    let x = {
+        let partner = _mm512_shuffle_f32x4::<0b10_11_00_01>(x, x);
+        _mm512_mask_sub_ps(_mm512_add_ps(x, partner), 0xF0F0, partner, x)
+    };
+    let partner = _mm512_shuffle_f32x4::<0b01_00_11_10>(x, x);
+    _mm512_mask_sub_ps(_mm512_add_ps(x, partner), 0xFF00, partner, x)
 }

@@ -1,59 +1,106 @@
-//! What a catalog says: the collections of a database.
+//! The catalog of a database: which collections it has and where.
 //!
-//! Layer 4. A collection's folder is named by a uuid, so that a name can be used again at once after a drop.
+//! Layer 4. A chain like that of manifests, at the top of the database. A collection exists from the commit that names
+//! it and is gone with the commit that does not; its folder is filled before and deleted after.
 
-use super::store::Numbered;
+use super::chain::{Chain, Link};
+use super::messages::{CatalogEntryMessage, CatalogMessage, identity_bytes, identity_from};
 use crate::error::{Error, Result};
-use crate::format::FileKind;
-use crate::storage::names;
+use crate::format::magic;
+use crate::storage::{Backend, names};
+use prost::Message;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// The collections of a database.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalog {
-    /// Number of this catalog, from 1.
-    #[prost(uint64, tag = "1")]
+    /// Number in the chain, from 1.
     pub number: u64,
-    /// Digest of the catalog before.
-    #[prost(uint64, tag = "2")]
-    pub previous_digest: u64,
-    /// The collections, in order of creation.
-    #[prost(message, repeated, tag = "3")]
+    /// Identity of the database.
+    pub database: u128,
+    /// Its collections, names distinct.
     pub collections: Vec<CatalogEntry>,
 }
 
-/// A collection.
-#[derive(Clone, PartialEq, prost::Message)]
+/// A collection of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogEntry {
-    /// Its name.
-    #[prost(string, tag = "1")]
+    /// What its users call it.
     pub name: String,
-    /// Its uuid, sixteen bytes little-endian; names its folder and stands in all its files.
-    #[prost(bytes = "vec", tag = "2")]
-    pub id: Vec<u8>,
+    /// Its identity, which names its folder (`names::collection_dir`).
+    pub folder: u128,
 }
 
-impl CatalogEntry {
-    /// The collection's uuid.
-    pub fn uuid(&self) -> Result<u128> {
-        let bytes =
-            self.id.as_slice().try_into().map_err(|_| Error::corrupt("a catalog names a collection without uuid"))?;
-        Ok(u128::from_le_bytes(bytes))
+impl Catalog {
+    /// The first catalog of a new database.
+    pub fn first(database: u128) -> Catalog {
+        Catalog { number: 1, database, collections: Vec::new() }
+    }
+
+    /// The collection called `name`.
+    pub fn find(&self, name: &str) -> Option<&CatalogEntry> {
+        self.collections.iter().find(|entry| entry.name == name)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let entry = |entry: &CatalogEntry| CatalogEntryMessage {
+            name: entry.name.clone(),
+            folder: identity_bytes(entry.folder),
+        };
+        CatalogMessage { collections: self.collections.iter().map(entry).collect() }.encode_to_vec()
+    }
+
+    fn decode(link: &Link) -> Result<Catalog> {
+        let message = CatalogMessage::decode(link.message.as_slice()).map_err(|error| link.corrupt(error))?;
+        let entries = message.collections.into_iter().map(|entry| {
+            let folder = identity_from(&entry.folder).map_err(|error| link.corrupt(error))?;
+            Ok(CatalogEntry { name: entry.name, folder })
+        });
+        let collections = entries.collect::<Result<_>>()?;
+        let catalog = Catalog { number: link.number, database: link.identity, collections };
+        catalog.check().map_err(|problem| link.corrupt(problem))?;
+        Ok(catalog)
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        let (mut names, mut folders) = (HashSet::new(), HashSet::new());
+        match self.collections.iter().find(|entry| !names.insert(&entry.name) || !folders.insert(entry.folder)) {
+            Some(twice) => Err(format!("collection {:?} or its folder is named twice", twice.name)),
+            None => Ok(()),
+        }
     }
 }
 
-impl Numbered for Catalog {
-    const KIND: FileKind = FileKind::Catalog;
-    const FOLDER: &'static str = names::CATALOG;
+/// Reads and commits the catalogs of one database.
+pub struct CatalogStore {
+    chain: Chain,
+}
 
-    fn number(&self) -> u64 {
-        self.number
+impl CatalogStore {
+    /// The catalogs of the database that `backend` holds.
+    pub fn new(backend: Arc<dyn Backend>) -> CatalogStore {
+        CatalogStore { chain: Chain::new(backend, names::CATALOGS, magic::CATALOG, None) }
     }
 
-    fn link(&mut self, number: u64, previous_digest: u64) {
-        (self.number, self.previous_digest) = (number, previous_digest);
+    /// The newest catalog, or none when there is none. A damaged one is Corrupt, naming the file.
+    pub fn load_newest(&mut self) -> Result<Option<Catalog>> {
+        self.chain.load_newest()?.map(|link| Catalog::decode(&link)).transpose()
     }
 
-    fn previous_digest(&self) -> u64 {
-        self.previous_digest
+    /// Commits `catalog`, as [`ManifestStore::commit`](super::ManifestStore::commit) does a manifest.
+    pub fn commit(&mut self, catalog: &Catalog) -> Result<()> {
+        catalog.check().map_err(|problem| Error::internal(format!("catalog {}: {problem}", catalog.number)))?;
+        self.chain.commit(catalog.database, catalog.number, &catalog.encode())
+    }
+
+    /// Every damage and gap among the kept catalogs, as messages.
+    pub fn problems(&self) -> Result<Vec<String>> {
+        self.chain.problems()
+    }
+
+    /// Names of the kept catalogs, oldest first.
+    pub fn files(&self) -> Result<Vec<String>> {
+        self.chain.files()
     }
 }

@@ -4,7 +4,7 @@
 //! length and checksum of the footer, magic, checksum of the trailer.
 
 use crate::error::Result;
-use crate::format::{ByteReader, ByteWriter, checksum};
+use crate::format::{ByteReader, ByteWriter, FileId, checksum};
 
 /// Bytes of the trailer.
 pub const TRAILER_BYTES: usize = 32;
@@ -67,33 +67,33 @@ pub struct Section {
 }
 
 /// Footer and trailer as they stand at `offset`.
-pub fn encode(footer: &Footer, sums: &[u32], uuid: u128, offset: u64) -> Vec<u8> {
+pub fn encode(footer: &Footer, sums: &[u32], id: FileId, offset: u64) -> Vec<u8> {
     use prost::Message;
     let body = footer.encode_to_vec();
     let mut writer = ByteWriter::new();
     writer.u64(body.len() as u64);
-    writer.raw(&body);
-    writer.raw(bytemuck::cast_slice(sums));
+    writer.bytes(&body);
+    writer.column(sums);
     let length = writer.len() as u64;
-    let sum = checksum(uuid, offset, writer.as_slice());
+    let sum = checksum(id, offset, writer.as_slice());
     let mut trailer = ByteWriter::new();
     trailer.u64(offset);
     trailer.u64(length);
     trailer.u64(MAGIC);
     trailer.u32(sum);
-    let trailer_sum = checksum(uuid, offset + length, trailer.as_slice());
+    let trailer_sum = checksum(id, offset + length, trailer.as_slice());
     trailer.u32(trailer_sum);
-    writer.raw(trailer.as_slice());
-    writer.into_bytes()
+    writer.bytes(trailer.as_slice());
+    writer.into_vec()
 }
 
 /// Offset and length of the footer, and its checksum, from the trailer's bytes.
-pub fn decode_trailer(bytes: &[u8], uuid: u128, file_length: u64, name: &str) -> Result<(u64, u64, u32)> {
+pub fn decode_trailer(bytes: &[u8], id: FileId, file_length: u64, name: &str) -> Result<(u64, u64, u32)> {
     let base = file_length - TRAILER_BYTES as u64;
-    let mut reader = ByteReader::new(bytes, name, base);
+    let mut reader = ByteReader::new(name, base, bytes);
     let (offset, length, magic) = (reader.u64()?, reader.u64()?, reader.u64()?);
     let (sum, trailer_sum) = (reader.u32()?, reader.u32()?);
-    let intact = magic == MAGIC && trailer_sum == checksum(uuid, base, &bytes[..TRAILER_BYTES - 4]);
+    let intact = magic == MAGIC && trailer_sum == checksum(id, base, &bytes[..TRAILER_BYTES - 4]);
     if !intact || offset.checked_add(length) != Some(base) {
         return Err(reader.corrupt("the trailer is damaged"));
     }
@@ -101,15 +101,15 @@ pub fn decode_trailer(bytes: &[u8], uuid: u128, file_length: u64, name: &str) ->
 }
 
 /// Footer and page checksums from the footer's bytes, which stand at `offset`.
-pub fn decode(bytes: &[u8], uuid: u128, offset: u64, sum: u32, name: &str) -> Result<(Footer, Vec<u32>)> {
-    let mut reader = ByteReader::new(bytes, name, offset);
-    if sum != checksum(uuid, offset, bytes) {
+pub fn decode(bytes: &[u8], id: FileId, offset: u64, sum: u32, name: &str) -> Result<(Footer, Vec<u32>)> {
+    let mut reader = ByteReader::new(name, offset, bytes);
+    if sum != checksum(id, offset, bytes) {
         return Err(reader.corrupt("the footer's checksum does not match"));
     }
     let len = usize::try_from(reader.u64()?).map_err(|_| reader.corrupt("impossible footer length"))?;
-    let body = reader.raw(len)?;
+    let body = reader.bytes(len)?;
     let footer = <Footer as prost::Message>::decode(body).map_err(|error| reader.corrupt(error))?;
-    let sums = reader.array_of(reader.left() / 4)?;
+    let sums = reader.column(reader.remaining() / 4)?;
     reader.finish()?;
     Ok((footer, sums))
 }

@@ -8,7 +8,7 @@ use super::footer::{self, Footer, RAW, Section, TRAILER_BYTES};
 use super::pages::{PAGE, Pages};
 use super::{Assembled, Hot, RunEntry, Segment, SegmentFile};
 use crate::error::{Error, Result};
-use crate::format::{ByteReader, FileKind, HEADER_BYTES, Header};
+use crate::format::{ByteReader, HEADER_BYTES, Header, magic, read_ids};
 use crate::quant::sq8::code_stride;
 use crate::storage::{Backend, names};
 use crate::types::{ElementType, IdType, Schema};
@@ -16,7 +16,7 @@ use crate::types::{ElementType, IdType, Schema};
 impl Segment {
     /// Opens the segment that a manifest of the collection `owner` names.
     pub fn open(backend: &dyn Backend, owner: u128, file: SegmentFile, schema: &Schema) -> Result<Segment> {
-        let object = names::segment(file.uuid);
+        let object = names::segment(file.id);
         let name = format!("{}/{object}", backend.describe());
         let handle = backend.open(&object)?;
         if handle.len() != file.length || file.length < (PAGE + TRAILER_BYTES) as u64 {
@@ -28,17 +28,19 @@ impl Segment {
         }
         let mut trailer = [0; TRAILER_BYTES];
         handle.read_at(file.length - TRAILER_BYTES as u64, &mut trailer)?;
-        let (offset, length, sum) = footer::decode_trailer(&trailer, file.uuid, file.length, &name)?;
+        let (offset, length, sum) = footer::decode_trailer(&trailer, file.id, file.length, &name)?;
         let mut bytes = vec![0; length as usize];
         handle.read_at(offset, &mut bytes)?;
-        let (footer, sums) = footer::decode(&bytes, file.uuid, offset, sum, &name)?;
+        let (footer, sums) = footer::decode(&bytes, file.id, offset, sum, &name)?;
         if (sums.len() * PAGE) as u64 != offset {
             return Err(Error::corrupt(format!("{name} at offset {offset}: the footer has checksums of other pages")));
         }
-        let pages = Pages::new(handle, name.clone(), file.uuid, sums);
+        let pages = Pages::new(handle, name.clone(), file.id, sums);
         let mut header = [0; PAGE];
         pages.read_pages(0, &mut header)?;
-        Header { kind: FileKind::Segment, owner, file: file.uuid }.check(&header[..HEADER_BYTES], &name)?;
+        let header = Header::decode(&name, &header[..HEADER_BYTES], &magic::SEGMENT)?;
+        header.check_database(&name, owner)?;
+        header.check_file(&name, file.id)?;
         let loader = Loader { pages: &pages, footer: &footer, name: &name };
         let element_type = loader.check(schema, &file)?;
         let hot = loader.hot(schema)?;
@@ -102,8 +104,8 @@ impl Loader<'_> {
 
     fn array<T: bytemuck::Pod>(&self, section: Section) -> Result<Vec<T>> {
         let bytes = self.bytes(section)?;
-        let mut reader = ByteReader::new(&bytes, self.name, section.offset);
-        let values = reader.array_of(bytes.len() / size_of::<T>())?;
+        let mut reader = ByteReader::new(self.name, section.offset, &bytes);
+        let values = reader.column(bytes.len() / size_of::<T>())?;
         reader.finish()?;
         Ok(values)
     }
@@ -116,8 +118,8 @@ impl Loader<'_> {
         let mut codes = Codes::zeroed(stride, (footer.codes.length as usize).next_multiple_of(PAGE));
         self.pages.read_pages(footer.codes.offset as usize / PAGE, codes.as_mut_slice())?;
         let ids = self.bytes(footer.ids)?;
-        let mut reader = ByteReader::new(&ids, self.name, footer.ids.offset);
-        let ids = reader.ids(schema.id_type, rows)?;
+        let mut reader = ByteReader::new(self.name, footer.ids.offset, &ids);
+        let ids = read_ids(&mut reader, rows, schema.id_type)?;
         reader.finish()?;
         let hot = Hot {
             ids,

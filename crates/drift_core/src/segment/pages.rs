@@ -4,7 +4,7 @@
 
 use super::SharedFile;
 use crate::error::{Error, Result};
-use crate::format::checksum;
+use crate::format::{FileId, checksum};
 
 /// Bytes of a page.
 pub const PAGE: usize = 4096;
@@ -13,14 +13,14 @@ pub const PAGE: usize = 4096;
 pub struct Pages {
     file: SharedFile,
     name: String,
-    uuid: u128,
+    id: FileId,
     sums: Vec<u32>,
 }
 
 impl Pages {
     /// Pages of `file` with their checksums.
-    pub fn new(file: SharedFile, name: String, uuid: u128, sums: Vec<u32>) -> Pages {
-        Pages { file, name, uuid, sums }
+    pub fn new(file: SharedFile, name: String, id: FileId, sums: Vec<u32>) -> Pages {
+        Pages { file, name, id, sums }
     }
 
     /// The file.
@@ -58,7 +58,7 @@ impl Pages {
         for (at, page) in out.chunks_exact(PAGE).enumerate() {
             let offset = ((first + at) * PAGE) as u64;
             let sum = self.sums.get(first + at).copied();
-            if sum != Some(checksum(self.uuid, offset, page)) {
+            if sum != Some(checksum(self.id, offset, page)) {
                 return Err(Error::corrupt(format!("{} at offset {offset}: the checksum does not match", self.name)));
             }
         }

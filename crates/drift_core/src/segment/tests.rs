@@ -19,7 +19,7 @@ fn vector(row: usize) -> Vec<f32> {
 /// Seven rows in buckets 2 (four rows) and 9 (three).
 fn write(backend: &MemoryBackend, id_type: IdType, element_type: ElementType) -> Segment {
     let schema = schema(id_type);
-    let mut writer = SegmentWriter::create(backend, OWNER, 77, &schema, element_type, 7).expect("create");
+    let mut writer = SegmentWriter::create(backend, OWNER, FileId(77), &schema, element_type, 7).expect("create");
     for (bucket, rows) in [(2, 0..4usize), (9, 4..7)] {
         let mut ids = Ids::empty(id_type);
         let mut vectors = VectorBuf::with_capacity(element_type, 0);
@@ -70,7 +70,7 @@ fn check(segment: &Segment, id_type: IdType) {
 #[test]
 fn rows_come_back_as_written() {
     for (id_type, element_type) in [(IdType::Int, ElementType::F32), (IdType::Str, ElementType::F16)] {
-        let backend = MemoryBackend::named("");
+        let backend = MemoryBackend::open("", true, false).expect("a store");
         let written = write(&backend, id_type, element_type);
         check(&written, id_type);
         let opened = Segment::open(&backend, OWNER, written.file(), &schema(id_type)).expect("open");
@@ -82,14 +82,14 @@ fn rows_come_back_as_written() {
 
 #[test]
 fn every_flipped_byte_is_found_by_open_or_verify() {
-    let backend = MemoryBackend::named("");
+    let backend = MemoryBackend::open("", true, false).expect("a store");
     let file = write(&backend, IdType::Int, ElementType::F16).file();
-    let bytes = backend.read(&names::segment(77)).expect("read");
+    let bytes = backend.read(&names::segment(FileId(77))).expect("read");
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1 << (at % 8);
-        let copy = MemoryBackend::named("");
-        copy.put_if_absent(&names::segment(77), &damaged).expect("put");
+        let copy = MemoryBackend::open("", true, false).expect("a store");
+        copy.put_if_absent(&names::segment(FileId(77)), &damaged).expect("put");
         let found = Segment::open(&copy, OWNER, file, &schema(IdType::Int)).and_then(|segment| segment.verify());
         assert!(found.is_err(), "byte {at}");
     }
@@ -97,12 +97,12 @@ fn every_flipped_byte_is_found_by_open_or_verify() {
 
 #[test]
 fn a_damaged_vector_is_an_error_and_never_a_value() {
-    let backend = MemoryBackend::named("");
+    let backend = MemoryBackend::open("", true, false).expect("a store");
     let file = write(&backend, IdType::Int, ElementType::F32).file();
-    let mut bytes = backend.read(&names::segment(77)).expect("read");
+    let mut bytes = backend.read(&names::segment(FileId(77))).expect("read");
     bytes[4096 + 30] ^= 4;
-    let copy = MemoryBackend::named("");
-    copy.put_if_absent(&names::segment(77), &bytes).expect("put");
+    let copy = MemoryBackend::open("", true, false).expect("a store");
+    copy.put_if_absent(&names::segment(FileId(77)), &bytes).expect("put");
     let segment = Segment::open(&copy, OWNER, file, &schema(IdType::Int)).expect("the hot part is intact");
     let error = segment.read_vectors(6..7, &mut [0.0; DIM], &mut Vec::new()).expect_err("damage");
     assert!(error.message().contains("offset 4096"), "{error}");
@@ -110,7 +110,7 @@ fn a_damaged_vector_is_an_error_and_never_a_value() {
 
 #[test]
 fn a_death_hides_a_row_from_later_snapshots_only() {
-    let backend = MemoryBackend::named("");
+    let backend = MemoryBackend::open("", true, false).expect("a store");
     let segment = write(&backend, IdType::Int, ElementType::F32);
     segment.mark_dead(2, 200);
     assert!(segment.is_visible(2, 199) && !segment.is_visible(2, 200) && !segment.is_visible(2, 101));

@@ -8,7 +8,7 @@ use super::footer::{self, Footer, RAW, Section};
 use super::pages::{PAGE, Pages};
 use super::{Assembled, Hot, RunEntry, Segment, SegmentFile};
 use crate::error::{Error, Result};
-use crate::format::{ByteWriter, FileKind, Header, checksum};
+use crate::format::{ByteWriter, FileId, Header, checksum, magic, write_ids};
 use crate::quant::sq8::{Factors, code_stride};
 use crate::storage::{Backend, WriteFile, names};
 use crate::types::{BucketId, ElementType, Ids, Schema, Seq, Vectors};
@@ -41,25 +41,25 @@ pub struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    /// Begins segment `uuid` of the collection `owner`, with room for `rows`.
+    /// Begins segment `id` of the collection `owner`, with room for `rows`.
     pub fn create(
         backend: &dyn Backend,
         owner: u128,
-        uuid: u128,
+        id: FileId,
         schema: &Schema,
         element_type: ElementType,
         rows: usize,
     ) -> Result<SegmentWriter> {
-        let file = backend.create(&names::segment(uuid))?;
+        let file = backend.create(&names::segment(id))?;
         let mut pages = PageWriter {
             file,
-            uuid,
+            id,
             pending: Vec::with_capacity(BUFFER + PAGE),
             offset: 0,
             sums: Vec::new(),
             hasher: Xxh3::new(),
         };
-        pages.write(&Header { kind: FileKind::Segment, owner, file: uuid }.encode())?;
+        pages.write(&Header::new(magic::SEGMENT, owner, id).encode())?;
         pages.pad()?;
         let hot = Hot {
             ids: Ids::empty(schema.id_type),
@@ -69,7 +69,7 @@ impl SegmentWriter {
             runs: Vec::new(),
             bloom: Bloom::new(rows),
         };
-        let name = format!("{}/{}", backend.describe(), names::segment(uuid));
+        let name = format!("{}/{}", backend.describe(), names::segment(id));
         Ok(SegmentWriter { pages, name, schema: schema.clone(), element_type, hot })
     }
 
@@ -111,7 +111,7 @@ impl SegmentWriter {
             Section { offset: PAGE as u64, length: (rows * dim * self.element_type.size()) as u64, encoding: RAW };
         self.pages.pad()?;
         let mut ids = ByteWriter::new();
-        ids.ids(&self.hot.ids);
+        write_ids(&mut ids, &self.hot.ids);
         let pages = &mut self.pages;
         let footer = Footer {
             rows: rows as u64,
@@ -126,14 +126,14 @@ impl SegmentWriter {
             runs: pages.section(bytemuck::cast_slice(&self.hot.runs))?,
             bloom: pages.section(bytemuck::cast_slice(self.hot.bloom.words()))?,
         };
-        let uuid = pages.uuid;
+        let id = pages.id;
         let (length, digest, sums) = self.pages.finish(&footer)?;
-        let file = SegmentFile { uuid, length, digest, rows: rows as u64 };
-        let handle = backend.open(&names::segment(uuid))?;
+        let file = SegmentFile { id, length, digest, rows: rows as u64 };
+        let handle = backend.open(&names::segment(id))?;
         let parts = Assembled {
             dim,
             element_type: self.element_type,
-            pages: Pages::new(handle, self.name.clone(), uuid, sums),
+            pages: Pages::new(handle, self.name.clone(), id, sums),
             cold_offset: vectors.offset,
         };
         Ok(Segment::assemble(file, self.name, parts, self.hot))
@@ -143,7 +143,7 @@ impl SegmentWriter {
 /// Cuts a stream of bytes into checked pages.
 struct PageWriter {
     file: Box<dyn WriteFile>,
-    uuid: u128,
+    id: FileId,
     pending: Vec<u8>,
     offset: u64,
     sums: Vec<u32>,
@@ -166,7 +166,7 @@ impl PageWriter {
     /// Writes what is pending, which is whole pages.
     fn flush(&mut self) -> Result<()> {
         for page in self.pending.chunks_exact(PAGE) {
-            self.sums.push(checksum(self.uuid, self.offset, page));
+            self.sums.push(checksum(self.id, self.offset, page));
             self.offset += PAGE as u64;
         }
         self.hasher.update(&self.pending);
@@ -190,7 +190,7 @@ impl PageWriter {
     }
 
     fn finish(mut self, footer: &Footer) -> Result<(u64, u64, Vec<u32>)> {
-        let bytes = footer::encode(footer, &self.sums, self.uuid, self.offset);
+        let bytes = footer::encode(footer, &self.sums, self.id, self.offset);
         self.hasher.update(&bytes);
         self.file.write(&bytes)?;
         self.file.finish()?;

@@ -1,134 +1,149 @@
-//! The few calls that drift makes of a local file system, as a trait so that a simulated disk can stand in for it.
+//! The system calls that [`LocalBackend`](super::LocalBackend) is made of, as a trait, so that tests can put a
+//! simulated or failing disk in their place.
 //!
-//! Layer 3. A write is durable after [`FsFile::sync`]; a new, linked or removed name after [`Fs::sync_dir`] of its
-//! folder.
+//! Layer 3. No policy here: each method is one call of the operating system. `sync` is `fdatasync`, which also writes
+//! the length and everything else that is needed to read the data back.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Result, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// An open file.
-pub trait FsFile: Send + Sync {
-    /// Fills `out` from `offset`, or fails with `UnexpectedEof`.
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
-    /// Writes all bytes at `offset`.
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Makes data and length durable.
-    fn sync(&self) -> io::Result<()>;
-    /// Length in bytes.
-    fn len(&self) -> io::Result<u64>;
-    /// Cuts or extends to `len`.
-    fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Takes an exclusive lock without waiting; false when another handle has it.
-    fn try_lock(&self) -> io::Result<bool>;
+/// One entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Name within the folder.
+    pub name: String,
+    /// Whether it is a folder itself. Symbolic links are not followed.
+    pub is_dir: bool,
 }
 
-/// A file system.
+/// Files and folders of a disk.
 pub trait Fs: Send + Sync {
-    /// Creates a file that must not exist.
-    fn create_new(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
+    /// Creates a file and opens it to read and append; AlreadyExists when the name is taken.
+    fn create_new(&self, path: &Path) -> Result<Box<dyn FsFile>>;
     /// Opens a file for reading.
-    fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
-    /// Opens a file for reading and writing, creating it when missing.
-    fn open_or_create(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
-    /// Gives the file a second name, which must not exist.
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a name.
-    fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Creates a folder; true if it did not exist. The parent must.
-    fn create_dir(&self, path: &Path) -> io::Result<bool>;
-    /// Removes a folder with all that is in it.
-    fn remove_tree(&self, path: &Path) -> io::Result<()>;
-    /// Names in a folder.
-    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    fn open_read(&self, path: &Path) -> Result<Box<dyn FsFile>>;
+    /// Opens an existing file to read and append.
+    fn open_append(&self, path: &Path) -> Result<Box<dyn FsFile>>;
+    /// Gives a file a second name; AlreadyExists when it is taken.
+    fn link(&self, from: &Path, to: &Path) -> Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> Result<()>;
     /// Makes the names in a folder durable.
-    fn sync_dir(&self, path: &Path) -> io::Result<()>;
-    /// Whether there is something at `path`.
-    fn exists(&self, path: &Path) -> bool;
+    fn sync_dir(&self, path: &Path) -> Result<()>;
+    /// Entries of a folder, in any order; names that are not UTF-8 are left out, as drift makes none.
+    fn list(&self, path: &Path) -> Result<Vec<DirEntry>>;
+    /// Whether the path is a folder.
+    fn is_dir(&self, path: &Path) -> bool;
+    /// Creates a folder in an existing one; AlreadyExists when the name is taken.
+    fn create_dir(&self, path: &Path) -> Result<()>;
+    /// Removes a folder and all it contains.
+    fn remove_dir_all(&self, path: &Path) -> Result<()>;
 }
 
-/// The operating system's file system.
-#[derive(Debug)]
+/// An open file. All methods work through a shared reference, so that a sync can run beside an append.
+#[allow(clippy::len_without_is_empty)] // A file is not a collection.
+pub trait FsFile: Send + Sync {
+    /// Writes all of `bytes` at the end.
+    fn write_all(&self, bytes: &[u8]) -> Result<()>;
+    /// Fills `out` from `offset`; UnexpectedEof when the file ends before that.
+    fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<()>;
+    /// Length in bytes.
+    fn len(&self) -> Result<u64>;
+    /// Makes data and length durable.
+    fn sync(&self) -> Result<()>;
+    /// Cuts the file to `len` bytes.
+    fn truncate(&self, len: u64) -> Result<()>;
+    /// Takes an exclusive lock that ends with the handle; false when somebody else holds it.
+    fn try_lock(&self) -> Result<bool>;
+}
+
+/// The operating system's files.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct OsFs;
 
-impl FsFile for File {
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.read_exact_at(out, offset)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.sync_data()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        File::set_len(self, len)
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        match File::try_lock(self) {
-            Ok(()) => Ok(true),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(false),
-            Err(std::fs::TryLockError::Error(error)) => Err(error),
-        }
-    }
-}
-
 impl Fs for OsFs {
-    fn create_new(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).create_new(true).open(path)?))
+    fn create_new(&self, path: &Path) -> Result<Box<dyn FsFile>> {
+        open(OpenOptions::new().read(true).append(true).create_new(true), path)
     }
 
-    fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
-        Ok(Box::new(File::open(path)?))
+    fn open_read(&self, path: &Path) -> Result<Box<dyn FsFile>> {
+        open(OpenOptions::new().read(true), path)
     }
 
-    fn open_or_create(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?))
+    fn open_append(&self, path: &Path) -> Result<Box<dyn FsFile>> {
+        open(OpenOptions::new().read(true).append(true), path)
     }
 
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn link(&self, from: &Path, to: &Path) -> Result<()> {
         std::fs::hard_link(from, to)
     }
 
-    fn remove(&self, path: &Path) -> io::Result<()> {
+    fn remove(&self, path: &Path) -> Result<()> {
         std::fs::remove_file(path)
     }
 
-    fn create_dir(&self, path: &Path) -> io::Result<bool> {
-        match std::fs::create_dir(path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn remove_tree(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_dir_all(path)
-    }
-
-    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(path)? {
-            // A name that is not UTF-8 was not written by drift.
-            names.extend(entry?.file_name().into_string().ok());
-        }
-        Ok(names)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+    fn sync_dir(&self, path: &Path) -> Result<()> {
         File::open(path)?.sync_all()
     }
 
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
+    fn list(&self, path: &Path) -> Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(path)? {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push(DirEntry { name, is_dir: entry.file_type()?.is_dir() });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn create_dir(&self, path: &Path) -> Result<()> {
+        std::fs::create_dir(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> Result<()> {
+        std::fs::remove_dir_all(path)
+    }
+}
+
+fn open(options: &OpenOptions, path: &Path) -> Result<Box<dyn FsFile>> {
+    Ok(Box::new(OsFile(options.open(path)?)))
+}
+
+struct OsFile(File);
+
+impl FsFile for OsFile {
+    fn write_all(&self, bytes: &[u8]) -> Result<()> {
+        (&self.0).write_all(bytes)
+    }
+
+    fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.0.metadata().map(|metadata| metadata.len())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.0.sync_data()
+    }
+
+    fn truncate(&self, len: u64) -> Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn try_lock(&self) -> Result<bool> {
+        match self.0.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 }

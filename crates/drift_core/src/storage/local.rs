@@ -1,298 +1,324 @@
-//! A folder of a local file system.
+//! A folder of a local disk as a store.
 //!
-//! Layer 3. An object is written under a temporary name, fsynced, linked to its own name (which fails if that exists)
-//! and its folder fsynced: it is there whole and durably, or not at all. Temporary names are never listed.
+//! Layer 3. How an object becomes durable: written under a temporary name, fsynced, linked to its own name (which
+//! fails when that exists: nothing is ever overwritten), the temporary name removed, the folder fsynced. Each folder
+//! that is used for writing is fsynced into its parent first, once per handle, also when it existed: a crashed process
+//! may have created it just before. Temporary names are never listed, and are removed by whoever takes the lock: only
+//! then is it certain that no other process is about to link them.
+//!
+//! Every failed fsync poisons the backend, its scoped ones and all their open files: see the invariants of `storage`.
 
-use super::{Backend, Fs, FsFile, LockGuard, LogFile, ReadFile, WriteFile};
+use super::fs::{Fs, FsFile};
+use super::local_files::{LocalAppend, LocalRead, LocalWrite, read_whole};
+use super::{
+    AppendFile, Backend, LockGuard, ReadFile, TMP_SUFFIX, WriteFile, already_exists, check_name, locked,
+    refuse_read_only,
+};
 use crate::error::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-/// Begins every temporary name.
-const TEMPORARY: &str = ".tmp-";
+/// Deepest folder that is listed: drift's own names have three parts below the database.
+const DEPTH_MAX: usize = 8;
 
-/// Numbers temporary names within the process; the lock keeps other processes away.
-static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
+/// Names tried for a temporary file before giving up: each taken one is a leftover of another process.
+const TMP_NAMES_MAX: u64 = 10_000;
 
-/// Objects as files below a folder.
+/// A store in a folder.
 #[derive(Clone)]
 pub struct LocalBackend {
+    disk: Arc<Disk>,
     root: PathBuf,
-    fs: Arc<dyn Fs>,
+}
+
+/// What a backend shares with its scoped ones and its open files.
+pub(super) struct Disk {
+    pub(super) fs: Arc<dyn Fs>,
+    /// Folder of the whole store, which scoped backends are below.
+    top: PathBuf,
+    read_only: bool,
+    poison: OnceLock<String>,
+    tmp_next: AtomicU64,
+    /// Folders known to be durable in their parents.
+    durable: Mutex<HashSet<PathBuf>>,
+}
+
+impl Disk {
+    /// Fails when an fsync has failed before.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.poison.get() {
+            None => Ok(()),
+            Some(reason) => Err(Error::new(
+                ErrorKind::Io,
+                format!(
+                    "an earlier fsync failed ({reason}) and writes are refused: close the database and open it again"
+                ),
+            )),
+        }
+    }
+
+    /// The result of an fsync: a failure poisons.
+    pub(super) fn synced(&self, path: &Path, result: io::Result<()>) -> Result<()> {
+        result.map_err(|error| {
+            let error = Error::io(format_args!("fsync of {}", path.display()), error);
+            let _ = self.poison.set(error.message().to_owned());
+            error
+        })
+    }
+
+    pub(super) fn sync_dir(&self, path: &Path) -> Result<()> {
+        self.check()?;
+        self.synced(path, self.fs.sync_dir(path))
+    }
+
+    /// Creates a file under a temporary name beside `path`.
+    pub(super) fn create_tmp(&self, path: &Path) -> Result<(PathBuf, Box<dyn FsFile>)> {
+        for _ in 0..TMP_NAMES_MAX {
+            let mut tmp = path.as_os_str().to_owned();
+            tmp.push(format!(".{}{TMP_SUFFIX}", self.tmp_next.fetch_add(1, Ordering::Relaxed)));
+            let tmp = PathBuf::from(tmp);
+            match self.fs.create_new(&tmp) {
+                Ok(file) => return Ok((tmp, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::io(format_args!("creating {}", tmp.display()), error)),
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Exhausted,
+            format!("{}: {TMP_NAMES_MAX} leftover files are in the way", path.display()),
+        ))
+    }
+
+    /// Fsyncs `file`, gives it the name `path` for good, and removes its temporary name.
+    pub(super) fn publish(&self, tmp: &Path, file: &dyn FsFile, path: &Path) -> Result<()> {
+        self.check()?;
+        self.synced(tmp, file.sync())?;
+        match self.fs.link(tmp, path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(already_exists(path.display())),
+            Err(error) => return Err(Error::io(format_args!("linking {}", path.display()), error)),
+        }
+        // A leftover name costs nothing but room until the next open.
+        let _ = self.fs.remove(tmp);
+        self.sync_dir(path.parent().unwrap_or(Path::new("/")))
+    }
+
+    /// Creates `folder` where it is missing, and makes it and the folders above it, up to `top`, durable.
+    fn ensure_dir(&self, folder: &Path, top: &Path) -> Result<()> {
+        let mut chain: Vec<&Path> = folder.ancestors().take_while(|path| path.starts_with(top)).collect();
+        chain.reverse();
+        for path in chain {
+            if self.durable.lock().contains(path) {
+                continue;
+            }
+            match self.fs.create_dir(path) {
+                Ok(()) => {}
+                Err(_) if self.fs.is_dir(path) => {}
+                Err(error) => return Err(Error::io(format_args!("creating folder {}", path.display()), error)),
+            }
+            if let Some(parent) = path.parent() {
+                self.sync_dir(parent)?;
+            }
+            self.durable.lock().insert(path.to_owned());
+        }
+        Ok(())
+    }
 }
 
 impl LocalBackend {
-    /// A backend at `root`. With `create` the folder and its parents are made, durably; otherwise it must exist.
-    pub fn open(root: &Path, fs: Arc<dyn Fs>, create: bool) -> Result<LocalBackend> {
-        let backend = LocalBackend { root: root.to_path_buf(), fs };
-        if create {
-            backend.make_folder(root)?;
-        } else if !backend.fs.exists(root) {
-            return Err(Error::not_found(format!("there is no database at {}", root.display())));
+    /// The store in the folder `path`. With `create` a missing folder is made, and those above it; a read-only store
+    /// changes nothing at all.
+    pub fn open(path: &Path, fs: Arc<dyn Fs>, create: bool, read_only: bool) -> Result<LocalBackend> {
+        let root = std::path::absolute(path).map_err(|error| Error::io(path.display(), error))?;
+        let disk = Disk {
+            fs,
+            top: root.clone(),
+            read_only,
+            poison: OnceLock::new(),
+            tmp_next: AtomicU64::new(0),
+            durable: Mutex::new(HashSet::new()),
+        };
+        let missing = !disk.fs.is_dir(&root);
+        if missing && (read_only || !create) {
+            return Err(Error::not_found(format!("there is no database folder {}", root.display())));
         }
-        Ok(backend)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.join(name)
-    }
-
-    fn make_folder(&self, folder: &Path) -> Result<()> {
-        if self.fs.exists(folder) {
-            return Ok(());
+        if !read_only {
+            let mut top = root.as_path();
+            while let Some(parent) = top.parent().filter(|_| missing)
+                && !disk.fs.is_dir(parent)
+            {
+                top = parent;
+            }
+            disk.ensure_dir(&root, top)?;
         }
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        self.make_folder(parent)?;
-        self.fs.create_dir(folder).map_err(|error| failed("create folder", folder, error))?;
-        self.fs.sync_dir(parent).map_err(|error| failed("sync folder", parent, error))
+        Ok(LocalBackend { disk: Arc::new(disk), root })
     }
 
-    /// Makes the folder of `path` and returns it.
-    fn folder_of<'a>(&self, path: &'a Path) -> Result<&'a Path> {
-        let folder = path.parent().expect("invariant: an object's path has the root above it");
-        self.make_folder(folder)?;
-        Ok(folder)
+    fn path(&self, name: &str) -> Result<PathBuf> {
+        check_name(name)?;
+        Ok(self.root.join(name))
     }
 
-    fn create_file(&self, name: &str) -> Result<LocalWrite> {
-        let target = self.path(name);
-        let folder = self.folder_of(&target)?.to_path_buf();
-        let number = NEXT_TEMPORARY.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
-        // Of a process with the same number that was killed.
-        let _ = self.fs.remove(&temporary);
-        let file = self.fs.create_new(&temporary).map_err(|error| failed("create", &temporary, error))?;
-        Ok(LocalWrite { fs: self.fs.clone(), file, folder, temporary, target, offset: 0 })
-    }
-
-    /// Removes temporary files of earlier processes in `folder`. For whoever holds the lock.
-    pub fn remove_temporary(&self, folder: &str) -> Result<()> {
-        let folder = self.path(folder);
-        if !self.fs.exists(&folder) {
-            return Ok(());
+    /// The path of an object about to be written, in a folder that exists durably.
+    fn path_for_write(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path(name)?;
+        self.check_writable()?;
+        if let Some(folder) = path.parent() {
+            self.disk.ensure_dir(folder, &self.disk.top)?;
         }
-        for name in self.fs.list(&folder).map_err(|error| failed("list", &folder, error))? {
-            if name.starts_with(TEMPORARY) {
-                let path = folder.join(name);
-                self.fs.remove(&path).map_err(|error| failed("remove", &path, error))?;
+        Ok(path)
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.disk.read_only {
+            return Err(refuse_read_only(&self.describe()));
+        }
+        self.disk.check()
+    }
+
+    /// Files below `folder` with their names relative to the root, temporary ones included.
+    fn walk(&self, folder: &str) -> Result<Vec<String>> {
+        let mut files = Vec::new();
+        let mut folders = vec![(folder.to_owned(), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            let path = self.root.join(&folder);
+            let entries = match self.disk.fs.list(&path) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io(format_args!("listing {}", path.display()), error)),
+            };
+            for entry in entries {
+                let name = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
+                if !entry.is_dir {
+                    files.push(name);
+                } else if depth < DEPTH_MAX {
+                    folders.push((name, depth + 1));
+                }
             }
         }
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    /// Removes temporary files, which only a crashed writer can have left: the caller holds the lock.
+    fn remove_leftovers(&self) -> Result<()> {
+        for name in self.walk("")?.iter().filter(|name| is_tmp(name)) {
+            let path = self.root.join(name);
+            self.disk
+                .fs
+                .remove(&path)
+                .map_err(|error| Error::io(format_args!("removing {}", path.display()), error))?;
+        }
         Ok(())
     }
 }
 
-fn failed(what: &str, path: &Path, error: io::Error) -> Error {
-    Error::io(format!("cannot {what} {}", path.display()), error)
+/// Whether `name` ends as [`Disk::create_tmp`] ends names: `.<digits>.tmp`.
+fn is_tmp(name: &str) -> bool {
+    name.strip_suffix(TMP_SUFFIX)
+        .and_then(|stem| stem.rsplit_once('.'))
+        .is_some_and(|(_, count)| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()))
 }
-
-struct LocalFile {
-    file: Box<dyn FsFile>,
-    path: PathBuf,
-    len: u64,
-}
-
-impl ReadFile for LocalFile {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        self.file.read_at(offset, out).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Error::corrupt(format!(
-                "{} at offset {offset}: the file ends before {} bytes could be read",
-                self.path.display(),
-                out.len()
-            )),
-            _ => failed("read", &self.path, error),
-        })
-    }
-}
-
-struct LocalWrite {
-    fs: Arc<dyn Fs>,
-    file: Box<dyn FsFile>,
-    folder: PathBuf,
-    temporary: PathBuf,
-    target: PathBuf,
-    offset: u64,
-}
-
-impl WriteFile for LocalWrite {
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_at(self.offset, bytes).map_err(|error| failed("write", &self.target, error))?;
-        self.offset += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<()> {
-        self.file.sync().map_err(|error| failed("sync", &self.target, error))?;
-        self.fs.link(&self.temporary, &self.target).map_err(|error| failed("create", &self.target, error))?;
-        self.fs.sync_dir(&self.folder).map_err(|error| failed("sync folder", &self.folder, error))
-    }
-}
-
-impl Drop for LocalWrite {
-    fn drop(&mut self) {
-        // Left behind it is ignored, and removed by the next open.
-        let _ = self.fs.remove(&self.temporary);
-    }
-}
-
-struct LocalLog {
-    file: Box<dyn FsFile>,
-    path: PathBuf,
-}
-
-impl LogFile for LocalLog {
-    fn append(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.file.write_at(offset, bytes).map_err(|error| failed("append to", &self.path, error))
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.file.sync().map_err(|error| failed("sync", &self.path, error))
-    }
-
-    fn truncate(&self, len: u64) -> Result<()> {
-        self.file.set_len(len).map_err(|error| failed("truncate", &self.path, error))?;
-        self.sync()
-    }
-}
-
-struct LocalLock {
-    _file: Box<dyn FsFile>,
-}
-
-impl LockGuard for LocalLock {}
 
 impl Backend for LocalBackend {
     fn describe(&self) -> String {
         self.root.display().to_string()
     }
 
+    fn read_only(&self) -> bool {
+        self.disk.read_only
+    }
+
     fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let file = self.open(name)?;
-        let len = usize::try_from(file.len()).map_err(|_| Error::corrupt(format!("{name}: impossible length")))?;
-        let mut bytes = vec![0; len];
-        file.read_at(0, &mut bytes)?;
-        Ok(bytes)
+        let path = self.path(name)?;
+        let file = self.disk.fs.open_read(&path).map_err(|error| Error::io(path.display(), error))?;
+        read_whole(&path, &*file)
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn ReadFile>> {
-        let path = self.path(name);
-        let file = self.fs.open(&path).map_err(|error| failed("open", &path, error))?;
-        let len = file.len().map_err(|error| failed("measure", &path, error))?;
-        Ok(Arc::new(LocalFile { file, path, len }))
+        let path = self.path(name)?;
+        let file = self.disk.fs.open_read(&path).map_err(|error| Error::io(path.display(), error))?;
+        Ok(Arc::new(LocalRead::new(path, file)?))
     }
 
     fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let mut file = Box::new(self.create_file(name)?);
+        let mut file = self.create(name)?;
         file.write(bytes)?;
         file.finish()
     }
 
     fn create(&self, name: &str) -> Result<Box<dyn WriteFile>> {
-        Ok(Box::new(self.create_file(name)?))
+        let path = self.path_for_write(name)?;
+        Ok(Box::new(LocalWrite::create(self.disk.clone(), path)?))
     }
 
-    fn create_log(&self, name: &str) -> Result<Arc<dyn LogFile>> {
-        let path = self.path(name);
-        let folder = self.folder_of(&path)?;
-        let file = self.fs.create_new(&path).map_err(|error| failed("create", &path, error))?;
-        self.fs.sync_dir(folder).map_err(|error| failed("sync folder", folder, error))?;
-        Ok(Arc::new(LocalLog { file, path }))
-    }
-
-    fn truncate_log(&self, name: &str, len: u64) -> Result<()> {
-        let path = self.path(name);
-        let file = self.fs.open_or_create(&path).map_err(|error| failed("open", &path, error))?;
-        LocalLog { file, path }.truncate(len)
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<String>> {
-        let path = self.path(folder);
-        if !self.fs.exists(&path) {
-            return Ok(Vec::new());
+    fn append(&self, name: &str, create_new: bool) -> Result<Box<dyn AppendFile>> {
+        let path = self.path_for_write(name)?;
+        if create_new {
+            self.put_if_absent(name, &[])?;
         }
-        let mut names = self.fs.list(&path).map_err(|error| failed("list", &path, error))?;
-        names.retain(|name| !name.starts_with(TEMPORARY));
-        names.sort_unstable();
+        let file = self.disk.fs.open_append(&path).map_err(|error| Error::io(path.display(), error))?;
+        Ok(Box::new(LocalAppend::new(self.disk.clone(), path, file)?))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        if !prefix.is_empty() {
+            check_name(prefix)?;
+        }
+        let mut names = self.walk(prefix)?;
+        names.retain(|name| !is_tmp(name));
         Ok(names)
     }
 
     fn delete(&self, name: &str) -> Result<()> {
-        let path = self.path(name);
-        match self.fs.remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path, error)),
-            _ => Ok(()),
-        }
+        let path = self.path(name)?;
+        self.check_writable()?;
+        self.disk.fs.remove(&path).map_err(|error| Error::io(format_args!("removing {}", path.display()), error))
     }
 
-    fn delete_tree(&self, folder: &str) -> Result<()> {
-        let path = self.path(folder);
-        match self.fs.remove_tree(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path, error)),
+    fn delete_tree(&self, prefix: &str) -> Result<()> {
+        let path = self.path(prefix)?;
+        self.check_writable()?;
+        self.disk.durable.lock().retain(|folder| !folder.starts_with(&path));
+        match self.disk.fs.remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(format_args!("removing {}", path.display()), error))
+            }
             _ => Ok(()),
         }
     }
 
     fn lock(&self, name: &str) -> Result<Box<dyn LockGuard>> {
-        let path = self.path(name);
-        let file = self.fs.open_or_create(&path).map_err(|error| failed("open", &path, error))?;
-        if !file.try_lock().map_err(|error| failed("lock", &path, error))? {
-            return Err(Error::new(
-                ErrorKind::Locked,
-                format!(
-                    "{} is open in another process or handle: close it there, or open it with read_only=True",
-                    self.describe()
-                ),
-            ));
+        let path = self.path_for_write(name)?;
+        let in_path = |error| Error::io(format_args!("locking {}", path.display()), error);
+        let file = match self.disk.fs.create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.disk.fs.open_append(&path),
+            other => other,
         }
+        .map_err(in_path)?;
+        if !file.try_lock().map_err(in_path)? {
+            return Err(locked(&self.describe()));
+        }
+        self.remove_leftovers()?;
         Ok(Box::new(LocalLock { _file: file }))
     }
 
     fn scoped(&self, folder: &str) -> Arc<dyn Backend> {
-        Arc::new(LocalBackend { root: self.path(folder), fs: self.fs.clone() })
+        Arc::new(LocalBackend { disk: self.disk.clone(), root: self.root.join(folder) })
+    }
+
+    fn poisoned(&self) -> Option<String> {
+        self.disk.poison.get().cloned()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::OsFs;
-
-    fn backend() -> (tempfile::TempDir, LocalBackend) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let backend = LocalBackend::open(&folder.path().join("a/b"), Arc::new(OsFs), true).expect("a backend");
-        (folder, backend)
-    }
-
-    #[test]
-    fn an_object_is_put_once() {
-        let (_folder, backend) = backend();
-        backend.put_if_absent("x/1", b"one").expect("put");
-        assert_eq!(backend.put_if_absent("x/1", b"two").expect_err("again").kind(), ErrorKind::AlreadyExists);
-        assert_eq!(backend.read("x/1").expect("read"), b"one");
-        assert_eq!(backend.list("x").expect("list"), ["1"]);
-        assert_eq!(backend.read("x/2").expect_err("missing").kind(), ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn an_unfinished_object_leaves_nothing() {
-        let (_folder, backend) = backend();
-        let mut file = backend.create("x/1").expect("create");
-        file.write(b"half").expect("write");
-        drop(file);
-        assert!(backend.list("x").expect("list").is_empty());
-    }
-
-    #[test]
-    fn a_lock_is_held_once_and_released_with_its_guard() {
-        let (_folder, backend) = backend();
-        let guard = backend.lock("LOCK").expect("lock");
-        assert_eq!(backend.lock("LOCK").err().expect("held").kind(), ErrorKind::Locked);
-        drop(guard);
-        backend.lock("LOCK").expect("free again");
-    }
+/// Closing the file unlocks it.
+struct LocalLock {
+    _file: Box<dyn FsFile>,
 }
+
+impl LockGuard for LocalLock {}

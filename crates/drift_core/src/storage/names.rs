@@ -1,73 +1,200 @@
-//! Every object name of drift, in one place.
+//! The name of every object that drift stores, in one place.
 //!
-//! Layer 3. Numbers are written with twenty digits, so that names sort as numbers do, and are parsed as numbers.
+//! Layer 3. Numbers have 20 digits, so that names sort as numbers do; whoever needs an order still parses them.
+//! Nothing is concluded from a name but where to look: the manifest says what exists.
 
-/// Held by the process that writes.
+use crate::format::FileId;
+use uuid::Uuid;
+
+/// The lock of a database.
 pub const LOCK: &str = "LOCK";
 
-/// Folder of the database's catalogs.
-pub const CATALOG: &str = "catalog";
-/// Folder of a collection's manifests.
+/// Folder of manifests.
 pub const MANIFESTS: &str = "manifest";
-/// Folder of a collection's logs.
+/// Folder of catalogs.
+pub const CATALOGS: &str = "catalog";
+/// Folder of log files.
 pub const LOGS: &str = "wal";
-/// Folder of a collection's segments.
+/// Folder of segments.
 pub const SEGMENTS: &str = "segments";
-/// Folder of a collection's bucket files.
+/// Folder of bucket files.
 pub const BUCKETS: &str = "buckets";
-/// Folder of a collection's tombstone files.
+/// Folder of tombstone files.
 pub const TOMBSTONES: &str = "tombstones";
-/// Folder of a collection's bitstore checkpoints.
+/// Folder of bitstore files.
 pub const BITSTORES: &str = "bitstore";
-/// Folder of a bulk load's spool files.
-pub const SPOOL: &str = "spool";
+/// Folder of the collections of a database.
+pub const COLLECTIONS: &str = "collections";
 
-/// Object `number` of `folder`.
+/// Manifest number `number` of a collection.
+pub fn manifest(number: u64) -> String {
+    numbered(MANIFESTS, number)
+}
+
+/// Catalog number `number` of a database.
+pub fn catalog(number: u64) -> String {
+    numbered(CATALOGS, number)
+}
+
+/// Log file number `number`.
+pub fn wal(number: u64) -> String {
+    format!("{LOGS}/{number:020}.wal")
+}
+
+/// The segment with identity `file`.
+pub fn segment(file: FileId) -> String {
+    format!("{SEGMENTS}/{file}.drift")
+}
+
+/// Bucket file number `number`.
+pub fn buckets(number: u64) -> String {
+    numbered(BUCKETS, number)
+}
+
+/// Tombstone file number `number`.
+pub fn tombstones(number: u64) -> String {
+    numbered(TOMBSTONES, number)
+}
+
+/// Bitstore file number `number`.
+pub fn bitstore(number: u64) -> String {
+    numbered(BITSTORES, number)
+}
+
+/// The folder of the collection with identity `collection`.
+pub fn collection_dir(collection: u128) -> String {
+    format!("{COLLECTIONS}/{}", Uuid::from_u128(collection))
+}
+
+/// Number `number` in `folder`.
 pub fn numbered(folder: &str, number: u64) -> String {
     format!("{folder}/{number:020}")
 }
 
-/// The number of an object that [`numbered`] named (without its folder).
-pub fn parse_number(name: &str) -> Option<u64> {
-    (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok()).flatten()
+/// An object of a collection (or, for the catalog and the lock, of a database) by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Object {
+    /// [`manifest`].
+    Manifest(u64),
+    /// [`catalog`].
+    Catalog(u64),
+    /// [`wal`].
+    Wal(u64),
+    /// [`segment`].
+    Segment(FileId),
+    /// [`buckets`].
+    Buckets(u64),
+    /// [`tombstones`].
+    Tombstones(u64),
+    /// [`bitstore`].
+    Bitstore(u64),
+    /// [`LOCK`].
+    Lock,
 }
 
-/// Log `number`.
-pub fn log(number: u64) -> String {
-    format!("{LOGS}/{number:020}.wal")
+impl Object {
+    /// Reads a name, which must be written exactly as this file writes it; anything else is not drift's.
+    pub fn parse(name: &str) -> Option<Object> {
+        if name == LOCK {
+            return Some(Object::Lock);
+        }
+        let (folder, file) = name.split_once('/')?;
+        let object = match folder {
+            MANIFESTS => Object::Manifest(file.parse().ok()?),
+            CATALOGS => Object::Catalog(file.parse().ok()?),
+            BUCKETS => Object::Buckets(file.parse().ok()?),
+            TOMBSTONES => Object::Tombstones(file.parse().ok()?),
+            BITSTORES => Object::Bitstore(file.parse().ok()?),
+            LOGS => Object::Wal(file.strip_suffix(".wal")?.parse().ok()?),
+            SEGMENTS => Object::Segment(FileId(Uuid::try_parse(file.strip_suffix(".drift")?).ok()?.as_u128())),
+            _ => return None,
+        };
+        (object.name() == name).then_some(object)
+    }
+
+    /// The object's name.
+    pub fn name(&self) -> String {
+        match *self {
+            Object::Manifest(number) => manifest(number),
+            Object::Catalog(number) => catalog(number),
+            Object::Wal(number) => wal(number),
+            Object::Segment(file) => segment(file),
+            Object::Buckets(number) => buckets(number),
+            Object::Tombstones(number) => tombstones(number),
+            Object::Bitstore(number) => bitstore(number),
+            Object::Lock => LOCK.to_owned(),
+        }
+    }
+
+    /// The number of a numbered object.
+    pub fn number(&self) -> Option<u64> {
+        match *self {
+            Object::Manifest(number)
+            | Object::Catalog(number)
+            | Object::Wal(number)
+            | Object::Buckets(number)
+            | Object::Tombstones(number)
+            | Object::Bitstore(number) => Some(number),
+            Object::Segment(_) | Object::Lock => None,
+        }
+    }
 }
 
-/// The number of a log (without its folder).
-pub fn parse_log(name: &str) -> Option<u64> {
-    parse_number(name.strip_suffix(".wal")?)
-}
-
-/// Segment with uuid `id`.
-pub fn segment(id: u128) -> String {
-    format!("{SEGMENTS}/{}.drift", uuid::Uuid::from_u128(id))
-}
-
-/// The uuid of a segment (without its folder).
-pub fn parse_segment(name: &str) -> Option<u128> {
-    uuid::Uuid::parse_str(name.strip_suffix(".drift")?).ok().map(|id| id.as_u128())
-}
-
-/// Folder of the collection with uuid `id`.
-pub fn collection(id: u128) -> String {
-    format!("collections/{}", uuid::Uuid::from_u128(id))
+/// Numbers of the objects among `names` that `folder` holds, ascending.
+pub fn numbers(folder: &str, names: &[String]) -> Vec<u64> {
+    let in_folder = |name: &&String| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    let mut numbers: Vec<u64> =
+        names.iter().filter(in_folder).filter_map(|name| Object::parse(name)?.number()).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
-    fn names_are_read_back_as_numbers_and_foreign_ones_are_not() {
-        assert_eq!(parse_log(log(10).strip_prefix("wal/").expect("its folder")), Some(10));
-        assert!(log(2) < log(10));
-        assert_eq!(parse_log("10.wal"), None);
-        assert_eq!(parse_number("0000000000000000000x"), None);
-        let name = segment(77);
-        assert_eq!(parse_segment(name.strip_prefix("segments/").expect("its folder")), Some(77));
+    fn names_come_back() {
+        for number in [0, 1, 10, u64::MAX] {
+            let file = FileId(u128::from(number) << 17);
+            for object in [
+                Object::Manifest(number),
+                Object::Catalog(number),
+                Object::Wal(number),
+                Object::Segment(file),
+                Object::Buckets(number),
+                Object::Tombstones(number),
+                Object::Bitstore(number),
+                Object::Lock,
+            ] {
+                assert_eq!(Object::parse(&object.name()), Some(object));
+            }
+        }
+    }
+
+    #[test]
+    fn names_written_otherwise_are_not_drifts() {
+        for name in ["wal/10.wal", "wal/+0000000000000000010.wal", "manifest/1", "lock", "segments/x.drift", "wal", ""]
+        {
+            assert_eq!(Object::parse(name), None, "{name}");
+        }
+        let upper = segment(FileId(0xabcdef)).replace("abcdef", "ABCDEF");
+        assert_eq!(Object::parse(&upper), None);
+    }
+
+    #[test]
+    fn numbers_ascend_and_skip_foreign_names() {
+        let names: Vec<String> = [wal(10), wal(2), "wal/3.wal".to_owned(), manifest(1), "walrus/1".to_owned()].into();
+        assert_eq!(numbers(LOGS, &names), [2, 10]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_parses_without_a_panic(name in "(manifest|wal|segments|catalog)?/?.{0,40}") {
+            if let Some(object) = Object::parse(&name) {
+                prop_assert_eq!(object.name(), name);
+            }
+        }
     }
 }

@@ -77,7 +77,7 @@ impl<'a> Vectors<'a> {
 }
 
 /// Row-major vectors, owned.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum VectorBuf {
     /// f32 values.
     F32(Vec<f32>),
@@ -127,6 +127,18 @@ impl VectorBuf {
                 values.resize(start + more.values(), 0.0);
                 more.copy_to_f32(&mut values[start..]);
             }
+            (VectorBuf::F16(_), Vectors::F32(_)) => unreachable!("widened above"),
+        }
+    }
+
+    /// Replaces the values from `start`. An f16 buffer that is given f32 values becomes an f32 buffer.
+    pub fn overwrite(&mut self, start: usize, with: &Vectors<'_>) {
+        if let (VectorBuf::F16(_), Vectors::F32(_)) = (&*self, with) {
+            self.extend(&Vectors::F32(&[]));
+        }
+        match (self, with) {
+            (VectorBuf::F32(values), with) => with.copy_to_f32(&mut values[start..start + with.values()]),
+            (VectorBuf::F16(values), Vectors::F16(with)) => values[start..start + with.len()].copy_from_slice(with),
             (VectorBuf::F16(_), Vectors::F32(_)) => unreachable!("widened above"),
         }
     }

@@ -1,98 +1,106 @@
-//! Group commit: one fsync for all writers that wait at the time.
+//! Group commit: many writers wait for one fsync.
 //!
-//! Layer 4. The first waiter becomes the leader and syncs up to what has been appended by then; the others wait for
-//! it. A failed fsync poisons the log for ever and is never retried: the kernel may have dropped the pages, and a second
-//! fsync would report success for data that is gone.
+//! Layer 4. The first writer that needs bytes on disk becomes the leader and fsyncs all that was written up to then;
+//! those who come meanwhile wait, and the next leader's fsync covers them all at once. A failed fsync poisons the log
+//! for ever: the kernel may have dropped the pages and would report success the next time.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::LogFile;
+use crate::storage::SyncFile;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-#[derive(Default)]
-struct State {
-    synced: u64,
-    syncing: bool,
-    poison: Option<String>,
-}
-
-/// Makes a log durable up to an offset.
+/// Waits for the durability of one log file, outside the lock of its writer.
 pub struct WalSync {
-    log: Arc<dyn LogFile>,
+    file: Arc<dyn SyncFile>,
     name: String,
-    appended: AtomicU64,
+    /// End of the last whole frame written.
+    written: AtomicU64,
+    /// End of what is known to be durable.
+    synced: AtomicU64,
     state: Mutex<State>,
     done: Condvar,
 }
 
+#[derive(Default)]
+struct State {
+    leader: bool,
+    poison: Option<Arc<str>>,
+}
+
 impl WalSync {
-    /// For `log`, of which nothing is known to be durable.
-    pub fn new(log: Arc<dyn LogFile>, name: String) -> WalSync {
-        WalSync { log, name, appended: AtomicU64::new(0), state: Mutex::default(), done: Condvar::new() }
+    pub(super) fn new(file: Arc<dyn SyncFile>, name: String, durable: u64) -> WalSync {
+        WalSync {
+            file,
+            name,
+            written: AtomicU64::new(durable),
+            synced: AtomicU64::new(durable),
+            state: Mutex::default(),
+            done: Condvar::new(),
+        }
     }
 
-    /// Notes that the log has been appended to up to `end`.
-    pub fn appended(&self, end: u64) {
-        self.appended.store(end, Ordering::Release);
-    }
-
-    /// Waits until everything below `end` is durable.
+    /// Returns when the file is durable up to `end`, an offset that `append` returned. What was durable before the log
+    /// was poisoned stays so; for anything beyond, a poisoned log fails at once.
     pub fn sync_to(&self, end: u64) -> Result<()> {
         let mut state = self.state.lock();
         loop {
-            if let Some(reason) = &state.poison {
-                return Err(poisoned(reason));
-            }
-            if state.synced >= end {
+            if self.synced() >= end {
                 return Ok(());
             }
-            if !state.syncing {
-                break;
+            if let Some(reason) = &state.poison {
+                return Err(self.refusal(reason));
             }
-            self.done.wait(&mut state);
+            if state.leader {
+                self.done.wait(&mut state);
+                continue;
+            }
+            state.leader = true;
+            let written = self.written.load(Ordering::Acquire);
+            drop(state);
+            let result = self.file.sync();
+            state = self.state.lock();
+            state.leader = false;
+            match result {
+                Ok(()) => {
+                    self.synced.fetch_max(written, Ordering::AcqRel);
+                }
+                Err(error) => state.poison = Some(error.message().into()),
+            }
+            self.done.notify_all();
+            if self.synced() < end && state.poison.is_none() {
+                return Err(Error::internal(format!("{}: offset {end} is beyond what was written", self.name)));
+            }
         }
-        state.syncing = true;
-        drop(state);
-        let covered = self.appended.load(Ordering::Acquire);
-        let outcome = self.log.sync();
-        let mut state = self.state.lock();
-        state.syncing = false;
-        match outcome {
-            Ok(()) => state.synced = state.synced.max(covered),
-            Err(error) => state.poison = Some(format!("{}: {error}", self.name)),
-        }
-        self.done.notify_all();
-        state.poison.as_deref().map_or(Ok(()), |reason| Err(poisoned(reason)))
     }
 
-    /// Whether everything appended is durable.
-    pub fn is_clean(&self) -> bool {
-        self.state.lock().synced >= self.appended.load(Ordering::Acquire)
+    /// End of what is known to be durable.
+    pub fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
     }
 
-    /// Refuses every further write.
-    pub fn poison(&self, reason: String) {
-        self.state.lock().poison.get_or_insert(reason);
-        self.done.notify_all();
-    }
-
-    /// Why the log refuses writes, if it does.
-    pub fn poisoned(&self) -> Option<String> {
+    /// Why the log takes no more writes.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
         self.state.lock().poison.clone()
     }
 
-    /// Fails when the log is poisoned.
-    pub fn check(&self) -> Result<()> {
-        self.poisoned().map_or(Ok(()), |reason| Err(poisoned(&reason)))
+    pub(super) fn check(&self) -> Result<()> {
+        self.poisoned().map_or(Ok(()), |reason| Err(self.refusal(&reason)))
     }
-}
 
-fn poisoned(reason: &str) -> Error {
-    Error::new(
-        ErrorKind::Io,
-        format!(
-            "the log failed and takes no more writes ({reason}): reads go on; fix the storage and open the database again"
-        ),
-    )
+    pub(super) fn poison(&self, reason: &str) {
+        self.state.lock().poison.get_or_insert_with(|| reason.into());
+        self.done.notify_all();
+    }
+
+    pub(super) fn set_written(&self, end: u64) {
+        self.written.store(end, Ordering::Release);
+    }
+
+    fn refusal(&self, reason: &str) -> Error {
+        Error::new(
+            ErrorKind::Io,
+            format!("the log {} takes no more writes ({reason}): close the database and open it again", self.name),
+        )
+    }
 }

@@ -1,68 +1,147 @@
-//! Appends records to one log file.
+//! Appending records to a log file.
 //!
-//! Layer 4. Called under the collection's write lock. One write call per record; a failed one is cut back, and where
-//! that fails too the log is poisoned: a half record must never be followed by a whole one.
+//! Layer 4. One buffer is encoded into and passed on with one write per record; it is kept for the next one unless a
+//! large batch blew it up. The writer is used under the collection's write lock; waiting for the disk happens outside
+//! it, through [`WalSync`].
 
-use super::record::{self, Record};
-use super::sync::WalSync;
-use crate::error::Result;
-use crate::format::{ByteWriter, FileKind, HEADER_BYTES, Header};
-use crate::storage::{Backend, LogFile, names};
-use crate::types::Seq;
+use super::frame::{Content, Preamble, encode_frame, encode_preamble};
+use super::{Record, WalSync};
+use crate::error::{Error, Result};
+use crate::format::{ByteWriter, FileId, magic};
+use crate::storage::{AppendFile, Backend, names};
+use crate::types::{Ids, Schema, Seq, Vectors};
 use std::sync::Arc;
 
-/// Largest buffer kept between records: a larger batch is rare enough to pay for its own.
-const BUFFER_BYTES_KEPT: usize = 16 << 20;
+/// Largest buffer that is kept between records: 1,300 rows of 768 f32.
+const BUFFER_BYTES_KEPT: usize = 4 << 20;
 
-/// A log file under way.
+/// Appends to one log file.
 pub struct WalWriter {
-    log: Arc<dyn LogFile>,
-    sync: Arc<WalSync>,
-    file: u128,
+    file: Box<dyn AppendFile>,
+    id: FileId,
+    name: String,
+    number: u64,
+    schema: Schema,
+    next_seq: Seq,
     end: u64,
     buffer: ByteWriter,
+    sync: Arc<WalSync>,
 }
 
 impl WalWriter {
-    /// Creates log `number` of the collection `owner`; its first write has `next_seq`.
-    pub fn create(backend: &dyn Backend, number: u64, owner: u128, next_seq: Seq) -> Result<WalWriter> {
-        let name = names::log(number);
-        let log = backend.create_log(&name)?;
-        let header = Header { kind: FileKind::Wal, owner, file: u128::from(number) };
-        let sync = Arc::new(WalSync::new(log.clone(), format!("{}/{name}", backend.describe())));
-        let mut first = ByteWriter::new();
-        record::encode(&Record::Begin { first_seq: next_seq }, header.file, HEADER_BYTES as u64, &mut first)?;
-        let bytes = [&header.encode(), first.as_slice()].concat();
-        log.append(0, &bytes)?;
-        sync.appended(bytes.len() as u64);
-        Ok(WalWriter { log, sync, file: header.file, end: bytes.len() as u64, buffer: first })
+    /// Creates log file `number` of the collection `identity`, whose first write will have seq `next_seq`. The file is
+    /// durable on return, so that its absence is never the work of a crash.
+    pub fn create(
+        backend: &dyn Backend,
+        number: u64,
+        identity: u128,
+        schema: &Schema,
+        next_seq: Seq,
+    ) -> Result<WalWriter> {
+        let name = names::wal(number);
+        let id = FileId::numbered(&magic::WAL, identity, number);
+        let preamble = encode_preamble(identity, id, schema, &Preamble { number, first_seq: next_seq });
+        backend.put_if_absent(&name, &preamble)?;
+        WalWriter::continue_at(backend, number, identity, schema, next_seq)
     }
 
-    /// Appends one record and returns the offset after it.
+    /// Opens a file that is whole and durable up to its end.
+    pub(super) fn continue_at(
+        backend: &dyn Backend,
+        number: u64,
+        identity: u128,
+        schema: &Schema,
+        next_seq: Seq,
+    ) -> Result<WalWriter> {
+        let name = names::wal(number);
+        let file = backend.append(&name, false)?;
+        let end = file.len();
+        let sync = Arc::new(WalSync::new(file.syncer(), name.clone(), end));
+        let id = FileId::numbered(&magic::WAL, identity, number);
+        let schema = schema.clone();
+        Ok(WalWriter { file, id, name, number, schema, next_seq, end, buffer: ByteWriter::new(), sync })
+    }
+
+    /// Writes `record` and returns the end of its frame, to pass to [`WalSync::sync_to`]. When this fails, nothing was
+    /// written, or the log is poisoned.
     pub fn append(&mut self, record: &Record<'_>) -> Result<u64> {
-        self.sync.check()?;
-        record::encode(record, self.file, self.end, &mut self.buffer)?;
-        if let Err(error) = self.log.append(self.end, self.buffer.as_slice()) {
-            if let Err(second) = self.log.truncate(self.end) {
-                self.sync.poison(format!("an append failed ({error}) and could not be undone ({second})"));
-            }
-            return Err(error);
-        }
-        self.end += self.buffer.len() as u64;
-        self.sync.appended(self.end);
-        if self.buffer.len() > BUFFER_BYTES_KEPT {
-            self.buffer = ByteWriter::new();
-        }
+        let used = self.check(record)?;
+        self.write(Content::Record(record))?;
+        self.next_seq += used;
         Ok(self.end)
     }
 
-    /// Offset after the last record.
+    /// Makes all records durable and says so in the file, so that from now on any damage to it is recognised as such.
+    pub fn seal(&mut self) -> Result<()> {
+        self.sync.sync_to(self.end)?;
+        self.write(Content::Seal(self.next_seq))?;
+        self.sync.sync_to(self.end)
+    }
+
+    /// Waits for durability, from any thread.
+    pub fn syncer(&self) -> Arc<WalSync> {
+        self.sync.clone()
+    }
+
+    /// End of the last frame.
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// Makes this log durable, outside the write lock.
-    pub fn syncer(&self) -> Arc<WalSync> {
-        self.sync.clone()
+    /// Number of the file.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Seq of the next write.
+    pub fn next_seq(&self) -> Seq {
+        self.next_seq
+    }
+
+    /// Why the log takes no more writes.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        self.sync.poisoned()
+    }
+
+    /// Checks that replay would take `record`, and returns how many seqs it uses.
+    fn check(&self, record: &Record<'_>) -> Result<u64> {
+        let fits = |ids: &Ids| !ids.is_empty() && ids.id_type() == self.schema.id_type;
+        let shaped =
+            |ids: &Ids, vectors: &Vectors<'_>| Some(vectors.values()) == ids.len().checked_mul(self.schema.dim);
+        let (first_seq, used, good) = match record {
+            Record::Upsert { first_seq, ids, vectors } => {
+                (*first_seq, ids.len() as u64, fits(ids) && shaped(ids, vectors))
+            }
+            Record::Delete { first_seq, ids } => (*first_seq, ids.len() as u64, fits(ids)),
+            Record::Reserve { first_seq, count } => (*first_seq, *count, *count > 0),
+        };
+        if good && first_seq == self.next_seq && first_seq.checked_add(used).is_some() {
+            return Ok(used);
+        }
+        Err(Error::internal(format!(
+            "{}: a record of {used} rows from seq {first_seq} does not fit the log, which goes on with seq {}",
+            self.name, self.next_seq
+        )))
+    }
+
+    fn write(&mut self, content: Content<'_>) -> Result<()> {
+        self.sync.check()?;
+        self.buffer.clear(BUFFER_BYTES_KEPT);
+        encode_frame(&mut self.buffer, self.id, self.end, self.sync.synced(), content)?;
+        if let Err(error) = self.file.append(self.buffer.as_slice()) {
+            if let Err(second) = self.cut_off() {
+                self.sync.poison(&format!("{error}; then {second}"));
+            }
+            return Err(error);
+        }
+        self.end += self.buffer.len() as u64;
+        self.sync.set_written(self.end);
+        Ok(())
+    }
+
+    /// Removes what a failed append left behind.
+    fn cut_off(&mut self) -> Result<()> {
+        self.file.truncate(self.end)?;
+        self.file.sync()
     }
 }

@@ -1,0 +1,215 @@
+//! The rate of every kernel on every instruction set of this machine, beside the bound measured in the same process.
+//!
+//! Criterion times the kernels; before it starts, a table gives each kernel's rate as a share of its bound, the larger of
+//! `bytes / read bandwidth` and `products / peak` (PERFORMANCE.md, section 3). Both bounds are measured here with the
+//! widest registers the processor has: reading for the working set in question, multiplying on registers alone. Figures
+//! are the best of several rounds, because the machine is shared; a share above 1 means that the bound was measured in a
+//! worse moment than the kernel.
+#![allow(clippy::disallowed_methods, missing_docs)] // A benchmark measures time itself.
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use drift_core::kernels::{Kernels, available, dots};
+use drift_core::quant::rotation::Rotation;
+use drift_core::quant::sq8::{Clip, QueryCode, code_stride, encode};
+use std::hint::black_box;
+use std::time::Instant;
+
+const DIM: usize = 384;
+
+/// Working sets: rows of SQ8 that stay in L1, in L2, and in L3 or beyond.
+const ROWS: [(&str, usize); 3] = [("L1", 64), ("L2", 1_536), ("L3+", 100_000)];
+
+/// Seconds of one call, the best of several rounds of a few milliseconds each.
+fn seconds(mut work: impl FnMut()) -> f64 {
+    let once = Instant::now();
+    work();
+    let calls = (2e-3 / once.elapsed().as_secs_f64().max(1e-9)).clamp(1.0, 1e6) as usize;
+    let round = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        (0..calls).for_each(|_| work());
+        start.elapsed().as_secs_f64() / calls as f64
+    };
+    (0..9).map(|_| round(&mut work)).fold(f64::INFINITY, f64::min)
+}
+
+/// What a kernel cannot exceed, measured.
+mod bound {
+    #[cfg(target_arch = "x86_64")]
+    use std::arch::x86_64::*;
+
+    fn wide() -> bool {
+        drift_core::kernels::available().iter().any(|table| table.name == "avx512")
+    }
+
+    /// Reads every byte once.
+    pub fn read(bytes: &[u8]) -> u64 {
+        #[cfg(target_arch = "x86_64")]
+        if wide() {
+            // SAFETY: the avx512 table is available, so the processor has AVX-512.
+            return unsafe { read_512(bytes) };
+        }
+        bytes.as_chunks::<8>().0.iter().fold(0, |sum, word| sum ^ u64::from_le_bytes(*word))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn read_512(bytes: &[u8]) -> u64 {
+        let mut sums = [_mm512_setzero_si512(); 8];
+        for block in bytes.as_chunks::<512>().0 {
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the block is eight lines of 64 bytes.
+                let line = unsafe { _mm512_loadu_si512(block.as_ptr().add(64 * lane).cast()) };
+                *sum = _mm512_or_si512(*sum, line);
+            }
+        }
+        sums.into_iter().fold(0, |all, sum| all | _mm512_reduce_or_epi64(sum) as u64)
+    }
+
+    /// Products of one call of [`multiply`].
+    pub const PRODUCTS: f64 = 10_000.0 * 16.0;
+
+    /// Multiply-adds on registers: 160,000 of them in units of one 64-byte register's lanes (16 floats, or 16 x 4 byte
+    /// products when `bytes`).
+    pub fn multiply(bytes: bool) -> i32 {
+        #[cfg(target_arch = "x86_64")]
+        if wide() {
+            // SAFETY: the avx512 table is available, so the processor has AVX-512 with VNNI.
+            return unsafe { if bytes { multiply_bytes_512() } else { multiply_floats_512() } };
+        }
+        i32::from(bytes)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn multiply_floats_512() -> i32 {
+        let factor = _mm512_set1_ps(std::hint::black_box(0.5));
+        let mut sums = [factor; 10];
+        for _ in 0..1_000 {
+            sums.iter_mut().for_each(|sum| *sum = _mm512_fmadd_ps(*sum, factor, factor));
+        }
+        sums.into_iter().map(|sum| _mm512_reduce_add_ps(sum)).sum::<f32>() as i32
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    unsafe fn multiply_bytes_512() -> i32 {
+        let factor = _mm512_set1_epi32(std::hint::black_box(3));
+        let mut sums = [factor; 10];
+        for _ in 0..1_000 {
+            sums.iter_mut().for_each(|sum| *sum = _mm512_dpbusd_epi32(*sum, factor, factor));
+        }
+        sums.into_iter().fold(0, |all, sum| all ^ _mm512_reduce_add_epi32(sum))
+    }
+}
+
+/// Rotated rows of two kinds: floats and codes, with one query.
+struct Data {
+    floats: Vec<f32>,
+    codes: Vec<u8>,
+    query: Vec<f32>,
+    code: QueryCode,
+}
+
+fn data(rows: usize) -> Data {
+    let stride = code_stride(DIM);
+    let floats: Vec<f32> =
+        (0..rows.min(8_192) * DIM).map(|i| ((i * 2_654_435_761) % 1_000) as f32 / 1e3 - 0.5).collect();
+    let mut codes = vec![0u8; rows * stride];
+    for (row, codes) in codes.chunks_exact_mut(stride).enumerate() {
+        encode(&floats[row % rows.min(8_192) * DIM..][..DIM], Clip::default(), codes);
+    }
+    let query = floats[..DIM].to_vec();
+    let mut code = QueryCode::new(DIM);
+    code.set(&query);
+    Data { floats, codes, query, code }
+}
+
+fn line(what: &str, units: f64, seconds: f64, bound: f64) {
+    println!("{what:<34} {:>9.1} ns {:>6.1} % of the bound", 1e9 * seconds / units, 100.0 * bound / seconds);
+}
+
+/// Prints each kernel's share of its bound.
+fn print_shares() {
+    let float_peak = bound::PRODUCTS / seconds(|| _ = black_box(bound::multiply(false)));
+    let byte_peak = 4.0 * bound::PRODUCTS / seconds(|| _ = black_box(bound::multiply(true)));
+    println!("measured peaks: {:.0} G f32 multiply-adds/s, {:.0} G byte products/s", float_peak / 1e9, byte_peak / 1e9);
+    for (level, rows) in ROWS {
+        let data = data(rows);
+        let bandwidth = data.codes.len() as f64 / seconds(|| _ = black_box(bound::read(black_box(&data.codes))));
+        println!("\n{level}: {rows} rows of {DIM}, reading {:.1} GB/s (time a row)", bandwidth / 1e9);
+        let mut out = vec![0; rows];
+        let bound = (data.codes.len() as f64 / bandwidth).max(data.codes.len() as f64 / byte_peak);
+        for table in available() {
+            let time = seconds(|| (table.sq8_dots)(black_box(&data.codes), data.code.codes(), &mut out));
+            line(&format!("sq8_dots {}", table.name), rows as f64, time, bound);
+        }
+        let float_rows = (rows / 4).min(8_192);
+        let floats = &data.floats[..float_rows * DIM];
+        let bytes: &[u8] = bytemuck::cast_slice(floats);
+        let bandwidth = bytes.len() as f64 / seconds(|| _ = black_box(bound::read(black_box(bytes))));
+        let bound = (bytes.len() as f64 / bandwidth).max(floats.len() as f64 / float_peak);
+        for table in available() {
+            for (name, kernel) in [("dot", table.dot), ("l2", table.l2)] {
+                let time = seconds(|| {
+                    black_box(floats.chunks_exact(DIM).map(|row| kernel(row, &data.query)).sum::<f32>());
+                });
+                line(&format!("{name} {}", table.name), float_rows as f64, time, bound);
+            }
+        }
+    }
+    let data = data(4_096);
+    println!("\nproducts of 512 rows with 80 columns (time a product of {DIM})");
+    let mut out = vec![0.0; 512 * 80];
+    let time = seconds(|| dots(&data.floats[..512 * DIM], &data.floats[..80 * DIM], DIM, &mut out));
+    line("dots (gemm)", 512.0 * 80.0, time, (512 * 80 * DIM) as f64 / float_peak);
+}
+
+fn bench_row_kernels(criterion: &mut Criterion, table: &'static Kernels) {
+    let data = data(1_536);
+    let mut group = criterion.benchmark_group(table.name);
+    group.throughput(Throughput::Elements(1));
+    let mut codes = vec![0u8; code_stride(DIM)];
+    group.bench_function("sq8_dot", |bench| {
+        bench.iter(|| (table.sq8_dot)(black_box(&data.codes[..codes.len()]), data.code.codes()))
+    });
+    group.bench_function("sq8_encode", |bench| {
+        bench.iter(|| (table.sq8_encode)(black_box(&data.query), 0.0, 250.0, &mut codes[..DIM]))
+    });
+    group.bench_function("min_max", |bench| bench.iter(|| (table.min_max)(black_box(&data.query))));
+    let weights = vec![1.0 / 16.0; 256];
+    let mut values = data.query.clone();
+    group.bench_function("hadamard 256", |bench| {
+        bench.iter(|| (table.hadamard)(black_box(&mut values[..256]), &weights))
+    });
+    let mut out = vec![0; 1_536];
+    group.throughput(Throughput::Bytes(data.codes.len() as u64));
+    group.bench_with_input(BenchmarkId::new("sq8_dots", "L2"), &data.codes, |bench, rows| {
+        bench.iter(|| (table.sq8_dots)(rows, data.code.codes(), &mut out))
+    });
+    group.finish();
+}
+
+fn bench_quant(criterion: &mut Criterion) {
+    let data = data(64);
+    let rotation = Rotation::new(DIM, 1);
+    let mut values = data.query.clone();
+    criterion.bench_function("rotation", |bench| bench.iter(|| rotation.apply(black_box(&mut values))));
+    let mut codes = vec![0; code_stride(DIM)];
+    criterion.bench_function("sq8 encode", |bench| {
+        bench.iter(|| encode(black_box(&data.query), Clip::default(), &mut codes))
+    });
+    let mut code = QueryCode::new(DIM);
+    criterion.bench_function("query code", |bench| bench.iter(|| code.set(black_box(&data.query))));
+}
+
+fn main() {
+    print_shares();
+    let mut criterion = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(std::time::Duration::from_millis(100))
+        .measurement_time(std::time::Duration::from_millis(300))
+        .configure_from_args();
+    available().into_iter().for_each(|table| bench_row_kernels(&mut criterion, table));
+    bench_quant(&mut criterion);
+    criterion.final_summary();
+}

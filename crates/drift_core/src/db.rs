@@ -1,0 +1,314 @@
+//! Databases and collections: the public surface, and the only place that wires the layers together.
+//!
+//! Layer 7. A database is a folder (or a store in memory) with a catalog of collections; one process writes to it at a
+//! time. Handles are cheap to clone and may be used from any thread of the process that opened them; a forked child
+//! gets `Forked` from every call.
+
+mod collection;
+mod open;
+mod stats;
+mod verify;
+
+pub use collection::Collection;
+
+use crate::clock::Components;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernels;
+use crate::manifest::{Catalog, CatalogEntry, CatalogStore, Manifest, ManifestStore};
+use crate::storage::{Backend, LocalBackend, LockGuard, MemoryBackend, OsFs, names};
+use crate::types::Schema;
+use collection::OpenCollection;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Longest name of a collection, bytes.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Collections of a database: each has a thread and files of its own.
+const COLLECTIONS_MAX: usize = 10_000;
+
+/// An open database. Clones share it; it closes with the last of them, or by [`Database::close`].
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    uri: String,
+    backend: Arc<dyn Backend>,
+    config: Config,
+    components: Components,
+    pool: Arc<rayon::ThreadPool>,
+    process: u32,
+    closed: AtomicBool,
+    catalog: Mutex<OpenCatalog>,
+}
+
+struct OpenCatalog {
+    store: CatalogStore,
+    newest: Catalog,
+    open: HashMap<String, Arc<OpenCollection>>,
+    lock: Option<Box<dyn LockGuard>>,
+}
+
+impl Database {
+    /// Opens the database at `uri`: a path, `file://path` or `memory://name`. One that does not exist is created,
+    /// unless `config.read_only` is set. Fails with `Locked` while another handle or process writes to it.
+    pub fn open(uri: &str, config: Config, components: Components) -> Result<Database> {
+        config.validate()?;
+        kernels::simd()?;
+        let backend = backend(uri, config.read_only)?;
+        let lock = if config.read_only { None } else { Some(backend.lock(names::LOCK)?) };
+        let mut store = CatalogStore::new(backend.clone());
+        let newest = match store.load_newest()? {
+            Some(newest) => newest,
+            None if config.read_only => {
+                return Err(Error::not_found(format!(
+                    "there is no database at {uri}: open it for writing to create it"
+                )));
+            }
+            None => {
+                let first = Catalog::first(uuid::Uuid::new_v4().as_u128());
+                store.commit(&first)?;
+                first
+            }
+        };
+        if lock.is_some() {
+            remove_dropped(&*backend, &newest);
+        }
+        let pool = Arc::new(pool(&components)?);
+        let catalog = Mutex::new(OpenCatalog { store, newest, open: HashMap::new(), lock });
+        let inner = Inner {
+            uri: uri.to_owned(),
+            backend,
+            config,
+            components,
+            pool,
+            process: std::process::id(),
+            closed: AtomicBool::new(false),
+            catalog,
+        };
+        Ok(Database { inner: Arc::new(inner) })
+    }
+
+    /// The address that it was opened with.
+    pub fn uri(&self) -> &str {
+        &self.inner.uri
+    }
+
+    /// Creates a collection. With `exist_ok` an existing one of the same schema is opened instead.
+    pub fn create_collection(&self, name: &str, schema: Schema, exist_ok: bool) -> Result<Collection> {
+        self.check()?;
+        check_collection_name(name)?;
+        let mut catalog = self.inner.catalog.lock();
+        if catalog.newest.find(name).is_some() {
+            if !exist_ok {
+                let message = format!("collection {name:?} exists already: open it, or pass exist_ok=True");
+                return Err(Error::new(ErrorKind::AlreadyExists, message));
+            }
+            let collection = self.open_locked(&mut catalog, name)?;
+            check_same_schema(name, collection.schema(), &schema)?;
+            return Ok(collection);
+        }
+        self.check_writable()?;
+        if catalog.newest.collections.len() >= COLLECTIONS_MAX {
+            let message = format!("the database has {COLLECTIONS_MAX} collections, which is the limit: drop one");
+            return Err(Error::new(ErrorKind::Exhausted, message));
+        }
+        // The folder is filled before the catalog names it: a crash in between leaves an orphan.
+        let folder = uuid::Uuid::new_v4().as_u128();
+        let backend = self.inner.backend.scoped(&names::collection_dir(folder));
+        let rotation_seed = folder as u64;
+        ManifestStore::new(backend, folder).commit(&Manifest::first(folder, schema, rotation_seed))?;
+        let mut next = catalog.newest.clone();
+        next.number += 1;
+        next.collections.push(CatalogEntry { name: name.to_owned(), folder });
+        catalog.store.commit(&next)?;
+        catalog.newest = next;
+        self.open_locked(&mut catalog, name)
+    }
+
+    /// Opens a collection; a second call gives another handle to the same one.
+    pub fn open_collection(&self, name: &str) -> Result<Collection> {
+        self.check()?;
+        self.open_locked(&mut self.inner.catalog.lock(), name)
+    }
+
+    fn open_locked(&self, catalog: &mut OpenCatalog, name: &str) -> Result<Collection> {
+        if let Some(open) = catalog.open.get(name).filter(|open| !open.state.is_closed()) {
+            return Ok(Collection::new(self.clone(), open.clone()));
+        }
+        let Some(entry) = catalog.newest.find(name) else {
+            let known: Vec<&str> = catalog.newest.collections.iter().map(|entry| entry.name.as_str()).take(8).collect();
+            let known =
+                if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+            return Err(Error::not_found(format!("there is no collection {name:?} in {}: {known}", self.inner.uri)));
+        };
+        let inner = &self.inner;
+        let backend = inner.backend.scoped(&names::collection_dir(entry.folder));
+        let parts = open::Opening {
+            name,
+            identity: entry.folder,
+            backend,
+            config: &inner.config,
+            components: &inner.components,
+            pool: &inner.pool,
+        };
+        let open = Arc::new(OpenCollection::start(parts.recover()?)?);
+        catalog.open.insert(name.to_owned(), open.clone());
+        Ok(Collection::new(self.clone(), open))
+    }
+
+    /// Names of the collections, in order of creation.
+    pub fn collections(&self) -> Result<Vec<String>> {
+        self.check()?;
+        Ok(self.inner.catalog.lock().newest.collections.iter().map(|entry| entry.name.clone()).collect())
+    }
+
+    /// Drops a collection with all its rows. Open handles to it are closed.
+    pub fn drop_collection(&self, name: &str) -> Result<()> {
+        self.check()?;
+        self.check_writable()?;
+        let mut catalog = self.inner.catalog.lock();
+        let Some(entry) = catalog.newest.find(name).cloned() else {
+            return Err(Error::not_found(format!("there is no collection {name:?} in {}", self.inner.uri)));
+        };
+        if let Some(open) = catalog.open.remove(name) {
+            open.close()?;
+        }
+        let mut next = catalog.newest.clone();
+        next.number += 1;
+        next.collections.retain(|other| other.folder != entry.folder);
+        catalog.store.commit(&next)?;
+        catalog.newest = next;
+        // From here it is gone; what cannot be deleted is removed by the next open.
+        self.inner.backend.delete_tree(&names::collection_dir(entry.folder))
+    }
+
+    /// Closes the database and its collections; waits for running jobs. Everything acknowledged stays in the log.
+    /// Closing twice is no error.
+    pub fn close(&self) -> Result<()> {
+        self.check_process()?;
+        self.inner.close()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.check_process()?;
+        if self.inner.closed.load(Ordering::Acquire) {
+            let message = format!("the database {} is closed: open it again", self.inner.uri);
+            return Err(Error::new(ErrorKind::Closed, message));
+        }
+        Ok(())
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if std::process::id() != self.inner.process {
+            let message = "the process was forked after the database was opened: open it anew in the child, or start \
+                           workers with the \"spawn\" method";
+            return Err(Error::new(ErrorKind::Forked, message));
+        }
+        Ok(())
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.inner.config.read_only {
+            let message = format!("{} was opened with read_only=True: open it for writing", self.inner.uri);
+            return Err(Error::new(ErrorKind::ReadOnly, message));
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        let mut catalog = self.catalog.lock();
+        let outcomes: Vec<Result<()>> = catalog.open.drain().map(|(_, open)| open.close()).collect();
+        catalog.lock = None;
+        outcomes.into_iter().collect()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A forked child has the handle but not the threads, and must not write into the parent's log.
+        if std::process::id() != self.process {
+            return;
+        }
+        if let Err(error) = self.close() {
+            tracing::error!(uri = %self.uri, %error, "closing failed");
+        }
+    }
+}
+
+/// The store that an address names.
+fn backend(uri: &str, read_only: bool) -> Result<Arc<dyn Backend>> {
+    if let Some(name) = uri.strip_prefix("memory://") {
+        return Ok(Arc::new(MemoryBackend::open(name, !read_only, read_only)?));
+    }
+    let path = match uri.split_once("://") {
+        Some(("file", path)) => path,
+        Some((scheme, _)) => {
+            let message =
+                format!("{uri:?}: addresses with {scheme}:// are not supported; use a path, file:// or memory://");
+            return Err(Error::invalid(message));
+        }
+        None => uri,
+    };
+    if path.is_empty() {
+        return Err(Error::invalid("the path of the database is empty"));
+    }
+    Ok(Arc::new(LocalBackend::open(Path::new(path), Arc::new(OsFs), !read_only, read_only)?))
+}
+
+/// Threads for bulk work: one per core.
+fn pool(components: &Components) -> Result<rayon::ThreadPool> {
+    let spawner = components.spawner.clone();
+    rayon::ThreadPoolBuilder::new()
+        .spawn_handler(move |thread| {
+            let name = format!("drift-bulk-{}", thread.index());
+            spawner.spawn(&name, Box::new(move || thread.run())).map(|_| ())
+        })
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Exhausted, format!("cannot start threads: {error}")).with_source(error))
+}
+
+/// Deletes folders of collections that the catalog does not name: dropped, or never finished.
+fn remove_dropped(backend: &dyn Backend, catalog: &Catalog) {
+    let known: Vec<String> =
+        catalog.collections.iter().map(|entry| format!("{}/", names::collection_dir(entry.folder))).collect();
+    let Ok(listed) = backend.list(names::COLLECTIONS) else { return };
+    for name in listed.iter().filter(|name| !known.iter().any(|known| name.starts_with(known))) {
+        if let Err(error) = backend.delete(name) {
+            tracing::warn!(name, %error, "a file of a dropped collection stays");
+        }
+    }
+}
+
+fn check_collection_name(name: &str) -> Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.starts_with('.') || !name.bytes().all(allowed) {
+        return Err(Error::invalid(format!(
+            "{name:?} cannot name a collection: use 1 to {NAME_BYTES_MAX} of a-z A-Z 0-9 _ - . and no leading dot"
+        )));
+    }
+    Ok(())
+}
+
+fn check_same_schema(name: &str, have: &Schema, want: &Schema) -> Result<()> {
+    let differences = [
+        ("dim", have.dim.to_string(), want.dim.to_string()),
+        ("metric", have.metric.name().to_owned(), want.metric.name().to_owned()),
+        ("id_type", have.id_type.name().to_owned(), want.id_type.name().to_owned()),
+    ];
+    match differences.iter().find(|(_, have, want)| have != want) {
+        None => Ok(()),
+        Some((what, have, want)) => {
+            Err(Error::invalid(format!("collection {name:?} exists with {what} {have}, not {want}: use another name")))
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Opens a collection: from its manifest, files and log to the state that was last acknowledged.
+//!
+//! Layer 7. The manifest alone says what exists. Order: segments and buckets, the bitstore (from its checkpoint, caught
+//! up with newer segments, or rebuilt), deaths, then the log in numeric order and by seq. Nothing is logged anew; a torn
+//! end of the last log is cut off before a new log begins.
+
+use crate::bitstore::Bitstore;
+use crate::clock::Components;
+use crate::config::{Config, Durability};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest;
+use crate::maintain::remove_unreferenced;
+use crate::manifest::{BucketFile, Manifest, ManifestStore, TombstoneFile, next_file_number};
+use crate::memtable::Memtable;
+use crate::quant::rotation::Rotation;
+use crate::segment::{Segment, SegmentFile};
+use crate::state::{
+    BucketTable, Calibration, CollectionState, Index, LiveSegment, Maintenance, Parts, Router, Version, Writes,
+};
+use crate::storage::{Backend, names};
+use crate::types::{BucketId, Schema, Seq};
+use crate::wal::{self, Expected, OwnedRecord};
+use std::sync::Arc;
+
+/// What is needed to open a collection.
+pub(super) struct Opening<'a> {
+    pub(super) name: &'a str,
+    pub(super) identity: u128,
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) config: &'a Config,
+    pub(super) components: &'a Components,
+    pub(super) pool: &'a Arc<rayon::ThreadPool>,
+}
+
+impl Opening<'_> {
+    /// Recovers the collection.
+    pub(super) fn recover(self) -> Result<CollectionState> {
+        let in_collection = |error: Error| error.context(format!("collection {:?}", self.name));
+        self.try_recover().map_err(in_collection)
+    }
+
+    fn try_recover(&self) -> Result<CollectionState> {
+        let mut store = ManifestStore::new(self.backend.clone(), self.identity);
+        let mut manifest = store.load_newest()?.ok_or_else(|| {
+            Error::corrupt(format!("{} has no manifest, but the catalog names it", self.backend.describe()))
+        })?;
+        let schema = manifest.schema.clone();
+        if !self.config.read_only {
+            // Orphans of a crashed commit may hold the next numbers.
+            manifest.next_file = next_file_number(&*self.backend, &manifest)?;
+        }
+        let index = Arc::new(self.index(&manifest, &schema)?);
+        let (bitstore, missing) = self.bitstore(&manifest)?;
+        let memtable = Arc::new(Memtable::new(&schema, manifest.wal_floor));
+        let version =
+            Version { seq: manifest.next_seq - 1, live_rows: 0, active: memtable, frozen: Arc::from([]), index };
+        let rotation = Arc::new(Rotation::new(schema.dim, manifest.rotation_seed));
+        let state = CollectionState::new(Parts {
+            name: self.name.to_owned(),
+            schema,
+            config: self.config.clone(),
+            components: self.components.clone(),
+            backend: self.backend.clone(),
+            identity: self.identity,
+            rotation,
+            bitstore,
+            pool: self.pool.clone(),
+            writes: Writes { next_seq: manifest.next_seq, wal: None, wal_sync: None },
+            maintenance: Maintenance { manifest, store },
+            version,
+        });
+        self.fill(&state, missing)?;
+        self.replay(&state)?;
+        if !self.config.read_only {
+            self.clean(&state)?;
+        }
+        Ok(state)
+    }
+
+    fn index(&self, manifest: &Manifest, schema: &Schema) -> Result<Index> {
+        let mut table = BucketTable::default();
+        let removed: Vec<BucketId> = manifest.removed_buckets.iter().map(|&id| BucketId(id)).collect();
+        for &number in &manifest.bucket_files {
+            let file =
+                BucketFile::read(&*self.backend, number, self.identity, schema.dim).map_err(named_but_missing)?;
+            let newer = BucketTable { ids: file.ids, centroids: file.centroids, spread: file.spread };
+            table = table.merged(&newer, &removed);
+        }
+        let router = Arc::new(Router::new(table, schema.dim, schema.metric));
+        let mut segments = Vec::with_capacity(manifest.segments.len());
+        for entry in &manifest.segments {
+            let file = SegmentFile { id: entry.file, length: entry.length, digest: entry.digest, rows: entry.rows };
+            let segment = Segment::open(&*self.backend, self.identity, file, schema).map_err(named_but_missing)?;
+            let dropped = entry.dropped_buckets.iter().map(|&id| BucketId(id)).collect();
+            segments.push(LiveSegment { segment: Arc::new(segment), dropped: Arc::new(dropped) });
+        }
+        Index::build(router, segments, Arc::new(Calibration::new(manifest.calibration.clone())))
+    }
+
+    /// The bitstore's checkpoint and the place from which segments are missing in it; an empty one, and 0, where there
+    /// is none or it is damaged: it is derived data.
+    fn bitstore(&self, manifest: &Manifest) -> Result<(Bitstore, usize)> {
+        let Some(number) = manifest.bitstore_file else { return Ok((Bitstore::default(), 0)) };
+        match Bitstore::read(&*self.backend, number, self.identity) {
+            Ok(bitstore) => {
+                let covered = |at: &usize| !manifest.bitstore_segments.contains(&manifest.segments[*at].file);
+                let missing = (0..manifest.segments.len()).find(covered).unwrap_or(manifest.segments.len());
+                Ok((bitstore, missing))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                tracing::warn!(collection = self.name, %error, "the bitstore is rebuilt from the segments");
+                Ok((Bitstore::default(), 0))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Catches the bitstore up, and finds out which flushed rows are dead.
+    fn fill(&self, state: &CollectionState, missing: usize) -> Result<()> {
+        let version = state.pin();
+        let manifest = state.maintenance.lock().manifest.clone();
+        state.install_segments(&version.index, missing, |_, _, _| ());
+        for &number in &manifest.tombstone_files {
+            let file = TombstoneFile::read(&*self.backend, number, self.identity, state.schema.id_type)
+                .map_err(named_but_missing)?;
+            state.uninstall(&version.index, &file.ids, &file.seqs);
+        }
+        let live_rows = state.mark_superseded(&version.index);
+        state.publish(&mut state.writes.lock(), Version { live_rows, ..(*version).clone() });
+        Ok(())
+    }
+
+    /// Replays the log into the active memtable, and begins the next log file.
+    fn replay(&self, state: &CollectionState) -> Result<()> {
+        let floor = state.maintenance.lock().manifest.wal_floor;
+        let numbers = self.logs(floor)?;
+        let (mut next_seq, mut last) = (None, None);
+        for &number in &numbers {
+            let expected = Expected { identity: self.identity, schema: &state.schema, next_seq };
+            let is_last = Some(&number) == numbers.last();
+            let end = wal::replay(&*self.backend, number, is_last, &expected, &mut |record| {
+                apply(state, record);
+                Ok(())
+            })?;
+            next_seq = Some(end.next_seq);
+            last = Some((number, end));
+        }
+        let mut writes = state.writes.lock();
+        writes.next_seq = writes.next_seq.max(next_seq.unwrap_or(1));
+        let version = state.pin();
+        let seq = writes.next_seq - 1;
+        state.publish(&mut writes, Version { seq, ..(*version).clone() });
+        if self.config.read_only {
+            return Ok(());
+        }
+        let mut number = floor;
+        if let Some((log, end)) = last {
+            let expected = Expected { identity: self.identity, schema: &state.schema, next_seq: None };
+            wal::settle(&*self.backend, log, &expected, &end, writes.next_seq)?;
+            number = log + 1;
+        }
+        version.active.continue_in(number);
+        if self.config.durability != Durability::None {
+            let log = state.create_log(number, writes.next_seq)?;
+            writes.wal_sync = Some(log.syncer());
+            writes.wal = Some(log);
+        }
+        Ok(())
+    }
+
+    /// Numbers of the logs from `floor`, ascending and without a gap.
+    fn logs(&self, floor: u64) -> Result<Vec<u64>> {
+        let mut numbers = names::numbers(names::LOGS, &self.backend.list(names::LOGS)?);
+        numbers.retain(|number| *number >= floor);
+        let gap = numbers.iter().zip(floor..).find(|(number, expected)| *number != expected);
+        match gap {
+            None => Ok(numbers),
+            Some((_, missing)) => Err(Error::corrupt(format!(
+                "{}: {} is missing, though later logs are there",
+                self.backend.describe(),
+                names::wal(missing)
+            ))),
+        }
+    }
+
+    /// Removes what crashed jobs left behind.
+    fn clean(&self, state: &CollectionState) -> Result<()> {
+        self.backend.delete_tree(ingest::SPOOL_FOLDER)?;
+        let maintenance = state.maintenance.lock();
+        for number in names::numbers(names::LOGS, &self.backend.list(names::LOGS)?) {
+            if number < maintenance.manifest.wal_floor {
+                self.backend.delete(&names::wal(number))?;
+            }
+        }
+        remove_unreferenced(state, &maintenance.store)
+    }
+}
+
+/// A file that the manifest names and that is not there is damage.
+fn named_but_missing(error: Error) -> Error {
+    if error.kind() != ErrorKind::NotFound {
+        return error;
+    }
+    Error::corrupt(format!("a file that the manifest names is missing: {}", error.message())).with_source(error)
+}
+
+fn apply(state: &CollectionState, record: OwnedRecord) {
+    let mut writes = state.writes.lock();
+    let version = state.pin();
+    let (added, removed, end): (u64, u64, Seq) = match &record {
+        OwnedRecord::Upsert { first_seq, ids, vectors } => {
+            let removed = ingest::apply_upsert(state, &writes, &version, *first_seq, ids, vectors.as_ref());
+            (ids.len() as u64, removed, first_seq + ids.len() as Seq)
+        }
+        OwnedRecord::Delete { first_seq, ids } => {
+            let removed = ingest::apply_delete(state, &writes, &version, *first_seq, ids);
+            (0, removed, first_seq + ids.len() as Seq)
+        }
+    };
+    writes.next_seq = writes.next_seq.max(end);
+    let live_rows = version.live_rows + added - removed;
+    let seq = version.seq.max(end - 1);
+    state.publish(&mut writes, Version { seq, live_rows, ..(*version).clone() });
+}

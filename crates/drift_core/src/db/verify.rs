@@ -1,0 +1,114 @@
+//! Verify: reads every byte that the manifest names and checks that files and memory agree.
+//!
+//! Layer 7. Problems are collected, not thrown: each names its file. It runs beside readers and writers.
+
+use crate::bitstore::Bitstore;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{BucketFile, Manifest, TombstoneFile};
+use crate::state::{CollectionState, Version};
+use crate::storage::names;
+use crate::types::VerifyReport;
+use crate::wal::{self, Expected};
+
+/// Checks everything. The maintenance lock keeps files from changing meanwhile.
+pub(super) fn verify(collection: &CollectionState) -> Result<VerifyReport> {
+    let maintenance = collection.maintenance.lock();
+    let mut report = VerifyReport { problems: maintenance.store.problems()?, ..VerifyReport::default() };
+    for name in maintenance.store.files()? {
+        report.count(collection, &name);
+    }
+    let version = collection.pin();
+    report.files_of(collection, &maintenance.manifest)?;
+    report.logs(collection, maintenance.manifest.wal_floor)?;
+    report.rows(collection, &version);
+    Ok(report)
+}
+
+impl VerifyReport {
+    fn count(&mut self, collection: &CollectionState, name: &str) {
+        match collection.backend.open(name) {
+            Ok(file) => {
+                self.files += 1;
+                self.bytes += file.len();
+            }
+            Err(error) => self.problems.push(error.message().to_owned()),
+        }
+    }
+
+    /// Notes damage; other failures end the check.
+    fn note(&mut self, outcome: Result<()>) -> Result<()> {
+        match outcome {
+            Err(error) if damage(&error) => self.problems.push(error.message().to_owned()),
+            outcome => return outcome,
+        }
+        Ok(())
+    }
+
+    fn files_of(&mut self, collection: &CollectionState, manifest: &Manifest) -> Result<()> {
+        let (backend, identity) = (&*collection.backend, collection.identity);
+        for name in manifest.files() {
+            self.count(collection, &name);
+        }
+        for live in &collection.pin().index.segments {
+            self.note(live.segment.verify())?;
+        }
+        for &number in &manifest.bucket_files {
+            self.note(BucketFile::read(backend, number, identity, collection.schema.dim).map(|_| ()))?;
+        }
+        for &number in &manifest.tombstone_files {
+            self.note(TombstoneFile::read(backend, number, identity, collection.schema.id_type).map(|_| ()))?;
+        }
+        if let Some(number) = manifest.bitstore_file {
+            self.note(Bitstore::read(backend, number, identity).map(|_| ()))?;
+        }
+        Ok(())
+    }
+
+    fn logs(&mut self, collection: &CollectionState, floor: u64) -> Result<()> {
+        // The write lock keeps the last log whole while it is read.
+        let _writes = collection.writes.lock();
+        let mut numbers = names::numbers(names::LOGS, &collection.backend.list(names::LOGS)?);
+        numbers.retain(|number| *number >= floor);
+        let mut next_seq = None;
+        for number in numbers {
+            self.count(collection, &names::wal(number));
+            let expected = Expected { identity: collection.identity, schema: &collection.schema, next_seq };
+            match wal::replay(&*collection.backend, number, false, &expected, &mut |_| Ok(())) {
+                Ok(end) => next_seq = Some(end.next_seq),
+                Err(error) => {
+                    self.note(Err(error))?;
+                    next_seq = None;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every live flushed row is the one that the bitstore names, and the count of rows is right.
+    fn rows(&mut self, collection: &CollectionState, version: &Version) {
+        let mut live = 0;
+        for run in version.index.all_runs() {
+            let segment = version.index.segment(run);
+            for row in run.start..run.start + run.rows {
+                if !segment.is_visible(row, version.seq) {
+                    continue;
+                }
+                live += 1;
+                if !collection.bitstore.contains(segment.id(row).hash64(), segment.seq(row)) {
+                    self.problems.push(format!("{}: row {row} is live but not in the bitstore", segment.name()));
+                }
+            }
+        }
+        for memtable in version.memtables() {
+            memtable.for_each_visible(version.seq, |_, _| live += 1);
+        }
+        if live != version.live_rows {
+            self.problems.push(format!("{live} rows are live, but {} are counted", version.live_rows));
+        }
+        self.rows = live;
+    }
+}
+
+fn damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::UnsupportedFormat)
+}

@@ -1,0 +1,15 @@
+//! The write path: validation, sequence numbers, log, memtable, bulk load.
+//!
+//! Layer 6. Meets the read path and maintenance only in `state`.
+
+#[cfg(feature = "arrow")]
+pub mod arrow;
+mod load;
+pub mod source;
+mod spool;
+mod validate;
+mod write;
+
+pub use load::{OnProgress, load};
+pub use spool::FOLDER as SPOOL_FOLDER;
+pub use write::{add, apply_delete, apply_upsert, delete, seal, upsert};

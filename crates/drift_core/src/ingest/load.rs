@@ -1,0 +1,211 @@
+//! Bulk load: rows go straight into buckets, past the log, and appear in one commit.
+//!
+//! Layer 6. Read all rows (into memory, or beyond the memory limit into spool files); train buckets on a sample of
+//! them; then assign, encode and write segment after segment; commit once. Before the commit nothing is visible, and an
+//! error or an interrupt leaves only orphans. Ids that exist are replaced; of an id given twice the last row wins.
+//!
+//! Seqs are taken when writing begins and reserved in the log before the manifest names them. From there to the commit
+//! the load holds the maintenance lock: were a delete flushed in between, its tombstone could pass the rows by.
+
+use super::source::{LoadOptions, LoadProgress, LoadReport, RowSource};
+use super::spool::{Chunk, Spool};
+use super::write::kill;
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::{BucketTable, CollectionState, Index, Installed, LiveSegment, Router, Version, Writes};
+use crate::types::{BucketId, Seq};
+use crate::wal::Record;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Told of progress; may stop the load.
+pub type OnProgress<'a> = &'a mut dyn FnMut(LoadProgress) -> ControlFlow<()>;
+
+/// Loads of fewer rows than this many buckets' worth use the buckets there are.
+const NEW_BUCKETS_MIN: usize = 8;
+
+/// Loads every row of `source`.
+pub fn load(
+    collection: &CollectionState,
+    source: &mut dyn RowSource,
+    _options: &LoadOptions,
+    progress: OnProgress<'_>,
+) -> Result<LoadReport> {
+    collection.check_writable()?;
+    let clock = collection.components.clock.clone();
+    let start = clock.monotonic();
+    let spool = read(collection, source, progress)?;
+    let mut report = LoadReport { rows: spool.rows() as u64, ..LoadReport::default() };
+    if spool.rows() > 0 {
+        write(collection, spool, &mut report, progress)?;
+    }
+    report.seconds = (clock.monotonic() - start).as_secs_f64();
+    Ok(report)
+}
+
+fn tell(progress: OnProgress<'_>, stage: &'static str, rows: usize, rows_total: Option<u64>) -> Result<()> {
+    match progress(LoadProgress { rows: rows as u64, rows_total, stage }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => {
+            Err(Error::new(ErrorKind::Interrupted, "the load was interrupted: nothing has been changed"))
+        }
+    }
+}
+
+fn read<'a>(
+    collection: &'a CollectionState,
+    source: &mut dyn RowSource,
+    progress: OnProgress<'_>,
+) -> Result<Spool<'a>> {
+    let mut spool = Spool::new(collection);
+    while let Some(batch) = source.next()? {
+        batch.validate(&collection.schema)?;
+        let vectors = batch.vectors.as_vectors();
+        collection
+            .schema
+            .check_vectors("vector", batch.rows(), &vectors)
+            .map_err(|error| error.context(format!("batch from {}", source.locate(spool.rows() as u64))))?;
+        spool.push(&batch.ids, &vectors)?;
+        tell(progress, "read", spool.rows(), source.rows_total())?;
+    }
+    spool.finish()?;
+    Ok(spool)
+}
+
+fn write(
+    collection: &CollectionState,
+    spool: Spool<'_>,
+    report: &mut LoadReport,
+    progress: OnProgress<'_>,
+) -> Result<()> {
+    let rows = spool.rows();
+    tell(progress, "train", 0, Some(rows as u64))?;
+    let old = collection.pin().index.router.clone();
+    let first = collection.maintenance.lock().manifest.next_bucket;
+    let sampled = train(collection, &spool, &old, first)?;
+    let mut maintenance = collection.maintenance.lock();
+    let mut manifest = maintenance.manifest.next();
+    // A flush or another load may have defined buckets since.
+    let new = sampled.renumbered(manifest.next_bucket);
+    let old = collection.pin().index.router.clone();
+    let router = if new.is_empty() { old } else { Arc::new(collection.router(old.table().merged(&new, &[]))) };
+    let first_seq = reserve(collection, rows as u64)?;
+    let (mut segments, mut done) = (Vec::new(), 0);
+    for chunk in spool.chunks() {
+        let Chunk { ids, vectors } = chunk?;
+        let count = ids.len();
+        let seqs = (0..count).map(|row| first_seq + (done + row) as Seq).collect();
+        let placement = collection.place(ids, seqs, vectors, &router);
+        tell(progress, "write", done, Some(rows as u64))?;
+        let order = placement.order();
+        let mut writer = collection.begin_segment(placement.vectors.element_type(), count)?;
+        placement.write(&order, collection.schema.dim, &mut writer)?;
+        segments.push(collection.end_segment(writer, &mut manifest)?);
+        done += count;
+        tell(progress, "write", done, Some(rows as u64))?;
+    }
+    if !new.is_empty() {
+        collection.add_bucket_file(&new, &mut manifest)?;
+    }
+    report.buckets = new.len() as u64;
+    report.segments = segments.len() as u64;
+    manifest.next_seq = manifest.next_seq.max(first_seq + rows as Seq);
+    let mut writes = collection.writes.lock();
+    let commit_seq = reserve_locked(&mut writes, 1)?;
+    maintenance.commit(manifest)?;
+    publish(collection, &mut writes, router, segments, commit_seq)
+}
+
+/// Defines buckets on a sample of the rows, unless these are few and there are buckets already.
+fn train(collection: &CollectionState, spool: &Spool<'_>, old: &Router, first: u32) -> Result<BucketTable> {
+    let few = NEW_BUCKETS_MIN * collection.config.bucket_rows_target;
+    if spool.rows() < few && !old.is_empty() {
+        return Ok(BucketTable::default());
+    }
+    let sample = spool.sample()?;
+    let rotated = collection.rotate_rows(&sample.as_ref());
+    let mut table = collection.train(&rotated, collection.bucket_count(spool.rows()), BucketId(first));
+    let (positions, residuals) = collection.pool.install(|| collection.router(table.clone()).assign(&rotated));
+    table.set_spread(&positions, &residuals);
+    Ok(table)
+}
+
+/// Takes `count` seqs and makes sure that replay steps over them.
+fn reserve(collection: &CollectionState, count: u64) -> Result<Seq> {
+    let mut writes = collection.writes.lock();
+    let first = reserve_locked(&mut writes, count)?;
+    let end = writes.wal.as_ref().map(|wal| wal.end());
+    let sync = writes.wal_sync.clone().zip(end);
+    drop(writes);
+    if let Some((wal_sync, end)) = sync {
+        wal_sync.sync_to(end)?;
+    }
+    Ok(first)
+}
+
+fn reserve_locked(writes: &mut Writes, count: u64) -> Result<Seq> {
+    let first_seq = writes.next_seq;
+    if let Some(wal) = &mut writes.wal {
+        wal.append(&Record::Reserve { first_seq, count })?;
+    }
+    writes.next_seq += count;
+    Ok(first_seq)
+}
+
+/// Shows the new rows. What they supersede dies at `commit_seq`, which is newer than any snapshot that cannot see them.
+fn publish(
+    collection: &CollectionState,
+    writes: &mut Writes,
+    router: Arc<Router>,
+    added: Vec<LiveSegment>,
+    commit_seq: Seq,
+) -> Result<()> {
+    let version = collection.pin();
+    let mut segments = version.index.segments.clone();
+    let first = segments.len();
+    segments.extend(added);
+    let index = Arc::new(Index::build(router, segments, version.index.calibration.clone())?);
+    collection.commit_moves(writes, |_| {
+        let mut live_rows = version.live_rows as i64;
+        collection.install_segments(&index, first, |place, row, installed| {
+            let segment = &index.segments[place as usize].segment;
+            live_rows += settle(&version, &index, segment, row, installed, commit_seq);
+        });
+        Version { seq: commit_seq, live_rows: live_rows as u64, index: index.clone(), ..(*version).clone() }
+    });
+    Ok(())
+}
+
+/// Settles one new row against the other rows of its id; returns the change in live rows.
+fn settle(
+    version: &Version,
+    index: &Index,
+    segment: &crate::segment::Segment,
+    row: u32,
+    installed: Installed,
+    commit_seq: Seq,
+) -> i64 {
+    let seq = segment.seq(row);
+    let in_memory = version.find_in_memory(segment.id(row));
+    let flushed = match installed {
+        Installed::New => None,
+        Installed::Replaced(found) | Installed::Superseded(found) => Some((index, found)),
+    };
+    // A younger write of the id, be it a row or a delete, wins over the load.
+    let younger = [in_memory, flushed.map(|(_, found)| found)].into_iter().flatten();
+    if younger.into_iter().any(|found| found.seq > seq || (found.death > seq && found.death != commit_seq)) {
+        segment.mark_dead(row, 1);
+        return 0;
+    }
+    let mut change = 1;
+    if let Some(found) = in_memory.filter(|found| found.death == 0) {
+        kill(version, &found, commit_seq);
+        change -= 1;
+    }
+    if let Some((index, found)) = flushed.filter(|(_, found)| found.death == 0) {
+        if let crate::state::Place::Segment(place, old) = found.place {
+            index.segments[place as usize].segment.mark_dead(old, commit_seq);
+        }
+        change -= 1;
+    }
+    change
+}

@@ -1,0 +1,225 @@
+//! add, upsert and delete: one critical section assigns seqs, appends to the log, inserts into the memtable and
+//! publishes; the fsync is waited for outside it, shared with other writers.
+//!
+//! Layer 6. What a write supersedes is marked dead with the write's seq, in memory only: replay finds it again. A
+//! record is validated in full before its first byte is written, and visible as a whole.
+
+use super::validate::{BATCH_ROWS_MAX, validate_batch};
+use crate::bitstore::SEQ_MAX;
+use crate::config::Durability;
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::{CollectionState, Found, Place, Version, Writes};
+use crate::types::{Ids, Seq, Vectors};
+use crate::wal::{Record, WalWriter};
+use parking_lot::MutexGuard;
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// Inserts rows whose ids must be new; otherwise nothing is written.
+pub fn add(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>) -> Result<()> {
+    collection.check_writable()?;
+    validate_batch(&collection.schema, ids, &vectors)?;
+    check_distinct(ids)?;
+    let mut writes = lock_with_room(collection)?;
+    let version = collection.pin();
+    for (row, id) in ids.iter().enumerate() {
+        if collection.find_locked(&writes, &version, id).is_some_and(|found| found.death == 0) {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("id {id} at row {row} exists already: use upsert() to replace it"),
+            ));
+        }
+    }
+    let end = write_upsert(collection, &mut writes, ids, vectors)?;
+    finish(collection, writes, end)
+}
+
+/// Inserts rows, or replaces them where the id exists; of an id given twice the last row wins.
+pub fn upsert(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>) -> Result<()> {
+    collection.check_writable()?;
+    validate_batch(&collection.schema, ids, &vectors)?;
+    let mut writes = lock_with_room(collection)?;
+    let end = write_upsert(collection, &mut writes, ids, vectors)?;
+    finish(collection, writes, end)
+}
+
+/// Deletes the rows of `ids` and returns how many there were.
+pub fn delete(collection: &CollectionState, ids: &Ids) -> Result<u64> {
+    collection.check_writable()?;
+    ids.validate(collection.schema.id_type)?;
+    let mut writes = lock_with_room(collection)?;
+    let version = collection.pin();
+    let mut existing = Ids::empty(collection.schema.id_type);
+    let mut seen = HashSet::with_capacity(ids.len());
+    for id in ids.iter() {
+        let live = collection.find_locked(&writes, &version, id).is_some_and(|found| found.death == 0);
+        if live && seen.insert(id) {
+            existing.push(id);
+        }
+    }
+    if existing.is_empty() {
+        return Ok(0);
+    }
+    let first_seq = writes.next_seq;
+    let end = log(&mut writes, &Record::Delete { first_seq, ids: &existing })?;
+    writes.next_seq += existing.len() as Seq;
+    let dead = apply_delete(collection, &writes, &version, first_seq, &existing);
+    publish(collection, &mut writes, &version, 0, dead);
+    finish(collection, writes, end)?;
+    Ok(existing.len() as u64)
+}
+
+/// Makes the log durable and says so in it, for a clean close.
+pub fn seal(collection: &CollectionState) -> Result<()> {
+    collection.writes.lock().wal.as_mut().map_or(Ok(()), WalWriter::seal)
+}
+
+/// Inserts logged rows into the active memtable and returns how many live rows they superseded. An id whose newest row
+/// is younger than the record (a bulk load committed it in between) keeps that row.
+pub fn apply_upsert(
+    collection: &CollectionState,
+    writes: &Writes,
+    version: &Version,
+    first_seq: Seq,
+    ids: &Ids,
+    vectors: Vectors<'_>,
+) -> u64 {
+    let mut superseded = 0;
+    let mut younger = Vec::new();
+    for (row, id) in ids.iter().enumerate() {
+        let seq = first_seq + row as Seq;
+        match collection.find_locked(writes, version, id) {
+            Some(found) if found.seq > seq => younger.push((row, found.seq)),
+            Some(found) if found.death == 0 => {
+                kill(version, &found, seq);
+                superseded += 1;
+            }
+            _ => {}
+        }
+    }
+    let before = version.active.len();
+    superseded += version.active.append_upserts(first_seq, ids, vectors);
+    for (row, seq) in younger {
+        superseded += u64::from(version.active.mark_dead(before + row, seq));
+    }
+    superseded
+}
+
+/// Applies a logged delete and returns how many live rows it removed.
+pub fn apply_delete(
+    collection: &CollectionState,
+    writes: &Writes,
+    version: &Version,
+    first_seq: Seq,
+    ids: &Ids,
+) -> u64 {
+    let mut dead = 0;
+    for (row, id) in ids.iter().enumerate() {
+        let seq = first_seq + row as Seq;
+        if let Some(found) = collection.find_locked(writes, version, id)
+            && found.seq < seq
+            && found.death == 0
+        {
+            kill(version, &found, seq);
+            dead += 1;
+        }
+        version.active.add_tombstone(id, seq);
+    }
+    dead
+}
+
+/// Notes that `seq` supersedes a found row.
+pub(super) fn kill(version: &Version, found: &Found, seq: Seq) {
+    match found.place {
+        Place::Memtable(place, row) => {
+            let memtable = version.memtables().nth(place).expect("invariant: a place is within its version");
+            memtable.mark_dead(row, seq);
+        }
+        Place::Segment(segment, row) => version.index.segments[segment as usize].segment.mark_dead(row, seq),
+    }
+}
+
+fn write_upsert(collection: &CollectionState, writes: &mut Writes, ids: &Ids, vectors: Vectors<'_>) -> Result<u64> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let version = collection.pin();
+    let first_seq = writes.next_seq;
+    let end = log(writes, &Record::Upsert { first_seq, ids, vectors })?;
+    writes.next_seq += ids.len() as Seq;
+    let superseded = apply_upsert(collection, writes, &version, first_seq, ids, vectors);
+    publish(collection, writes, &version, ids.len() as u64, superseded);
+    Ok(end)
+}
+
+fn log(writes: &mut Writes, record: &Record<'_>) -> Result<u64> {
+    if writes.next_seq + BATCH_ROWS_MAX as Seq > SEQ_MAX {
+        return Err(Error::new(
+            ErrorKind::Exhausted,
+            format!("the collection has taken all of its {SEQ_MAX} sequence numbers: copy it into a new one"),
+        ));
+    }
+    writes.wal.as_mut().map_or(Ok(0), |wal| wal.append(record))
+}
+
+fn publish(collection: &CollectionState, writes: &mut Writes, version: &Version, added: u64, removed: u64) {
+    let seq = writes.next_seq - 1;
+    let live_rows = version.live_rows + added - removed;
+    collection.publish(writes, Version { seq, live_rows, ..version.clone() });
+}
+
+/// Rotates when the memtable is full, then waits for durability as far as the mode promises it.
+fn finish(collection: &CollectionState, mut writes: MutexGuard<'_, Writes>, end: u64) -> Result<()> {
+    let version = collection.pin();
+    let config = &collection.config;
+    let wal_sync = writes.wal_sync.clone();
+    if version.active.len() >= config.memtable_rows_max || version.active.bytes() >= config.memtable_bytes_max {
+        collection.rotate(&mut writes)?;
+        collection.signal.raise(|work| work.flush = true);
+    } else if version.active.len() - version.active.indexed() >= config.hnsw_rows_min {
+        collection.signal.raise(|work| work.graph = true);
+    }
+    drop(writes);
+    match (config.durability, wal_sync) {
+        (Durability::Always, Some(wal_sync)) => wal_sync.sync_to(end),
+        (Durability::Interval, Some(_)) => {
+            collection.signal.raise(|work| work.sync = true);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes the write lock, waiting while too many memtables wait for their flush.
+fn lock_with_room(collection: &CollectionState) -> Result<MutexGuard<'_, Writes>> {
+    let mut writes = collection.writes.lock();
+    let max = collection.config.frozen_memtables_max;
+    let deadline = collection.components.clock.monotonic() + Duration::from_millis(collection.config.write_timeout_ms);
+    while collection.pin().frozen.len() >= max {
+        collection.check_open()?;
+        let now = collection.components.clock.monotonic();
+        if now >= deadline {
+            let reason = collection.degraded().unwrap_or_else(|| "the flush is slower than the writes".to_owned());
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                format!("{max} memtables wait to be flushed ({reason}): write slower, or see stats()"),
+            ));
+        }
+        collection.room.wait_for(&mut writes, deadline - now);
+    }
+    collection.check_open()?;
+    Ok(writes)
+}
+
+fn check_distinct(ids: &Ids) -> Result<()> {
+    let mut seen = std::collections::HashMap::with_capacity(ids.len());
+    for (row, id) in ids.iter().enumerate() {
+        if let Some(first) = seen.insert(id, row) {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("id {id} is given twice, at rows {first} and {row}: add() takes each id once"),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Every instruction set of this machine against the scalar oracle: integers and transforms to the bit, float sums
+//! within rounding, at odd lengths and unaligned starts.
+
+use super::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn oracle() -> &'static Kernels {
+    available()[0]
+}
+
+fn query_code() -> impl Strategy<Value = i8> {
+    -QUERY_CODE_MAX..=QUERY_CODE_MAX
+}
+
+proptest! {
+    #[test]
+    fn float_kernels_agree_with_the_oracle(
+        pairs in vec((-10.0f32..10.0, -10.0f32..10.0), 0..700),
+        start in 0usize..4,
+    ) {
+        let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
+        let (a, b) = (&a[start.min(a.len())..], &b[start.min(b.len())..]);
+        let magnitude: f64 = a.iter().zip(b).map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2)).sum();
+        let products: f64 = a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
+        let scale: f64 = a.iter().zip(b).map(|(&x, &y)| (f64::from(x) * f64::from(y)).abs()).sum();
+        for table in available() {
+            prop_assert!((f64::from((table.l2)(a, b)) - magnitude).abs() <= 1e-5 * magnitude + 1e-6, "{}", table.name);
+            prop_assert!((f64::from((table.dot)(a, b)) - products).abs() <= 1e-5 * scale + 1e-6, "{}", table.name);
+        }
+    }
+
+    #[test]
+    fn sq8_products_are_exact(
+        (rows, stride, codes, query) in (0usize..11, (0usize..15).prop_map(|units| units * CODE_ALIGN))
+            .prop_flat_map(|(rows, stride)| {
+                (Just(rows), Just(stride), vec(any::<u8>(), rows * stride), vec(query_code(), stride))
+            }),
+    ) {
+        let mut expected = vec![0i32; rows];
+        for (row, sum) in expected.iter_mut().enumerate() {
+            let codes = &codes[row * stride..][..stride];
+            *sum = codes.iter().zip(&query).map(|(&code, &query)| i32::from(code) * i32::from(query)).sum();
+        }
+        for table in available() {
+            let mut out = vec![-1; rows];
+            (table.sq8_dots)(&codes, &query, &mut out);
+            prop_assert_eq!(&out, &expected, "{}", table.name);
+            for (row, &sum) in expected.iter().enumerate() {
+                prop_assert_eq!((table.sq8_dot)(&codes[row * stride..][..stride], &query), sum, "{}", table.name);
+            }
+        }
+    }
+
+    #[test]
+    fn encoding_and_range_are_the_same_on_every_table(
+        values in vec(-3.0f32..3.0, 0..300), mid in -1.0f32..1.0, scale in 0.0f32..200.0,
+    ) {
+        let mut expected = vec![0; values.len()];
+        let sums = (oracle().sq8_encode)(&values, mid, scale, &mut expected);
+        let range = (oracle().min_max)(&values);
+        for table in available() {
+            let mut codes = vec![0; values.len()];
+            prop_assert_eq!((table.sq8_encode)(&values, mid, scale, &mut codes), sums, "{}", table.name);
+            prop_assert_eq!(&codes, &expected, "{}", table.name);
+            prop_assert_eq!((table.min_max)(&values), range, "{}", table.name);
+        }
+    }
+
+    #[test]
+    fn hadamard_is_the_same_on_every_table(
+        (values, weights) in (0u32..11).prop_flat_map(|log| {
+            (vec(-1.0f32..1.0, 1usize << log), vec(-2.0f32..2.0, 1usize << log))
+        }),
+    ) {
+        let mut expected = values.clone();
+        (oracle().hadamard)(&mut expected, &weights);
+        for table in available() {
+            let mut out = values.clone();
+            (table.hadamard)(&mut out, &weights);
+            prop_assert_eq!(&out, &expected, "{}", table.name);
+        }
+    }
+
+    #[test]
+    fn matrix_products_agree_with_dot(
+        (dim, rows, columns) in (1usize..70, 0usize..9, 0usize..20).prop_flat_map(|(dim, rows, columns)| {
+            (Just(dim), vec(-1.0f32..1.0, rows * dim), vec(-1.0f32..1.0, columns * dim))
+        }),
+    ) {
+        let count = columns.len() / dim;
+        let mut out = vec![f32::NAN; rows.len() / dim * count];
+        dots(&rows, &columns, dim, &mut out);
+        for (i, row) in rows.chunks_exact(dim).enumerate() {
+            for (j, column) in columns.chunks_exact(dim).enumerate() {
+                prop_assert!((out[i * count + j] - (oracle().dot)(row, column)).abs() < 1e-4);
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_codes_do_not_saturate() {
+    for (code, query) in [(255u8, QUERY_CODE_MAX), (255, -QUERY_CODE_MAX), (0, QUERY_CODE_MAX)] {
+        let (codes, queries) = (vec![code; 16_384], vec![query; 16_384]);
+        for table in available() {
+            assert_eq!(
+                (table.sq8_dot)(&codes, &queries),
+                i32::from(code) * i32::from(query) * 16_384,
+                "{}",
+                table.name
+            );
+        }
+    }
+}
+
+#[test]
+fn hadamard_twice_is_the_length() {
+    for table in available() {
+        let mut values: Vec<f32> = (0..256).map(|i| (i as f32 * 0.37).sin()).collect();
+        let expected: Vec<f32> = values.iter().map(|value| value * 256.0).collect();
+        let ones = vec![1.0; 256];
+        (table.hadamard)(&mut values, &ones);
+        (table.hadamard)(&mut values, &ones);
+        for (value, expected) in values.iter().zip(&expected) {
+            assert!((value - expected).abs() < 1e-3, "{}", table.name);
+        }
+    }
+}
+
+#[test]
+fn unknown_instruction_set_is_refused_and_named() {
+    let message = select("altivec").expect_err("no such table");
+    assert!(message.contains("altivec") && message.contains("scalar"), "{message}");
+    assert_eq!(select("scalar").map(|table| table.name), Ok("scalar"));
+    assert_eq!(select("").map(|table| table.name), Ok(best().name));
+}
+
+#[test]
+#[should_panic(expected = "rows * stride codes")]
+fn codes_of_the_wrong_length_are_refused() {
+    (kernels().sq8_dots)(&[0; 63], &[0; 32], &mut [0; 2]);
+}
+
+#[test]
+#[should_panic(expected = "slices of equal length")]
+fn vectors_of_different_length_are_refused() {
+    (kernels().l2)(&[0.0; 3], &[0.0; 4]);
+}

@@ -1,0 +1,122 @@
+//! Flush: the oldest frozen memtable becomes a segment of runs sorted by bucket.
+//!
+//! Layer 6. Order (RELIABILITY.md, rule 3): segment, bucket and tombstone files, then the manifest with its log floor,
+//! then memory, and last the deletion of log files below the floor. The first flush of an untrained collection defines
+//! its buckets.
+
+use super::checkpoint::checkpoint_if_stale;
+use super::remove::remove_logs_below;
+use crate::error::Result;
+use crate::manifest::{Manifest, TombstoneFile};
+use crate::memtable::{Extract, Memtable};
+use crate::state::{CollectionState, Index, LiveSegment, Maintenance, Router, Version};
+use crate::types::BucketId;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Freezes the active memtable and flushes until none is left.
+pub fn flush_all(collection: &CollectionState) -> Result<()> {
+    collection.check_writable()?;
+    collection.rotate(&mut collection.writes.lock())?;
+    let mut maintenance = collection.maintenance.lock();
+    while flush_oldest(collection, &mut maintenance)? {}
+    Ok(())
+}
+
+/// Flushes the oldest frozen memtable; false if there is none.
+pub fn flush_oldest(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<bool> {
+    let version = collection.pin();
+    let Some(memtable) = version.frozen.first() else { return Ok(false) };
+    let mut extract = memtable.extract(memtable.last_seq());
+    let mut manifest = maintenance.manifest.next();
+    let mut router = version.index.router.clone();
+    let mut written = None;
+    if !extract.ids.is_empty() {
+        if router.is_empty() {
+            router = Arc::new(define_buckets(collection, &extract, &mut manifest)?);
+        }
+        written = Some(write_segment(collection, &mut extract, &router, &mut manifest)?);
+    }
+    if !extract.tombstone_seqs.is_empty() {
+        let number = manifest.take_file_number();
+        let file = TombstoneFile { ids: extract.tombstone_ids.clone(), seqs: extract.tombstone_seqs.clone() };
+        file.write(&*collection.backend, number, collection.identity)?;
+        manifest.tombstone_files.push(number);
+    }
+    let floor = version.frozen.get(1).unwrap_or(&version.active).wal_first();
+    manifest.wal_floor = floor;
+    manifest.next_seq = manifest.next_seq.max(memtable.last_seq() + 1);
+    maintenance.commit(manifest)?;
+    publish(collection, memtable, &extract, router, written)?;
+    collection.counters.flushes.fetch_add(1, Ordering::Relaxed);
+    collection.room.notify_all();
+    remove_logs_below(collection, floor);
+    checkpoint_if_stale(collection, maintenance)?;
+    Ok(true)
+}
+
+/// A new segment and, for each of its rows, the memtable row that it came from.
+struct Written {
+    segment: LiveSegment,
+    rows: Vec<u32>,
+}
+
+fn define_buckets(collection: &CollectionState, extract: &Extract, manifest: &mut Manifest) -> Result<Router> {
+    let rotated = collection.rotate_rows(&extract.vectors.as_ref());
+    let count = collection.bucket_count(extract.ids.len());
+    let mut table = collection.train(&rotated, count, BucketId(manifest.next_bucket));
+    let (positions, residuals) = collection.pool.install(|| collection.router(table.clone()).assign(&rotated));
+    table.set_spread(&positions, &residuals);
+    collection.add_bucket_file(&table, manifest)?;
+    Ok(collection.router(table))
+}
+
+fn write_segment(
+    collection: &CollectionState,
+    extract: &mut Extract,
+    router: &Router,
+    manifest: &mut Manifest,
+) -> Result<Written> {
+    let ids = extract.ids.clone();
+    let seqs = std::mem::take(&mut extract.seqs);
+    let vectors = std::mem::replace(&mut extract.vectors, crate::types::VectorBuf::F32(Vec::new()));
+    let placement = collection.place(ids, seqs, vectors, router);
+    let order = placement.order();
+    let mut writer = collection.begin_segment(placement.vectors.element_type(), order.len())?;
+    placement.write(&order, collection.schema.dim, &mut writer)?;
+    let segment = collection.end_segment(writer, manifest)?;
+    let rows = order.iter().map(|&row| extract.rows[row as usize]).collect();
+    Ok(Written { segment, rows })
+}
+
+/// Shows the flushed rows in place of the memtable.
+fn publish(
+    collection: &CollectionState,
+    memtable: &Memtable,
+    extract: &Extract,
+    router: Arc<Router>,
+    written: Option<Written>,
+) -> Result<()> {
+    let mut writes = collection.writes.lock();
+    let version = collection.pin();
+    let mut segments = version.index.segments.clone();
+    let first = segments.len();
+    segments.extend(written.iter().map(|written| written.segment.clone()));
+    let index = Arc::new(Index::build(router, segments, version.index.calibration.clone())?);
+    collection.commit_moves(&mut writes, |_| {
+        if let Some(written) = &written {
+            for (row, &source) in written.rows.iter().enumerate() {
+                // A write that came after the extract.
+                match memtable.death(source as usize) {
+                    0 => {}
+                    seq => written.segment.segment.mark_dead(row as u32, seq),
+                }
+            }
+        }
+        collection.install_segments(&index, first, |_, _, _| ());
+        collection.uninstall(&index, &extract.tombstone_ids, &extract.tombstone_seqs);
+        let frozen = version.frozen[1..].to_vec().into();
+        Version { index, frozen, ..(*version).clone() }
+    });
+    Ok(())
+}

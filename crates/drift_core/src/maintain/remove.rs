@@ -1,0 +1,41 @@
+//! Deletes files that nothing needs any more.
+//!
+//! Layer 6. Last and optional: a failure leaves a file behind, which the next try removes. A file is needed while one
+//! of the kept manifests names it; readers of an older version hold it open, and an open file outlives its name.
+
+use super::checkpoint::checkpoint_if_stale;
+use crate::error::Result;
+use crate::state::CollectionState;
+use crate::storage::names;
+use std::collections::HashSet;
+
+/// Deletes what a bulk load left unneeded and writes a fresh checkpoint.
+pub fn after_load(collection: &CollectionState) -> Result<()> {
+    let mut maintenance = collection.maintenance.lock();
+    checkpoint_if_stale(collection, &mut maintenance)?;
+    remove_unreferenced(collection, &maintenance.store)
+}
+
+/// Deletes log files below `floor`.
+pub fn remove_logs_below(collection: &CollectionState, floor: u64) {
+    let Ok(listed) = collection.backend.list(names::LOGS) else { return };
+    for number in names::numbers(names::LOGS, &listed).into_iter().filter(|number| *number < floor) {
+        if let Err(error) = collection.backend.delete(&names::wal(number)) {
+            tracing::warn!(collection = %collection.name, number, %error, "an old log stays");
+        }
+    }
+}
+
+/// Deletes segments, bucket, tombstone and bitstore files that no kept manifest names. The caller holds the maintenance
+/// lock or is alone, so no commit is under way.
+pub fn remove_unreferenced(collection: &CollectionState, store: &crate::manifest::ManifestStore) -> Result<()> {
+    let kept: HashSet<String> = store.kept()?.iter().flat_map(|manifest| manifest.files()).collect();
+    for folder in [names::SEGMENTS, names::BUCKETS, names::TOMBSTONES, names::BITSTORES] {
+        for name in collection.backend.list(folder)? {
+            if !kept.contains(&name) {
+                collection.backend.delete(&name)?;
+            }
+        }
+    }
+    Ok(())
+}

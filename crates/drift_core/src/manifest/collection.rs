@@ -1,0 +1,283 @@
+//! The manifest of a collection.
+//!
+//! Layer 4. A plain value that commits replace as a whole. It names every file that counts: what it does not name is
+//! an orphan that the vacuum may delete.
+
+use super::chain::{Chain, Link};
+use super::messages::{CalibrationMessage, ManifestMessage, SegmentMessage, identity_bytes, identity_from};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{FileId, magic};
+use crate::storage::{Backend, names};
+use crate::types::{IdType, Metric, Schema, Seq};
+use prost::Message;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// What exists in a collection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// Number in the chain, from 1.
+    pub number: u64,
+    /// Identity of the collection: all its files carry it.
+    pub collection: u128,
+    /// Dimension, metric and id type.
+    pub schema: Schema,
+    /// First log file that is not yet flushed: replay begins with it, those below may be deleted.
+    pub wal_floor: u64,
+    /// Seq above all that flushed rows have.
+    pub next_seq: Seq,
+    /// Id of the next new bucket.
+    pub next_bucket: u32,
+    /// Number of the next bucket, tombstone or bitstore file.
+    pub next_file: u64,
+    /// Seed of the rotation.
+    pub rotation_seed: u64,
+    /// Segments in order of commit.
+    pub segments: Vec<SegmentEntry>,
+    /// Bucket files; their buckets less the removed ones are the collection's.
+    pub bucket_files: Vec<u64>,
+    /// Buckets that are gone.
+    pub removed_buckets: Vec<u32>,
+    /// Tombstone files.
+    pub tombstone_files: Vec<u64>,
+    /// The saved bitstore, if there is one.
+    pub bitstore_file: Option<u64>,
+    /// Segments whose rows the saved bitstore contains.
+    pub bitstore_segments: Vec<FileId>,
+    /// Measured stop rules, ascending by recall.
+    pub calibration: Vec<CalibrationPoint>,
+    /// Flushed rows when they were measured; 0 when they never were.
+    pub calibrated_rows: u64,
+}
+
+/// A segment of a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentEntry {
+    /// Identity, which is also its name.
+    pub file: FileId,
+    /// Length of the file in bytes.
+    pub length: u64,
+    /// xxh3 of the whole file (`format::digest`).
+    pub digest: u64,
+    /// Rows in it, dead ones included.
+    pub rows: u64,
+    /// Buckets whose rows in it have been rewritten elsewhere.
+    pub dropped_buckets: Vec<u32>,
+}
+
+/// A measured stop rule of the search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CalibrationPoint {
+    /// Recall reached.
+    pub recall: f32,
+    /// Largest (bucket score - k-th distance) still scanned.
+    pub difference: f32,
+    /// Share of all rows after which the search stops.
+    pub row_share: f32,
+}
+
+impl Manifest {
+    /// The first manifest of a new collection.
+    pub fn first(collection: u128, schema: Schema, rotation_seed: u64) -> Manifest {
+        Manifest {
+            number: 1,
+            collection,
+            schema,
+            wal_floor: 1,
+            next_seq: 1,
+            next_bucket: 0,
+            next_file: 1,
+            rotation_seed,
+            segments: Vec::new(),
+            bucket_files: Vec::new(),
+            removed_buckets: Vec::new(),
+            tombstone_files: Vec::new(),
+            bitstore_file: None,
+            bitstore_segments: Vec::new(),
+            calibration: Vec::new(),
+            calibrated_rows: 0,
+        }
+    }
+
+    /// The manifest to commit after this one: the same, with the next number.
+    pub fn next(&self) -> Manifest {
+        Manifest { number: self.number + 1, ..self.clone() }
+    }
+
+    /// Takes the next number for a bucket, tombstone or bitstore file.
+    pub fn take_file_number(&mut self) -> u64 {
+        self.next_file += 1;
+        self.next_file - 1
+    }
+
+    /// Names of all files that the manifest needs, but for the log.
+    pub fn files(&self) -> Vec<String> {
+        let segments = self.segments.iter().map(|segment| names::segment(segment.file));
+        let buckets = self.bucket_files.iter().map(|&number| names::buckets(number));
+        let tombstones = self.tombstone_files.iter().map(|&number| names::tombstones(number));
+        let bitstore = self.bitstore_file.map(names::bitstore);
+        segments.chain(buckets).chain(tombstones).chain(bitstore).collect()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let segments = self.segments.iter().map(|segment| SegmentMessage {
+            file: identity_bytes(segment.file.0),
+            length: segment.length,
+            digest: segment.digest,
+            rows: segment.rows,
+            dropped_buckets: segment.dropped_buckets.clone(),
+        });
+        let calibration = self.calibration.iter().map(|point| CalibrationMessage {
+            recall: point.recall,
+            difference: point.difference,
+            row_share: point.row_share,
+        });
+        let message = ManifestMessage {
+            dim: self.schema.dim as u32,
+            metric: self.schema.metric.name().to_owned(),
+            id_type: self.schema.id_type.name().to_owned(),
+            wal_floor: self.wal_floor,
+            next_seq: self.next_seq,
+            next_bucket: self.next_bucket,
+            next_file: self.next_file,
+            rotation_seed: self.rotation_seed,
+            segments: segments.collect(),
+            bucket_files: self.bucket_files.clone(),
+            removed_buckets: self.removed_buckets.clone(),
+            tombstone_files: self.tombstone_files.clone(),
+            bitstore_file: self.bitstore_file,
+            bitstore_segments: self.bitstore_segments.iter().map(|file| identity_bytes(file.0)).collect(),
+            calibration: calibration.collect(),
+            calibrated_rows: self.calibrated_rows,
+        };
+        message.encode_to_vec()
+    }
+
+    fn decode(link: &Link) -> Result<Manifest> {
+        let message = ManifestMessage::decode(link.message.as_slice()).map_err(|error| link.corrupt(error))?;
+        let file = |bytes: &Vec<u8>| identity_from(bytes).map(FileId).map_err(|error| link.corrupt(error));
+        let segments = message.segments.into_iter().map(|segment| {
+            Ok(SegmentEntry {
+                file: file(&segment.file)?,
+                length: segment.length,
+                digest: segment.digest,
+                rows: segment.rows,
+                dropped_buckets: segment.dropped_buckets,
+            })
+        });
+        let schema = Metric::parse(&message.metric)
+            .and_then(|metric| Schema::new(message.dim as usize, metric, IdType::parse(&message.id_type)?))
+            .map_err(|error| link.corrupt(error))?;
+        let calibration = message.calibration.iter().map(|point| CalibrationPoint {
+            recall: point.recall,
+            difference: point.difference,
+            row_share: point.row_share,
+        });
+        let manifest = Manifest {
+            number: link.number,
+            collection: link.identity,
+            schema,
+            wal_floor: message.wal_floor,
+            next_seq: message.next_seq,
+            next_bucket: message.next_bucket,
+            next_file: message.next_file,
+            rotation_seed: message.rotation_seed,
+            segments: segments.collect::<Result<_>>()?,
+            bucket_files: message.bucket_files,
+            removed_buckets: message.removed_buckets,
+            tombstone_files: message.tombstone_files,
+            bitstore_file: message.bitstore_file,
+            bitstore_segments: message.bitstore_segments.iter().map(file).collect::<Result<_>>()?,
+            calibration: calibration.collect(),
+            calibrated_rows: message.calibrated_rows,
+        };
+        manifest.check().map_err(|problem| link.corrupt(problem))?;
+        Ok(manifest)
+    }
+
+    /// What no manifest may say; checked before writing and after reading.
+    fn check(&self) -> std::result::Result<(), String> {
+        let mut files = HashSet::new();
+        if let Some(twice) = self.segments.iter().find(|segment| !files.insert(segment.file)) {
+            return Err(format!("segment {} is named twice", twice.file));
+        }
+        let numbers = self.bucket_files.iter().chain(&self.tombstone_files).chain(&self.bitstore_file);
+        if let Some(number) = numbers.clone().find(|&&number| number >= self.next_file) {
+            return Err(format!("file {number} is named, but {} is the next", self.next_file));
+        }
+        let dropped = self.segments.iter().flat_map(|segment| &segment.dropped_buckets);
+        if let Some(bucket) = dropped.chain(&self.removed_buckets).find(|&&bucket| bucket >= self.next_bucket) {
+            return Err(format!("bucket {bucket} is named, but {} is the next", self.next_bucket));
+        }
+        if self.next_seq == 0 {
+            return Err("the next seq is 0".to_owned());
+        }
+        if self
+            .calibration
+            .iter()
+            .any(|point| point.recall.is_nan() || point.difference.is_nan() || point.row_share.is_nan())
+        {
+            return Err("a calibration point is not a number".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Reads and commits the manifests of one collection.
+pub struct ManifestStore {
+    chain: Chain,
+}
+
+impl ManifestStore {
+    /// The manifests of the collection `identity`, whose folder `backend` is scoped to.
+    pub fn new(backend: Arc<dyn Backend>, identity: u128) -> ManifestStore {
+        ManifestStore { chain: Chain::new(backend, names::MANIFESTS, magic::MANIFEST, Some(identity)) }
+    }
+
+    /// The newest manifest, or none when there is none. A damaged one is Corrupt, naming the file.
+    pub fn load_newest(&mut self) -> Result<Option<Manifest>> {
+        self.chain.load_newest()?.map(|link| Manifest::decode(&link)).transpose()
+    }
+
+    /// Commits `manifest`, which must have the next number; durable on return. After an error nothing has changed, or
+    /// it is unknown whether it has and the store refuses every further commit. Fenced when another writer took the
+    /// number.
+    pub fn commit(&mut self, manifest: &Manifest) -> Result<()> {
+        manifest.check().map_err(|problem| Error::internal(format!("manifest {}: {problem}", manifest.number)))?;
+        self.chain.commit(manifest.collection, manifest.number, &manifest.encode())
+    }
+
+    /// Every damage and gap among the kept manifests, as messages.
+    pub fn problems(&self) -> Result<Vec<String>> {
+        self.chain.problems()
+    }
+
+    /// Names of the kept manifests, oldest first.
+    pub fn files(&self) -> Result<Vec<String>> {
+        self.chain.files()
+    }
+
+    /// Every kept manifest that is not damaged, oldest first: what they name must not be deleted.
+    pub fn kept(&self) -> Result<Vec<Manifest>> {
+        let mut manifests = Vec::new();
+        for number in names::numbers(names::MANIFESTS, &self.chain.files()?) {
+            match self.chain.load(number).and_then(|link| Manifest::decode(&link)) {
+                Ok(manifest) => manifests.push(manifest),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(manifests)
+    }
+}
+
+/// The number that the next bucket, tombstone or bitstore file must have: above the manifest's, and above all that a
+/// crashed commit left in the folders.
+pub fn next_file_number(backend: &dyn Backend, manifest: &Manifest) -> Result<u64> {
+    let mut next = manifest.next_file;
+    for folder in [names::BUCKETS, names::TOMBSTONES, names::BITSTORES] {
+        let last = names::numbers(folder, &backend.list(folder)?).last().copied();
+        next = next.max(last.map_or(0, |last| last.saturating_add(1)));
+    }
+    Ok(next)
+}

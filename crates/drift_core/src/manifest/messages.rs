@@ -1,0 +1,96 @@
+//! Manifest and catalog as Protocol Buffers messages.
+//!
+//! Layer 4, pure. Field numbers are the format: they are never used again for anything else. Checks of what the fields
+//! mean are made where a message becomes a [`Manifest`](super::Manifest) or a [`Catalog`](super::Catalog).
+
+use prost::Message;
+
+/// A manifest.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ManifestMessage {
+    #[prost(uint32, tag = "1")]
+    pub(super) dim: u32,
+    #[prost(string, tag = "2")]
+    pub(super) metric: String,
+    #[prost(string, tag = "3")]
+    pub(super) id_type: String,
+    #[prost(uint64, tag = "4")]
+    pub(super) wal_floor: u64,
+    #[prost(uint64, tag = "5")]
+    pub(super) next_seq: u64,
+    #[prost(uint32, tag = "6")]
+    pub(super) next_bucket: u32,
+    #[prost(uint64, tag = "7")]
+    pub(super) next_file: u64,
+    #[prost(fixed64, tag = "8")]
+    pub(super) rotation_seed: u64,
+    #[prost(message, repeated, tag = "9")]
+    pub(super) segments: Vec<SegmentMessage>,
+    #[prost(uint64, repeated, tag = "10")]
+    pub(super) bucket_files: Vec<u64>,
+    #[prost(uint32, repeated, tag = "11")]
+    pub(super) removed_buckets: Vec<u32>,
+    #[prost(uint64, repeated, tag = "12")]
+    pub(super) tombstone_files: Vec<u64>,
+    #[prost(uint64, optional, tag = "13")]
+    pub(super) bitstore_file: Option<u64>,
+    #[prost(bytes = "vec", repeated, tag = "14")]
+    pub(super) bitstore_segments: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "15")]
+    pub(super) calibration: Vec<CalibrationMessage>,
+    #[prost(uint64, tag = "16")]
+    pub(super) calibrated_rows: u64,
+}
+
+/// A segment that a manifest names.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SegmentMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) file: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub(super) length: u64,
+    #[prost(fixed64, tag = "3")]
+    pub(super) digest: u64,
+    #[prost(uint64, tag = "4")]
+    pub(super) rows: u64,
+    #[prost(uint32, repeated, tag = "5")]
+    pub(super) dropped_buckets: Vec<u32>,
+}
+
+/// A measured stop rule.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CalibrationMessage {
+    #[prost(float, tag = "1")]
+    pub(super) recall: f32,
+    #[prost(float, tag = "2")]
+    pub(super) difference: f32,
+    #[prost(float, tag = "3")]
+    pub(super) row_share: f32,
+}
+
+/// A catalog.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CatalogMessage {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) collections: Vec<CatalogEntryMessage>,
+}
+
+/// A collection that a catalog names.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CatalogEntryMessage {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) folder: Vec<u8>,
+}
+
+/// A 128-bit identity as stored: 16 bytes, little-endian.
+pub(super) fn identity_bytes(identity: u128) -> Vec<u8> {
+    identity.to_le_bytes().to_vec()
+}
+
+/// Reads [`identity_bytes`].
+pub(super) fn identity_from(bytes: &[u8]) -> std::result::Result<u128, String> {
+    let bytes: [u8; 16] = bytes.try_into().map_err(|_| format!("an identity has {} bytes, not 16", bytes.len()))?;
+    Ok(u128::from_le_bytes(bytes))
+}

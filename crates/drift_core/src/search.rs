@@ -1,0 +1,115 @@
+//! The read path: plan, scan memtables and buckets, re-rank exactly, merge.
+//!
+//! Layer 6. A search pins one version and never takes a lock. Buckets are ranked by the router and scanned nearest
+//! first with SQ8 estimates until the stop rule of the recall target says that the rest will not pay; the best few rows
+//! are then measured exactly from their cold vectors. Memtable rows are measured exactly at once.
+
+mod buckets;
+pub mod calibrate;
+mod exact;
+mod get;
+mod memory;
+mod rerank;
+mod scratch;
+
+pub use get::{contains, get, ids, visible_rows};
+pub use scratch::Scratch;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::memtable::SearchMode;
+use crate::state::{CollectionState, StopRule, Version};
+use crate::types::{Hits, Interrupt, SearchOptions, Vectors};
+use rayon::prelude::*;
+use std::sync::atomic::Ordering;
+
+/// Queries between two looks at the interrupt: a few milliseconds.
+const QUERIES_PER_CHUNK: usize = 64;
+
+/// Searches `queries` (row-major, `n * dim`).
+pub fn search(
+    collection: &CollectionState,
+    queries: &[f32],
+    options: &SearchOptions,
+    interrupt: Interrupt<'_>,
+) -> Result<Hits> {
+    collection.check_open()?;
+    let recall = validate(collection, queries, options)?;
+    let dim = collection.schema.dim;
+    let count = queries.len() / dim;
+    let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, count);
+    if options.k == 0 || count == 0 {
+        return Ok(hits);
+    }
+    collection.counters.asked.store(true, Ordering::Relaxed);
+    collection.counters.queries.fetch_add(count as u64, Ordering::Relaxed);
+    let version = collection.pin();
+    if options.exact {
+        return exact::search(collection, &version, queries, options, interrupt);
+    }
+    let stop = match options.nprobe {
+        Some(_) => StopRule::ALL,
+        None => version.index.calibration.rule(recall, options.k, version.index.rows()),
+    };
+    let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
+    let answer = |queries: &[f32]| answer(collection, &version, queries, options, stop, interrupt);
+    if count == 1 || threads == 1 {
+        return answer(queries);
+    }
+    let chunk = count.div_ceil(4 * threads).clamp(1, QUERIES_PER_CHUNK);
+    let parts: Result<Vec<Hits>> = collection.pool.install(|| queries.par_chunks(chunk * dim).map(answer).collect());
+    parts?.into_iter().for_each(|part| hits.append(part));
+    Ok(hits)
+}
+
+/// Answers queries one after the other on this thread.
+fn answer(
+    collection: &CollectionState,
+    version: &Version,
+    queries: &[f32],
+    options: &SearchOptions,
+    stop: StopRule,
+    interrupt: Interrupt<'_>,
+) -> Result<Hits> {
+    let mut scratch = scratch::take(collection);
+    let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, queries.len() / collection.schema.dim);
+    for (row, query) in queries.chunks_exact(collection.schema.dim).enumerate() {
+        if row % QUERIES_PER_CHUNK == QUERIES_PER_CHUNK - 1 {
+            check(interrupt)?;
+        }
+        scratch.set_query(collection, query);
+        scratch.exact.reset(options.k);
+        memory::scan(version, SearchMode::Graph, &mut scratch);
+        if version.index.rows() > 0 {
+            scratch.estimates.reset(rerank::width(options.k));
+            buckets::scan(collection, version, stop, options.nprobe, &mut scratch);
+            rerank::rerank(collection, version, &mut scratch)?;
+        }
+        push_hits(version, &mut scratch, &mut hits);
+    }
+    Ok(hits)
+}
+
+/// Appends the query's best rows, padded to `k`.
+fn push_hits(version: &Version, scratch: &mut Scratch, hits: &mut Hits) {
+    let best = scratch.exact.sorted();
+    hits.push(best.iter().map(|&(distance, key)| (get::id_of(version, key), distance)));
+}
+
+fn check(interrupt: Interrupt<'_>) -> Result<()> {
+    if interrupt() {
+        return Err(Error::new(ErrorKind::Interrupted, "the search was interrupted"));
+    }
+    Ok(())
+}
+
+/// Checks the arguments and returns the recall aimed at.
+fn validate(collection: &CollectionState, queries: &[f32], options: &SearchOptions) -> Result<f32> {
+    let dim = collection.schema.dim;
+    if !queries.len().is_multiple_of(dim) {
+        return Err(Error::invalid(format!("{} query values are not a multiple of dimension {dim}", queries.len())));
+    }
+    options.validate()?;
+    let recall = options.recall.unwrap_or(collection.config.recall_default);
+    collection.schema.check_vectors("query", queries.len() / dim, &Vectors::F32(queries))?;
+    Ok(recall)
+}

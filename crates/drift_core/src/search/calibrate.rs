@@ -1,0 +1,226 @@
+//! Measures how far a search must go for each recall target, on sampled rows of the collection itself.
+//!
+//! Layer 6. Each sampled row is a query that must not find itself. Its buckets are scanned in rank order to the end,
+//! once, which tells for every (difference, budget) pair where a search would have stopped and which of the true
+//! neighbours it would have had by then. Per target the pair that scans least is kept. Run after a bulk load, after
+//! optimize, and when the flushed rows have grown by half; it never sees a user's query.
+
+use super::buckets::{self, key};
+use super::rerank::{self, exact_distance};
+use super::scratch::{self, Scratch};
+use crate::clock;
+use crate::error::Result;
+use crate::kernels::kernels;
+use crate::manifest::CalibrationPoint;
+use crate::state::{Calibration, CollectionState, SCAN_ALL_ROWS, Version};
+use crate::types::TopK;
+use rand::RngExt;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// Neighbours that recall is measured for.
+const K: usize = 10;
+
+/// Most and fewest sampled queries, and the row reads that all of them together may cost.
+const QUERIES_MAX: usize = 400;
+const QUERIES_MIN: usize = 64;
+const ROW_READS_MAX: usize = 200_000_000;
+
+/// Estimated candidates among which the true neighbours are sought: SQ8 ranks a true tenth neighbour far within them.
+const TRUTH_WIDTH: usize = 64;
+
+/// Growth of the flushed rows after which the rules are measured anew.
+const GROWTH: f64 = 1.5;
+
+/// Recall targets that rules are measured for.
+const TARGETS: [f32; 10] = [0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
+
+/// Share of the distance to full recall that is added to a target, so that sampling error does not miss it.
+const MARGIN: f32 = 0.15;
+
+/// One query's scan, bucket by bucket.
+struct Trace {
+    /// Largest (score - threshold) up to each step.
+    gaps: Vec<f32>,
+    /// Rows scanned before each step.
+    rows: Vec<u64>,
+    /// Steps at which the true neighbours that survive re-ranking are found.
+    found: Vec<u32>,
+    /// How many true neighbours there are.
+    truth: usize,
+}
+
+/// Measures the rules when they are missing or the collection has outgrown them; whether it did.
+pub fn refresh(collection: &CollectionState) -> Result<bool> {
+    let rows = collection.pin().index.rows();
+    let measured = collection.maintenance.lock().manifest.calibrated_rows;
+    if rows <= SCAN_ALL_ROWS || (measured > 0 && (rows as f64) < GROWTH * measured as f64) {
+        return Ok(false);
+    }
+    measure(collection)?;
+    Ok(true)
+}
+
+/// Measures the rules and commits them.
+pub fn measure(collection: &CollectionState) -> Result<()> {
+    let version = collection.pin();
+    let rows = version.index.rows();
+    if rows <= SCAN_ALL_ROWS {
+        return Ok(());
+    }
+    let queries = sample(collection, &version)?;
+    let traces: Result<Vec<Trace>> =
+        collection.pool.install(|| queries.par_iter().map(|&query| trace(collection, &version, query)).collect());
+    let points = fit(&traces?, rows);
+    let mut maintenance = collection.maintenance.lock();
+    let mut manifest = maintenance.manifest.next();
+    manifest.calibration = points.clone();
+    manifest.calibrated_rows = rows;
+    maintenance.commit(manifest)?;
+    let mut writes = collection.writes.lock();
+    let version = collection.pin();
+    let index = Arc::new(version.index.with_calibration(Calibration::new(points)));
+    collection.publish(&mut writes, Version { index, ..(*version).clone() });
+    Ok(())
+}
+
+/// Keys of random visible rows.
+fn sample(collection: &CollectionState, version: &Version) -> Result<Vec<(u32, u32)>> {
+    let rows = version.index.rows() as usize;
+    let count = (ROW_READS_MAX / rows).clamp(QUERIES_MIN, QUERIES_MAX);
+    let mut rng = clock::rng(collection.components.seed ^ version.seq);
+    let runs = version.index.all_runs();
+    let mut ends = Vec::with_capacity(runs.len());
+    let mut total = 0u64;
+    for run in runs {
+        total += u64::from(run.rows);
+        ends.push(total);
+    }
+    // Twice as many draws as wanted, as dead rows are passed over.
+    let drawn = (0..2 * count).filter_map(|_| {
+        let at = rng.random_range(0..total);
+        let run = &runs[ends.partition_point(|end| *end <= at)];
+        let row = run.start + (at % u64::from(run.rows)) as u32;
+        version.index.segment(run).is_visible(row, version.seq).then_some((run.segment, row))
+    });
+    Ok(drawn.take(count).collect())
+}
+
+fn trace(collection: &CollectionState, version: &Version, (segment, row): (u32, u32)) -> Result<Trace> {
+    let mut scratch = scratch::take(collection);
+    let scratch: &mut Scratch = &mut scratch;
+    let mut vector = vec![0.0; collection.schema.dim];
+    version.index.segments[segment as usize].segment.read_vectors(row..row + 1, &mut vector, &mut scratch.cold)?;
+    scratch.set_query(collection, &vector);
+    let own = key(segment, row);
+    let (gaps, rows, candidates) = scan_all(collection, version, own, scratch);
+    // The true neighbours, and which of them the re-ranking of a whole scan would keep.
+    scratch.exact.reset(K);
+    for &(_, _, candidate) in &candidates {
+        let (segment, row) = buckets::place(candidate);
+        let Scratch { exact, query, vector, cold, .. } = scratch;
+        version.index.segments[segment as usize].segment.read_vectors(row..row + 1, vector, cold)?;
+        exact.push(exact_distance(collection.schema.metric, query, vector), candidate);
+    }
+    let truth: Vec<u64> = scratch.exact.sorted().iter().map(|(_, key)| *key).collect();
+    let kept = candidates.iter().take(rerank::width(K));
+    let found = kept.filter(|(_, _, key)| truth.contains(key)).map(|(_, step, _)| *step).collect();
+    Ok(Trace { gaps, rows, found, truth: truth.len() })
+}
+
+/// Scans every bucket; returns gaps and rows per step, and the best candidates (estimate, step, key) by estimate.
+fn scan_all(
+    collection: &CollectionState,
+    version: &Version,
+    own: u64,
+    scratch: &mut Scratch,
+) -> (Vec<f32>, Vec<u64>, Vec<(f32, u32, u64)>) {
+    let index = &version.index;
+    index.router.rank(&scratch.code, &mut scratch.rank);
+    scratch.rank.sort_next(usize::MAX);
+    let mut window = TopK::new(rerank::width(K));
+    let mut wide = TopK::new(TRUTH_WIDTH);
+    let mut seen: Vec<(u32, u64)> = Vec::new();
+    let (mut gaps, mut rows) = (Vec::new(), Vec::new());
+    let (mut gap, mut total) = (f32::NEG_INFINITY, 0u64);
+    let mut products = Vec::new();
+    for step in 0..scratch.rank.ranked.len() {
+        let (score, position) = scratch.rank.ranked[step];
+        gap = gap.max(score - window.threshold());
+        gaps.push(gap);
+        rows.push(total);
+        for run in index.runs(position as usize) {
+            let segment = index.segment(run);
+            total += u64::from(run.rows);
+            products.resize(run.rows as usize, 0);
+            (kernels().sq8_dots)(segment.codes(run.start..run.start + run.rows), scratch.code.codes(), &mut products);
+            for (at, &product) in products.iter().enumerate() {
+                let row = run.start + at as u32;
+                let factors = &segment.factors()[row as usize];
+                let distance = buckets::estimate(collection.schema.metric, &scratch.code, product, factors);
+                let candidate = key(run.segment, row);
+                if distance < wide.threshold() && candidate != own && segment.is_visible(row, version.seq) {
+                    window.push(distance, candidate);
+                    wide.push(distance, seen.len() as u64);
+                    seen.push((step as u32, candidate));
+                }
+            }
+        }
+    }
+    let candidates = wide.sorted().iter().map(|&(distance, at)| {
+        let (step, key) = seen[at as usize];
+        (distance, step, key)
+    });
+    (gaps, rows, candidates.collect())
+}
+
+/// The cheapest rule per target.
+fn fit(traces: &[Trace], rows: u64) -> Vec<CalibrationPoint> {
+    let differences = differences(traces);
+    let mut tried = Vec::new();
+    for &difference in &differences {
+        let mut share = 1.0f64;
+        while share > 5e-4 {
+            let (recall, cost) = outcome(traces, difference, (share * rows as f64) as u64);
+            tried.push((recall, cost, CalibrationPoint { recall, difference, row_share: share as f32 }));
+            share /= 1.12;
+        }
+    }
+    TARGETS
+        .iter()
+        .filter_map(|&target| {
+            let wanted = target + MARGIN * (1.0 - target);
+            let enough = tried.iter().filter(|(recall, ..)| *recall >= wanted);
+            let best = enough.min_by(|a, b| a.1.total_cmp(&b.1))?;
+            Some(CalibrationPoint { recall: target, ..best.2 })
+        })
+        .collect()
+}
+
+/// Differences worth trying: quantiles of what reaching a true neighbour took.
+fn differences(traces: &[Trace]) -> Vec<f32> {
+    let mut needed: Vec<f32> =
+        traces.iter().flat_map(|trace| trace.found.iter().map(|&step| trace.gaps[step as usize])).collect();
+    needed.sort_unstable_by(f32::total_cmp);
+    let last = needed.len().saturating_sub(1) as f64;
+    let quantiles = (0..=40).map(|n| 0.4 + 0.6 * f64::from(n) / 40.0);
+    let mut values: Vec<f32> = quantiles.filter_map(|q| needed.get((q * last) as usize).copied()).collect();
+    values.retain(|value| value.is_finite());
+    values.push(f32::INFINITY);
+    values
+}
+
+/// Mean recall and mean rows scanned under a rule.
+fn outcome(traces: &[Trace], difference: f32, budget: u64) -> (f32, f64) {
+    let (mut recall, mut cost) = (0.0f64, 0u64);
+    for trace in traces {
+        let by_gap = trace.gaps.partition_point(|gap| *gap <= difference);
+        let by_rows = trace.rows.partition_point(|rows| *rows < budget);
+        let stop = by_gap.min(by_rows);
+        let found = trace.found.iter().filter(|step| (**step as usize) < stop).count();
+        recall += found as f64 / trace.truth.max(1) as f64;
+        cost += trace.rows.get(stop).or(trace.rows.last()).copied().unwrap_or(0);
+    }
+    let count = traces.len().max(1) as f64;
+    ((recall / count) as f32, cost as f64 / count)
+}

@@ -1,0 +1,101 @@
+//! `exact=True`: every visible row measured exactly, in parallel over blocks of rows.
+//!
+//! Layer 6. The oracle that everything else is measured against. Cold vectors are read once per call, in large
+//! sequential blocks, whatever the number of queries.
+
+use super::buckets::key;
+use super::memory;
+use super::{check, push_hits, rerank::exact_distance, scratch};
+use crate::error::Result;
+use crate::memtable::SearchMode;
+use crate::state::{CollectionState, Run, Version};
+use crate::types::{Hits, Interrupt, SearchOptions, TopK};
+use rayon::prelude::*;
+
+/// Rows of one block: at d = 384 1.5 MiB of f32, which stays in L2 while every query passes over it.
+const BLOCK_ROWS: u32 = 1024;
+
+/// The exact nearest rows.
+pub fn search(
+    collection: &CollectionState,
+    version: &Version,
+    queries: &[f32],
+    options: &SearchOptions,
+    interrupt: Interrupt<'_>,
+) -> Result<Hits> {
+    let dim = collection.schema.dim;
+    let mut prepared = queries.to_vec();
+    prepared.chunks_exact_mut(dim).for_each(|query| collection.prepare(query));
+    let blocks = blocks(version);
+    let measure = |blocks: &[Run]| scan_blocks(collection, version, &prepared, options.k, blocks, interrupt);
+    let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
+    let parts: Result<Vec<Vec<TopK>>> = if threads == 1 || blocks.len() < 2 {
+        Ok(vec![measure(&blocks)?])
+    } else {
+        let share = blocks.len().div_ceil(threads);
+        collection.pool.install(|| blocks.par_chunks(share).map(measure).collect())
+    };
+    let parts = parts?;
+    let mut scratch = scratch::take(collection);
+    let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, queries.len() / dim);
+    for (row, query) in queries.chunks_exact(dim).enumerate() {
+        scratch.set_query(collection, query);
+        scratch.exact.reset(options.k);
+        parts.iter().for_each(|part| scratch.exact.merge(&part[row]));
+        memory::scan(version, SearchMode::Flat, &mut scratch);
+        push_hits(version, &mut scratch, &mut hits);
+    }
+    Ok(hits)
+}
+
+/// Live runs joined where they adjoin and cut into blocks.
+fn blocks(version: &Version) -> Vec<Run> {
+    let mut runs = version.index.all_runs().to_vec();
+    runs.sort_unstable_by_key(|run| (run.segment, run.start));
+    let mut blocks: Vec<Run> = Vec::new();
+    for run in runs {
+        match blocks.last_mut() {
+            Some(last) if last.segment == run.segment && last.start + last.rows == run.start => last.rows += run.rows,
+            _ => blocks.push(run),
+        }
+    }
+    let cut = |run: Run| {
+        (0..run.rows.div_ceil(BLOCK_ROWS)).map(move |part| {
+            let start = run.start + part * BLOCK_ROWS;
+            Run { start, rows: BLOCK_ROWS.min(run.start + run.rows - start), ..run }
+        })
+    };
+    blocks.into_iter().flat_map(cut).collect()
+}
+
+fn scan_blocks(
+    collection: &CollectionState,
+    version: &Version,
+    queries: &[f32],
+    k: usize,
+    blocks: &[Run],
+    interrupt: Interrupt<'_>,
+) -> Result<Vec<TopK>> {
+    let dim = collection.schema.dim;
+    let mut best: Vec<TopK> = (0..queries.len() / dim).map(|_| TopK::new(k)).collect();
+    let mut vectors = vec![0.0f32; BLOCK_ROWS as usize * dim];
+    let mut cold = Vec::new();
+    for block in blocks {
+        check(interrupt)?;
+        let segment = version.index.segment(block);
+        let vectors = &mut vectors[..block.rows as usize * dim];
+        segment.read_vectors(block.start..block.start + block.rows, vectors, &mut cold)?;
+        for (query, best) in queries.chunks_exact(dim).zip(&mut best) {
+            for (row, vector) in vectors.chunks_exact(dim).enumerate() {
+                let distance = exact_distance(collection.schema.metric, query, vector);
+                if distance <= best.threshold() {
+                    let row = block.start + row as u32;
+                    if segment.is_visible(row, version.seq) {
+                        best.push(distance, key(block.segment, row));
+                    }
+                }
+            }
+        }
+    }
+    Ok(best)
+}

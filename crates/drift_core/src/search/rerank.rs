@@ -1,0 +1,48 @@
+//! Exact distances of the few best rows, from their cold vectors.
+//!
+//! Layer 6. The only reads from storage on the search path; each is checked against its page checksums. Rows are read
+//! in file order, so neighbours of one bucket come in one read.
+
+use super::buckets::place;
+use super::scratch::Scratch;
+use crate::error::Result;
+use crate::kernels::kernels;
+use crate::state::{CollectionState, Version};
+use crate::types::Metric;
+use std::sync::atomic::Ordering;
+
+/// Rows re-ranked beside the `k` wanted: SQ8 confuses neighbours of nearly equal distance, seldom by more than two
+/// ranks among ten (PERFORMANCE.md, section 2, point 5: twelve rows for ten).
+const SPARE_MIN: usize = 4;
+
+/// How many rows to re-rank for the `k` nearest.
+pub fn width(k: usize) -> usize {
+    k + SPARE_MIN.max(k / 8)
+}
+
+/// Moves `scratch.estimates` into `scratch.exact`, measured exactly.
+pub fn rerank(collection: &CollectionState, version: &Version, scratch: &mut Scratch) -> Result<()> {
+    let Scratch { estimates, exact, query, vector, cold, .. } = scratch;
+    let rows = estimates.sorted_by_key();
+    for &(_, key) in rows {
+        let (segment, row) = place(key);
+        let segment = &version.index.segments[segment as usize].segment;
+        segment.read_vectors(row..row + 1, vector, cold)?;
+        exact.push(exact_distance(collection.schema.metric, query, vector), key);
+    }
+    collection.counters.rows_reranked.fetch_add(rows.len() as u64, Ordering::Relaxed);
+    Ok(())
+}
+
+/// The reported distance between a prepared query and a raw vector.
+pub fn exact_distance(metric: Metric, query: &[f32], vector: &[f32]) -> f32 {
+    let kernels = kernels();
+    match metric {
+        Metric::L2 => (kernels.l2)(query, vector),
+        Metric::Dot => -(kernels.dot)(query, vector),
+        Metric::Cosine => {
+            let norm2 = (kernels.dot)(vector, vector);
+            1.0 - (kernels.dot)(query, vector) / norm2.sqrt()
+        }
+    }
+}

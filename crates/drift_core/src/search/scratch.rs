@@ -1,0 +1,99 @@
+//! Memory that a query works in, one per thread and dimension, kept between queries so that none is allocated.
+//!
+//! Layer 6.
+
+use crate::quant::sq8::QueryCode;
+use crate::state::{CollectionState, RankScratch};
+use crate::types::TopK;
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+
+/// Everything that one query needs.
+pub struct Scratch {
+    /// The query as the metric uses it (unit length under cosine).
+    pub query: Vec<f32>,
+    /// The same, rotated.
+    pub rotated: Vec<f32>,
+    /// The same, quantised.
+    pub code: QueryCode,
+    /// Bucket scores.
+    pub rank: RankScratch,
+    /// Raw products of one run.
+    pub products: Vec<i32>,
+    /// Best rows by estimate.
+    pub estimates: TopK,
+    /// Best rows by exact distance.
+    pub exact: TopK,
+    /// One exact vector.
+    pub vector: Vec<f32>,
+    /// Bytes of one cold read.
+    pub cold: Vec<u8>,
+}
+
+thread_local! {
+    static KEPT: RefCell<Vec<Scratch>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Dimensions of which a thread keeps a scratch; more collections than this on one thread cost an allocation.
+const KEPT_MAX: usize = 4;
+
+/// A scratch on loan; it goes back to its thread when dropped.
+pub struct Loan(Option<Scratch>);
+
+/// This thread's scratch for the collection's dimension.
+pub fn take(collection: &CollectionState) -> Loan {
+    let dim = collection.schema.dim;
+    let kept = KEPT.with_borrow_mut(|kept| {
+        let place = kept.iter().position(|scratch| scratch.query.len() == dim)?;
+        Some(kept.swap_remove(place))
+    });
+    Loan(Some(kept.unwrap_or_else(|| Scratch {
+        query: vec![0.0; dim],
+        rotated: vec![0.0; dim],
+        code: QueryCode::new(dim),
+        rank: RankScratch::default(),
+        products: Vec::new(),
+        estimates: TopK::new(0),
+        exact: TopK::new(0),
+        vector: vec![0.0; dim],
+        cold: Vec::new(),
+    })))
+}
+
+impl Deref for Loan {
+    type Target = Scratch;
+    fn deref(&self) -> &Scratch {
+        self.0.as_ref().expect("invariant: a loan holds its scratch until dropped")
+    }
+}
+
+impl DerefMut for Loan {
+    fn deref_mut(&mut self) -> &mut Scratch {
+        self.0.as_mut().expect("invariant: a loan holds its scratch until dropped")
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if let Some(scratch) = self.0.take() {
+            // A thread that is ending has no room any more; the scratch is then freed.
+            let _ = KEPT.try_with(|kept| {
+                let mut kept = kept.borrow_mut();
+                if kept.len() < KEPT_MAX {
+                    kept.push(scratch);
+                }
+            });
+        }
+    }
+}
+
+impl Scratch {
+    /// Prepares, rotates and quantises a query.
+    pub fn set_query(&mut self, collection: &CollectionState, query: &[f32]) {
+        self.query.copy_from_slice(query);
+        collection.prepare(&mut self.query);
+        self.rotated.copy_from_slice(&self.query);
+        collection.rotation.apply(&mut self.rotated);
+        self.code.set(&self.rotated);
+    }
+}

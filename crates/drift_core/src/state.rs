@@ -1,0 +1,254 @@
+//! What is true now: the published version, and everything that the write path, the read path and maintenance share.
+//!
+//! Layer 5. `ingest`, `search` and `maintain` meet here and nowhere else. Readers pin a [`Version`] (one atomic load)
+//! and never wait; it is immutable but for deaths, which carry the seq that caused them, so a pinned reader can tell
+//! what happened after it began. State moves forward only by [`CollectionState::publish`], after the durable commit.
+//!
+//! Locks, in the order in which they may be taken: `maintenance` (one job at a time), `writes` (sequence numbers, log
+//! append, memtable insert, publication), `sync` inside the log.
+
+mod buckets;
+mod calibration;
+mod index;
+mod install;
+mod lookup;
+mod placement;
+mod rotate;
+mod router;
+mod segments;
+mod signal;
+mod train;
+mod version;
+
+pub use buckets::BucketTable;
+pub use calibration::{Calibration, SCAN_ALL_ROWS, StopRule};
+pub use index::{Index, LiveSegment, Run};
+pub use install::Installed;
+pub use lookup::{Found, Place};
+pub use placement::Placement;
+pub use router::{RankScratch, Router};
+pub use signal::{Signal, Work};
+pub use version::Version;
+
+use crate::bitstore::Bitstore;
+use crate::clock::Components;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Manifest, ManifestStore};
+use crate::quant::rotation::Rotation;
+use crate::storage::Backend;
+use crate::types::{Schema, Seq};
+use crate::wal::{WalSync, WalWriter};
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The write side: whoever holds its lock assigns seqs, appends to the log, and publishes.
+pub struct Writes {
+    /// Seq of the next write.
+    pub next_seq: Seq,
+    /// The log; none under `durability="none"` and in read-only handles.
+    pub wal: Option<WalWriter>,
+    /// Waits for the log's fsync outside this lock.
+    pub wal_sync: Option<Arc<WalSync>>,
+}
+
+impl Maintenance {
+    /// Commits the manifest after the present one.
+    pub fn commit(&mut self, next: Manifest) -> Result<()> {
+        self.store.commit(&next)?;
+        self.manifest = next;
+        Ok(())
+    }
+}
+
+/// The durable side: whoever holds its lock runs a job and commits manifests.
+pub struct Maintenance {
+    /// The newest committed manifest.
+    pub manifest: Manifest,
+    /// Reads and commits manifests.
+    pub store: ManifestStore,
+}
+
+/// Counts since the collection was opened.
+#[derive(Default)]
+pub struct Counters {
+    /// Queries answered.
+    pub queries: AtomicU64,
+    /// Rows whose code a search read.
+    pub rows_scanned: AtomicU64,
+    /// Buckets that a search read.
+    pub buckets_scanned: AtomicU64,
+    /// Exact rows read from disk.
+    pub rows_reranked: AtomicU64,
+    /// Flushes committed.
+    pub flushes: AtomicU64,
+    /// Bytes written into segments.
+    pub segment_bytes_written: AtomicU64,
+    /// Whether a query has come since the memtable was last looked at: a graph only pays when somebody asks.
+    pub asked: AtomicBool,
+}
+
+/// An open collection.
+pub struct CollectionState {
+    /// Its name within the database.
+    pub name: String,
+    /// Dimension, metric and id type.
+    pub schema: Schema,
+    /// Settings.
+    pub config: Config,
+    /// Clock, threads and seed.
+    pub components: Components,
+    /// Storage of this collection alone.
+    pub backend: Arc<dyn Backend>,
+    /// Identity that every file of the collection carries.
+    pub identity: u128,
+    /// The one rotation of this collection's vectors.
+    pub rotation: Arc<Rotation>,
+    /// Where flushed ids are.
+    pub bitstore: Bitstore,
+    /// Threads for bulk work.
+    pub pool: Arc<rayon::ThreadPool>,
+    /// The write side.
+    pub writes: Mutex<Writes>,
+    /// The durable side.
+    pub maintenance: Mutex<Maintenance>,
+    /// Signalled when a frozen memtable has been flushed: writers wait here for room.
+    pub room: Condvar,
+    /// Wakes the scheduler.
+    pub signal: Signal,
+    /// Counts since open.
+    pub counters: Counters,
+    version: ArcSwap<Version>,
+    commits: AtomicU64,
+    closed: AtomicBool,
+    degraded: Mutex<Option<String>>,
+}
+
+/// What [`CollectionState::new`] is given.
+pub struct Parts {
+    /// See [`CollectionState::name`].
+    pub name: String,
+    /// See [`CollectionState::schema`].
+    pub schema: Schema,
+    /// See [`CollectionState::config`].
+    pub config: Config,
+    /// See [`CollectionState::components`].
+    pub components: Components,
+    /// See [`CollectionState::backend`].
+    pub backend: Arc<dyn Backend>,
+    /// See [`CollectionState::identity`].
+    pub identity: u128,
+    /// See [`CollectionState::rotation`].
+    pub rotation: Arc<Rotation>,
+    /// See [`CollectionState::bitstore`].
+    pub bitstore: Bitstore,
+    /// See [`CollectionState::pool`].
+    pub pool: Arc<rayon::ThreadPool>,
+    /// The first writer.
+    pub writes: Writes,
+    /// The manifest in force.
+    pub maintenance: Maintenance,
+    /// The first version.
+    pub version: Version,
+}
+
+impl CollectionState {
+    /// An open collection from what recovery found.
+    pub fn new(parts: Parts) -> CollectionState {
+        CollectionState {
+            name: parts.name,
+            schema: parts.schema,
+            config: parts.config,
+            components: parts.components,
+            backend: parts.backend,
+            identity: parts.identity,
+            rotation: parts.rotation,
+            bitstore: parts.bitstore,
+            pool: parts.pool,
+            writes: Mutex::new(parts.writes),
+            maintenance: Mutex::new(parts.maintenance),
+            room: Condvar::new(),
+            signal: Signal::default(),
+            counters: Counters::default(),
+            version: ArcSwap::from_pointee(parts.version),
+            commits: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            degraded: Mutex::new(None),
+        }
+    }
+
+    /// The newest version; it stays whole for as long as the caller holds it.
+    pub fn pin(&self) -> Arc<Version> {
+        self.version.load_full()
+    }
+
+    /// Replaces the version. The caller holds `writes`, and what the version promises is committed.
+    pub fn publish(&self, _writes: &mut Writes, version: Version) {
+        self.version.store(Arc::new(version));
+    }
+
+    /// Runs `change` on the bitstore and publishes its version, so that a lookup can tell that it met the change half
+    /// done ([`lookup`]).
+    pub fn commit_moves(&self, writes: &mut Writes, change: impl FnOnce(&mut Writes) -> Version) {
+        self.commits.fetch_add(1, Ordering::AcqRel);
+        let version = change(writes);
+        self.publish(writes, version);
+        self.commits.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Number of begun and ended [`CollectionState::commit_moves`]; odd while one is under way.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
+    }
+
+    /// Fails when the handle was closed.
+    pub fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, format!("collection {:?} is closed: open it again", self.name)));
+        }
+        Ok(())
+    }
+
+    /// Fails when the handle was closed or is for reading only.
+    pub fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        if self.config.read_only {
+            return Err(Error::new(
+                ErrorKind::ReadOnly,
+                format!("collection {:?} was opened with read_only=True: open it for writing", self.name),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Marks the handle closed; true the first time.
+    pub fn mark_closed(&self) -> bool {
+        !self.closed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether the handle was closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Says why background work fails at present, or that it does not.
+    pub fn set_degraded(&self, reason: Option<String>) {
+        *self.degraded.lock() = reason;
+    }
+
+    /// Why background work fails at present.
+    pub fn degraded(&self) -> Option<String> {
+        self.degraded.lock().clone()
+    }
+
+    /// Scales `vector` to unit length when the metric is cosine; what the engine works on from there.
+    pub fn prepare(&self, vector: &mut [f32]) {
+        if self.schema.metric == crate::types::Metric::Cosine {
+            let norm2 = (crate::kernels::kernels().dot)(vector, vector);
+            let scale = if norm2 > 0.0 { norm2.sqrt().recip() } else { 0.0 };
+            vector.iter_mut().for_each(|value| *value *= scale);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The table of buckets: id, centroid and spread of each, in id order.
+//!
+//! Layer 5. It is the union of the bucket files that the manifest names, less the removed ones; the router and the
+//! index are built from it. Centroids live in rotated space; spread is the mean squared distance of a bucket's rows to
+//! its centroid when the bucket was defined.
+
+use crate::types::BucketId;
+
+/// Buckets in ascending order of id.
+#[derive(Clone, Debug, Default)]
+pub struct BucketTable {
+    /// Ids, ascending.
+    pub ids: Vec<BucketId>,
+    /// Rotated centroids, `ids.len() * dim`.
+    pub centroids: Vec<f32>,
+    /// Mean squared residual of each.
+    pub spread: Vec<f32>,
+}
+
+impl BucketTable {
+    /// Number of buckets.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are none: the collection is untrained.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Place of bucket `id` in the table.
+    pub fn position(&self, id: BucketId) -> Option<usize> {
+        self.ids.binary_search(&id).ok()
+    }
+
+    /// Appends a bucket; ids must ascend.
+    pub fn push(&mut self, id: BucketId, centroid: &[f32], spread: f32) {
+        debug_assert!(self.ids.last().is_none_or(|last| *last < id));
+        self.ids.push(id);
+        self.centroids.extend_from_slice(centroid);
+        self.spread.push(spread);
+    }
+
+    /// The centroid of the bucket at `position`.
+    pub fn centroid(&self, position: usize) -> &[f32] {
+        let dim = self.centroids.len() / self.ids.len();
+        &self.centroids[position * dim..(position + 1) * dim]
+    }
+
+    /// The same buckets with ids from `first`.
+    pub fn renumbered(mut self, first: u32) -> BucketTable {
+        self.ids.iter_mut().enumerate().for_each(|(at, id)| *id = BucketId(first + at as u32));
+        self
+    }
+
+    /// Sets each bucket's spread to the mean of the squared residuals of the rows at its position.
+    pub fn set_spread(&mut self, positions: &[u32], residuals: &[f32]) {
+        let mut sums = vec![(0.0f64, 0u32); self.len()];
+        for (position, residual) in positions.iter().zip(residuals) {
+            let sum = &mut sums[*position as usize];
+            *sum = (sum.0 + f64::from(*residual), sum.1 + 1);
+        }
+        for (spread, (sum, rows)) in self.spread.iter_mut().zip(sums) {
+            if rows > 0 {
+                *spread = (sum / f64::from(rows)) as f32;
+            }
+        }
+    }
+
+    /// The buckets of both tables; where both have one, `newer` counts.
+    pub fn merged(&self, newer: &BucketTable, removed: &[BucketId]) -> BucketTable {
+        let mut merged = BucketTable::default();
+        let mut sources: Vec<(BucketId, &BucketTable, usize)> = Vec::with_capacity(self.len() + newer.len());
+        for table in [self, newer] {
+            sources.extend(table.ids.iter().enumerate().map(|(position, &id)| (id, table, position)));
+        }
+        // Stable, so that the newer one of two comes second.
+        sources.sort_by_key(|(id, ..)| *id);
+        for (at, &(id, table, position)) in sources.iter().enumerate() {
+            let superseded = sources.get(at + 1).is_some_and(|(next, ..)| *next == id);
+            if !superseded && !removed.contains(&id) {
+                merged.push(id, table.centroid(position), table.spread[position]);
+            }
+        }
+        merged
+    }
+}

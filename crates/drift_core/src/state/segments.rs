@@ -1,0 +1,53 @@
+//! New segments and bucket files of a commit under way.
+//!
+//! Layer 5. What flush, bulk load and optimize have in common between placing rows and committing a manifest.
+
+use super::{BucketTable, CollectionState, LiveSegment};
+use crate::error::Result;
+use crate::format::FileId;
+use crate::manifest::{BucketFile, Manifest, SegmentEntry};
+use crate::segment::{Segment, SegmentWriter};
+use crate::types::ElementType;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl CollectionState {
+    /// Begins a segment with room for `rows`.
+    pub fn begin_segment(&self, element_type: ElementType, rows: usize) -> Result<SegmentWriter> {
+        let id = FileId(uuid::Uuid::new_v4().as_u128());
+        SegmentWriter::create(&*self.backend, self.identity, id, &self.schema, element_type, rows)
+    }
+
+    /// Makes a segment durable and adds it to the manifest under way.
+    pub fn end_segment(&self, writer: SegmentWriter, manifest: &mut Manifest) -> Result<LiveSegment> {
+        let segment = writer.finish(&*self.backend)?;
+        let file = segment.file();
+        self.counters.segment_bytes_written.fetch_add(file.length, Ordering::Relaxed);
+        manifest.segments.push(SegmentEntry {
+            file: file.id,
+            length: file.length,
+            digest: file.digest,
+            rows: file.rows,
+            dropped_buckets: Vec::new(),
+        });
+        Ok(live(segment))
+    }
+
+    /// Writes the buckets of `table` as a file of the manifest under way.
+    pub fn add_bucket_file(&self, table: &BucketTable, manifest: &mut Manifest) -> Result<()> {
+        let number = manifest.take_file_number();
+        let file =
+            BucketFile { ids: table.ids.clone(), centroids: table.centroids.clone(), spread: table.spread.clone() };
+        file.write(&*self.backend, number, self.identity, self.schema.dim)?;
+        manifest.bucket_files.push(number);
+        if let Some(last) = table.ids.last() {
+            manifest.next_bucket = manifest.next_bucket.max(last.0 + 1);
+        }
+        Ok(())
+    }
+}
+
+fn live(segment: Segment) -> LiveSegment {
+    LiveSegment { segment: Arc::new(segment), dropped: Arc::new(HashSet::new()) }
+}

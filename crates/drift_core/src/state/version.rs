@@ -1,0 +1,36 @@
+//! One immutable view of a collection: the memtables and the index, up to a sequence number.
+//!
+//! Layer 5. Written by whoever holds the write lock, pinned by readers. A row is visible in a version iff its seq is
+//! at most the version's and no write up to it superseded it; every id has at most one visible row.
+
+use super::Index;
+use crate::memtable::Memtable;
+use crate::types::Seq;
+use std::sync::Arc;
+
+/// A view of a collection. Cloning copies pointers.
+#[derive(Clone)]
+pub struct Version {
+    /// Newest write that the view contains.
+    pub seq: Seq,
+    /// Live rows in the view.
+    pub live_rows: u64,
+    /// Memtable that writes go to.
+    pub active: Arc<Memtable>,
+    /// Memtables that wait for their flush, oldest first.
+    pub frozen: Arc<[Arc<Memtable>]>,
+    /// Flushed rows.
+    pub index: Arc<Index>,
+}
+
+impl Version {
+    /// Memtables, newest first.
+    pub fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
+        std::iter::once(&self.active).chain(self.frozen.iter().rev())
+    }
+
+    /// Rows in memtables, visible or not.
+    pub fn memtable_rows(&self) -> usize {
+        self.memtables().map(|memtable| memtable.len()).sum()
+    }
+}

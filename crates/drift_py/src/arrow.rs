@@ -1,0 +1,84 @@
+//! Arrow in and out through PyCapsules, without pyarrow.
+
+use crate::error::OrRaise;
+use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch, RecordBatchReader, StringArray, StructArray};
+use arrow_schema::{DataType, Field};
+use drift_core::error::Error;
+use drift_core::ingest::arrow::{Place, chunked_ids, chunked_vectors};
+use drift_core::ingest::source::VectorBuf;
+use drift_core::types::{Ids, Schema};
+use numpy::{PyArray1, PyArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyList};
+use pyo3_arrow::error::PyArrowResult;
+use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
+use pyo3_arrow::input::{AnyArray, AnyRecordBatch};
+use std::sync::Arc;
+
+/// How messages name a single array.
+const SOURCE: &str = "Arrow array";
+
+/// The chunks of an array, a chunked array or a table of one column. Its producer may need the GIL, so it is kept.
+fn chunks(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<ArrayRef>> {
+    let (chunks, field) = value.extract::<AnyArray>()?.into_chunked_array()?.into_inner();
+    match field.data_type() {
+        DataType::Struct(fields) if fields.len() == 1 => {
+            Ok(chunks.iter().map(|chunk| chunk.as_struct().column(0).clone()).collect())
+        }
+        DataType::Struct(fields) => {
+            let message = format!("{what} are a table of {} columns: give one column", fields.len());
+            Err(Error::invalid(message)).or_raise(value.py())
+        }
+        _ => Ok(chunks),
+    }
+}
+
+/// Ids of an Arrow array.
+pub fn ids(value: &Bound<'_, PyAny>, schema: &Schema) -> PyResult<Ids> {
+    let chunks = chunks(value, "ids")?;
+    let place = Place { source: SOURCE, column: "ids", first_row: 0 };
+    value.py().detach(|| chunked_ids(&chunks, schema.id_type, &place)).or_raise(value.py())
+}
+
+/// Vectors of an Arrow array; one chunk of f32 or f16 is not copied.
+pub fn vectors(value: &Bound<'_, PyAny>, schema: &Schema) -> PyResult<VectorBuf> {
+    let chunks = chunks(value, "vectors")?;
+    let place = Place { source: SOURCE, column: "vectors", first_row: 0 };
+    value.py().detach(|| chunked_vectors(&chunks, schema.dim, &place)).or_raise(value.py())
+}
+
+/// A reader of an Arrow table, batch or stream.
+pub fn reader(value: &Bound<'_, PyAny>) -> PyResult<Box<dyn RecordBatchReader + Send>> {
+    value.extract::<AnyRecordBatch>()?.into_reader()
+}
+
+/// One column of a result: int64 or f32 arrays, or a list of strings.
+fn column(value: &Bound<'_, PyAny>) -> PyResult<ArrayRef> {
+    if let Ok(values) = value.cast::<PyArray1<i64>>() {
+        return Ok(Arc::new(Int64Array::from(values.to_vec()?)));
+    }
+    if let Ok(values) = value.cast::<PyArray1<f32>>() {
+        return Ok(Arc::new(Float32Array::from(values.to_vec()?)));
+    }
+    let texts = value.cast::<PyList>()?.extract::<Vec<String>>()?;
+    Ok(Arc::new(StringArray::from(texts)))
+}
+
+/// An `arrow_array_stream` capsule of one record batch with these columns.
+#[pyfunction]
+pub fn stream<'py>(
+    py: Python<'py>,
+    columns: Vec<(String, Bound<'py, PyAny>)>,
+    requested_schema: Option<Bound<'py, PyCapsule>>,
+) -> PyResult<Bound<'py, PyCapsule>> {
+    let arrays =
+        columns.into_iter().map(|(name, values)| Ok((name, column(&values)?))).collect::<PyResult<Vec<_>>>()?;
+    let capsule = || -> PyArrowResult<Bound<'py, PyCapsule>> {
+        let batch = RecordBatch::try_from_iter(arrays)?;
+        let field = Arc::new(Field::new_struct("", batch.schema().fields().clone(), false));
+        let array: ArrayRef = Arc::new(StructArray::from(batch));
+        to_stream_pycapsule(py, Box::new(ArrayIterator::new([Ok(array)].into_iter(), field)), requested_schema)
+    };
+    Ok(capsule()?)
+}

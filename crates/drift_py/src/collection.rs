@@ -1,0 +1,183 @@
+//! The handle of a collection.
+
+use crate::error::OrRaise;
+use crate::input::{self, VectorsIn};
+use crate::load;
+use crate::output;
+use crate::signals::Signals;
+use drift_core::types::{IdRef, Missing, SearchOptions};
+use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use std::path::PathBuf;
+
+/// An open collection.
+#[pyclass(frozen, module = "drift._core")]
+pub struct Collection {
+    inner: drift_core::db::Collection,
+}
+
+/// Ids and distances of a search, or ids and vectors of a lookup.
+type Pair<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+impl Collection {
+    /// The handle around the engine's.
+    pub fn new(inner: drift_core::db::Collection) -> Collection {
+        Collection { inner }
+    }
+}
+
+#[pymethods]
+impl Collection {
+    #[getter]
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    #[getter]
+    fn dim(&self) -> usize {
+        self.inner.schema().dim
+    }
+
+    #[getter]
+    fn metric(&self) -> &'static str {
+        self.inner.schema().metric.name()
+    }
+
+    #[getter]
+    fn id_type(&self) -> &'static str {
+        self.inner.schema().id_type.name()
+    }
+
+    fn add(&self, py: Python<'_>, ids: &Bound<'_, PyAny>, vectors: &Bound<'_, PyAny>) -> PyResult<()> {
+        let ids = input::ids(ids, self.inner.schema())?;
+        let vectors = VectorsIn::read(vectors, self.inner.schema())?;
+        let view = vectors.view()?;
+        py.detach(|| self.inner.add(&ids, view)).or_raise(py)
+    }
+
+    fn upsert(&self, py: Python<'_>, ids: &Bound<'_, PyAny>, vectors: &Bound<'_, PyAny>) -> PyResult<()> {
+        let ids = input::ids(ids, self.inner.schema())?;
+        let vectors = VectorsIn::read(vectors, self.inner.schema())?;
+        let view = vectors.view()?;
+        py.detach(|| self.inner.upsert(&ids, view)).or_raise(py)
+    }
+
+    fn delete(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let ids = input::ids(ids, self.inner.schema())?;
+        py.detach(|| self.inner.delete(&ids)).or_raise(py)
+    }
+
+    fn get<'py>(&self, py: Python<'py>, ids: &Bound<'py, PyAny>, missing: &str) -> PyResult<Pair<'py>> {
+        let ids = input::ids(ids, self.inner.schema())?;
+        let missing = Missing::parse(missing).or_raise(py)?;
+        let rows = py.detach(|| self.inner.get(&ids, missing)).or_raise(py)?;
+        let shape = (rows.ids.len(), self.inner.schema().dim);
+        Ok((output::ids(py, rows.ids), output::matrix(py, rows.vectors, shape, false)?))
+    }
+
+    fn contains(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        if let Ok(text) = id.cast::<PyString>() {
+            let text = text.to_str()?;
+            return py.detach(|| self.inner.contains(IdRef::Str(text))).or_raise(py);
+        }
+        let number: i64 = id.extract()?;
+        py.detach(|| self.inner.contains(IdRef::Int(number))).or_raise(py)
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(py.detach(|| self.inner.len()).or_raise(py)? as usize)
+    }
+
+    fn ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(output::ids(py, py.detach(|| self.inner.ids()).or_raise(py)?))
+    }
+
+    #[allow(clippy::too_many_arguments)] // Positional on purpose: this is the hot call, and only drift._collection makes it.
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        queries: &Bound<'py, PyArrayDyn<f32>>,
+        k: usize,
+        recall: Option<f32>,
+        exact: bool,
+        nprobe: Option<usize>,
+        threads: Option<usize>,
+    ) -> PyResult<Pair<'py>> {
+        let flat = queries.ndim() == 1;
+        if queries.shape().last() != Some(&self.inner.schema().dim) {
+            return Err(PyValueError::new_err("queries have another dimension than the collection"));
+        }
+        let queries = queries.try_readonly()?;
+        let values = queries.as_slice()?;
+        let options = SearchOptions { k, recall, exact, nprobe, threads };
+        let signals = Signals::new();
+        let found = py.detach(|| self.inner.search(values, &options, &|| signals.stop()));
+        let hits = signals.finish(py, found)?;
+        let shape = (hits.queries, hits.k);
+        Ok((output::hit_ids(py, hits.ids, shape, flat)?, output::matrix(py, hits.distances, shape, flat)?))
+    }
+
+    fn load_parquet<'py>(
+        &self,
+        py: Python<'py>,
+        paths: Vec<PathBuf>,
+        id: String,
+        vector: String,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        load::parquet(py, &self.inner, &paths, load::names(id, vector), progress)
+    }
+
+    fn load_arrow<'py>(
+        &self,
+        py: Python<'py>,
+        source: &Bound<'py, PyAny>,
+        id: String,
+        vector: String,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        load::arrow(py, &self.inner, source, load::names(id, vector), progress)
+    }
+
+    fn load_batches<'py>(
+        &self,
+        py: Python<'py>,
+        batches: Py<PyAny>,
+        id: String,
+        vector: String,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        load::batches(py, &self.inner, batches, load::names(id, vector), progress)
+    }
+
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.inner.flush()).or_raise(py)
+    }
+
+    fn optimize<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let report = py.detach(|| self.inner.optimize()).or_raise(py)?;
+        let dict = output::counts(py, &report.entries())?;
+        dict.set_item("seconds", report.seconds)?;
+        Ok(dict)
+    }
+
+    fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let report = py.detach(|| self.inner.verify()).or_raise(py)?;
+        let dict = output::counts(py, &[("files", report.files), ("bytes", report.bytes), ("rows", report.rows)])?;
+        dict.set_item("problems", report.problems)?;
+        Ok(dict)
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = py.detach(|| self.inner.stats()).or_raise(py)?;
+        let dict = output::counts(py, &stats.entries())?;
+        dict.set_item("poisoned", stats.poisoned)?;
+        Ok(dict)
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.inner.close()).or_raise(py)
+    }
+}

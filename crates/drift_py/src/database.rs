@@ -1,0 +1,69 @@
+//! The handle of a database.
+
+use crate::collection::Collection;
+use crate::error::OrRaise;
+use drift_core::clock::Components;
+use drift_core::config::{Config, Durability};
+use drift_core::types::{IdType, Metric, Schema};
+use pyo3::prelude::*;
+
+/// An open database.
+#[pyclass(frozen, module = "drift._core")]
+pub struct Database {
+    inner: drift_core::db::Database,
+}
+
+#[pymethods]
+impl Database {
+    #[new]
+    fn open(
+        py: Python<'_>,
+        uri: &str,
+        read_only: bool,
+        durability: &str,
+        memory_limit: Option<usize>,
+    ) -> PyResult<Database> {
+        let mut config =
+            Config { read_only, durability: Durability::parse(durability).or_raise(py)?, ..Config::default() };
+        config.memory_limit_bytes = memory_limit.unwrap_or(config.memory_limit_bytes);
+        let opened = py.detach(|| drift_core::db::Database::open(uri, config, Components::system()));
+        Ok(Database { inner: opened.or_raise(py)? })
+    }
+
+    #[getter]
+    fn uri(&self) -> &str {
+        self.inner.uri()
+    }
+
+    fn create_collection(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        dim: usize,
+        metric: &str,
+        id_type: &str,
+        exist_ok: bool,
+    ) -> PyResult<Collection> {
+        let metric = Metric::parse(metric).or_raise(py)?;
+        let id_type = IdType::parse(id_type).or_raise(py)?;
+        let schema = Schema::new(dim, metric, id_type).or_raise(py)?;
+        let created = py.detach(|| self.inner.create_collection(name, schema, exist_ok));
+        Ok(Collection::new(created.or_raise(py)?))
+    }
+
+    fn open_collection(&self, py: Python<'_>, name: &str) -> PyResult<Collection> {
+        Ok(Collection::new(py.detach(|| self.inner.open_collection(name)).or_raise(py)?))
+    }
+
+    fn list_collections(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        py.detach(|| self.inner.collections()).or_raise(py)
+    }
+
+    fn drop_collection(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        py.detach(|| self.inner.drop_collection(name)).or_raise(py)
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.inner.close()).or_raise(py)
+    }
+}

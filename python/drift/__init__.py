@@ -1,0 +1,53 @@
+"""drift: an embedded vector database that stays accurate as data changes.
+
+>>> import drift, numpy as np
+>>> with drift.connect("memory://readme") as db:
+...     docs = db.create_collection("docs", dim=3, metric="l2")
+...     docs.upsert([1, 2, 3], np.eye(3, dtype=np.float32))
+...     docs.search([0.9, 0.1, 0.0], k=2).ids.tolist()
+[1, 2]
+"""
+
+from __future__ import annotations
+
+from drift._collection import Collection
+from drift._core import __version__
+from drift._database import Database, connect
+from drift._errors import (
+    AlreadyExistsError,
+    ClosedError,
+    CorruptionError,
+    DriftError,
+    FencedError,
+    ForkError,
+    InvalidArgumentError,
+    LockedError,
+    NotFoundError,
+    ReadOnlyError,
+    ResourceExhaustedError,
+    TimeoutError,  # noqa: A004 - its name is part of the API.
+    UnsupportedFormatError,
+)
+from drift._result import Rows, SearchResult
+
+__all__ = [
+    "AlreadyExistsError",
+    "ClosedError",
+    "Collection",
+    "CorruptionError",
+    "Database",
+    "DriftError",
+    "FencedError",
+    "ForkError",
+    "InvalidArgumentError",
+    "LockedError",
+    "NotFoundError",
+    "ReadOnlyError",
+    "ResourceExhaustedError",
+    "Rows",
+    "SearchResult",
+    "TimeoutError",
+    "UnsupportedFormatError",
+    "__version__",
+    "connect",
+]

@@ -1,0 +1,392 @@
+"""The handle of an open collection: writes, lookups, searches, bulk loads, upkeep."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drift import _core, _input
+from drift._errors import DriftError, InvalidArgumentError
+from drift._progress import display
+from drift._result import Rows, SearchResult, html_table
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from drift._database import Database
+    from drift._types import IdsLike, LoadSource, Missing, Progress, VectorsLike
+
+__all__ = ["Collection"]
+
+
+def natural(name: str, value: object) -> int:
+    """Return `value` when it is an int that is not negative; the engine checks the upper bound."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value < 2**63:
+        raise InvalidArgumentError(f"{name} is {value!r}: it must be an int, 0 or more")
+    return int(value)
+
+
+def _restore(database: Database, name: str) -> Collection:
+    return database.open_collection(name)
+
+
+class Collection:
+    """Rows of an id and a vector. `Database.create_collection` and `Database.open_collection` make it.
+
+    It is safe to use from several threads; readers never wait for writers. It pickles by its database's URI and its
+    name. It is also a context manager that closes it.
+
+    Examples
+    --------
+    >>> import drift, numpy as np
+    >>> db = drift.connect("memory://collection")
+    >>> c = db.create_collection("docs", dim=2, metric="l2")
+    >>> c.upsert([10, 11], np.array([[0, 0], [1, 1]], dtype=np.float32))
+    >>> len(c), 10 in c, c.delete([10, 99])
+    (2, True, 1)
+    """
+
+    __slots__ = ("__weakref__", "_core", "_database", "_dim")
+
+    _core: _core.Collection
+    _database: Database
+    _dim: int
+
+    def __init__(self) -> None:
+        raise TypeError("use Database.open_collection or Database.create_collection")
+
+    @classmethod
+    def _of(cls, database: Database, core: _core.Collection) -> Collection:
+        self = object.__new__(cls)
+        self._database = database
+        self._core = core
+        self._dim = core.dim
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the collection."""
+        return self._core.name
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors."""
+        return self._dim
+
+    @property
+    def metric(self) -> str:
+        """Distance: ``"l2"``, ``"cosine"`` or ``"dot"``."""
+        return self._core.metric
+
+    @property
+    def id_type(self) -> str:
+        """Type of the ids: ``"int"`` or ``"str"``."""
+        return self._core.id_type
+
+    @property
+    def database(self) -> Database:
+        """The database of the collection."""
+        return self._database
+
+    def _pair(self, ids: IdsLike, vectors: VectorsLike) -> tuple[_input.Ids, _input.Vectors]:
+        converted = _input.ids(ids, self._core.id_type)
+        rows = len(converted) if isinstance(converted, (np.ndarray, list)) else None
+        return converted, _input.vectors(vectors, self._dim, rows)
+
+    def add(self, ids: IdsLike, vectors: VectorsLike) -> None:
+        """Insert rows whose ids do not exist yet, all or none.
+
+        Parameters
+        ----------
+        ids : sequence of int or str, integer array, Arrow array, shape (n,)
+            int64 from 0 or strings of 1 to 1,024 bytes, as the collection's `id_type` says. Each id once.
+        vectors : array_like or Arrow array, shape (n, dim)
+            C-contiguous float32 and float16 arrays and Arrow fixed-size lists of them are not copied on the way in;
+            float64 is rounded to float32; float16 is stored as such. Values must be finite, and under cosine no
+            vector may be zero.
+
+        Raises
+        ------
+        AlreadyExistsError
+            When an id exists or is given twice; the message names the id and the row.
+        InvalidArgumentError
+            When a shape, a type or a value is wrong; the message names the row and the column.
+
+        Examples
+        --------
+        >>> import drift
+        >>> c = drift.connect("memory://add").create_collection("c", dim=2, id_type="str")
+        >>> c.add(["a", "b"], [[1.0, 0.0], [0.0, 1.0]])
+        >>> c.ids().tolist()
+        ['a', 'b']
+        """
+        self._core.add(*self._pair(ids, vectors))
+
+    def upsert(self, ids: IdsLike, vectors: VectorsLike) -> None:
+        """Insert rows, replacing those whose ids exist, all or none. Of an id that is given twice, the last wins.
+
+        Parameters
+        ----------
+        ids, vectors
+            As in `add`.
+
+        Raises
+        ------
+        InvalidArgumentError
+            When a shape, a type or a value is wrong; the message names the row and the column.
+        """
+        self._core.upsert(*self._pair(ids, vectors))
+
+    def delete(self, ids: IdsLike) -> int:
+        """Delete rows, and return how many of the ids existed.
+
+        Parameters
+        ----------
+        ids : sequence of int or str, integer array, Arrow array, int or str
+            Unknown ids are allowed. A single id counts as a sequence of one.
+        """
+        return self._core.delete(_input.ids(ids, self._core.id_type))
+
+    def get(self, ids: IdsLike, *, missing: Missing = "error") -> Rows:
+        """Return the stored vectors of rows.
+
+        Parameters
+        ----------
+        ids : sequence of int or str, integer array, Arrow array, int or str
+            A single id counts as a sequence of one.
+        missing : {"error", "skip"}
+            What to do about an unknown id.
+
+        Returns
+        -------
+        Rows
+            ``.ids`` of shape (n,) in the order asked for, ``.vectors`` float32 of shape (n, dim).
+
+        Raises
+        ------
+        NotFoundError
+            When an id is unknown and `missing` is "error"; the message names the id and the row.
+
+        Examples
+        --------
+        >>> import drift
+        >>> c = drift.connect("memory://get").create_collection("c", dim=2, metric="dot")
+        >>> c.upsert([5], [[0.5, 2.0]])
+        >>> c.get([5, 6], missing="skip").vectors.tolist()
+        [[0.5, 2.0]]
+        """
+        return Rows(*self._core.get(_input.ids(ids, self._core.id_type), missing))
+
+    def search(
+        self,
+        query: VectorsLike,
+        k: int = 10,
+        *,
+        recall: float | None = 0.95,
+        exact: bool = False,
+        nprobe: int | None = None,
+        threads: int | None = None,
+    ) -> SearchResult:
+        """Find the nearest rows of one query or of several.
+
+        Parameters
+        ----------
+        query : array_like, shape (dim,) or (n, dim)
+            A C-contiguous float32 array is not copied.
+        k : int
+            Results per query, 0 to 65,536.
+        recall : float, optional
+            Share of the true nearest rows to aim at, in (0, 1]; the database's default when None.
+        exact : bool
+            Compare with every row: the true nearest rows, at a cost that grows with their number.
+        nprobe : int, optional
+            Buckets to scan, 1 or more, instead of what `recall` asks for.
+        threads : int, optional
+            Threads for several queries, 1 or more; all cores when None.
+
+        Returns
+        -------
+        SearchResult
+            ``.ids`` and ``.distances`` of shape (k,) for one query and (n, k) for several.
+
+        Raises
+        ------
+        InvalidArgumentError
+            When the query's shape, type or values or an option are wrong; the message names which.
+
+        Examples
+        --------
+        >>> import drift, numpy as np
+        >>> c = drift.connect("memory://search").create_collection("c", dim=2, metric="l2")
+        >>> c.upsert([1, 2, 3], [[0, 0], [1, 0], [0, 3]])
+        >>> r = c.search(np.zeros(2, dtype=np.float32), k=2)
+        >>> r.ids.tolist(), r.distances.tolist()
+        ([1, 2], [0.0, 1.0])
+        """
+        values = _input.queries(query, self._dim)
+        try:
+            ids, distances = self._core.search(values, k, recall, exact, nprobe, threads)
+        except (TypeError, OverflowError) as error:
+            raise _misfit(error, k, recall, nprobe, threads) from None
+        return SearchResult(ids, distances)
+
+    def load(
+        self,
+        source: LoadSource,
+        id: str = "id",  # noqa: A002 - its name is part of the API.
+        vector: str = "embedding",
+        *,
+        progress: Progress = None,
+    ) -> dict[str, Any]:
+        """Load many rows at once, all or none, straight into buckets.
+
+        Parameters
+        ----------
+        source : path, sequence of paths, Arrow table or stream, or iterable of batches
+            Parquet files; any object with the Arrow PyCapsule interface; or an iterable of ``(ids, vectors)`` pairs
+            or Arrow batches. Only one batch is in memory at a time; float16 columns stay float16.
+        id, vector : str
+            Names of the columns of the ids and of the vectors.
+        progress : bool or callable, optional
+            True shows a bar (tqdm or rich when installed); a callable gets the rows so far and their total, or None
+            for an unknown total, at most every 50 ms. An exception in it stops the load.
+
+        Returns
+        -------
+        dict
+            ``rows``, ``buckets``, ``segments`` (int) and ``seconds`` (float).
+
+        Raises
+        ------
+        InvalidArgumentError
+            When a column is missing or a value is wrong; the message names the file, the column and the row.
+        NotFoundError
+            When a file does not exist.
+
+        Examples
+        --------
+        >>> import drift, numpy as np
+        >>> c = drift.connect("memory://load").create_collection("c", dim=2, metric="l2")
+        >>> batches = ((range(i, i + 10), np.full((10, 2), i, dtype=np.float32)) for i in (0, 10))
+        >>> c.load(batches)["rows"]
+        20
+        """
+        shown = display(progress)
+        update = None if shown is None else shown.update
+        try:
+            if isinstance(source, (str, os.PathLike)):
+                report = self._core.load_parquet([os.fspath(source)], id, vector, update)
+            elif _input.is_arrow(source):
+                report = self._core.load_arrow(source, id, vector, update)  # type: ignore[arg-type]
+            elif isinstance(source, (list, tuple)) and all(isinstance(item, (str, os.PathLike)) for item in source):
+                report = self._core.load_parquet([os.fspath(item) for item in source], id, vector, update)
+            elif hasattr(source, "__iter__") and not isinstance(source, (bytes, dict, np.ndarray)):
+                id_type, dim = self._core.id_type, self._dim
+                batches = (_input.batch(item, id_type, dim) for item in source)
+                report = self._core.load_batches(batches, id, vector, update)
+            else:
+                raise InvalidArgumentError(
+                    f"source is {type(source).__name__}: it must be Parquet paths, an Arrow object or batches"
+                )
+            if shown is not None:
+                shown.update(report["rows"], report["rows"], "done")
+        finally:
+            if shown is not None:
+                shown.close()
+        return report
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._core)
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002 - a row's id.
+        if self._core.id_type == "str":
+            return isinstance(id, str) and self._core.contains(id)
+        if isinstance(id, bool) or not isinstance(id, (int, np.integer)) or not 0 <= id < 2**63:
+            return False
+        return self._core.contains(int(id))
+
+    def ids(self) -> NDArray[np.int64] | NDArray[np.object_]:
+        """Return the ids of all rows, in the order in which they were last written: int64 or str objects."""
+        return self._core.ids()
+
+    def flush(self) -> None:
+        """Move rows from memory into segments on disk, durably, whatever the durability."""
+        self._core.flush()
+
+    def optimize(self) -> dict[str, Any]:
+        """Split, merge and rewrite buckets and segments until they are near their target sizes.
+
+        Returns
+        -------
+        dict
+            Counts of what was done, and ``seconds`` (float).
+        """
+        return self._core.optimize()
+
+    def verify(self) -> dict[str, Any]:
+        """Read every stored byte and check it.
+
+        Returns
+        -------
+        dict
+            ``files``, ``bytes``, ``rows`` (int), and ``problems``: a list of sentences that name the file and the
+            offset, empty when all is well.
+        """
+        return self._core.verify()
+
+    def stats(self) -> dict[str, Any]:
+        """Return counts of rows, buckets, segments and bytes, and why writes are refused, if they are (``poisoned``)."""
+        return self._core.stats()
+
+    def close(self) -> None:
+        """Close this handle. Closing again does nothing."""
+        self._core.close()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._database, self.name)
+
+    def __repr__(self) -> str:
+        return f"Collection({self.name!r}, {self._summary()}, {self._schema()})"
+
+    def _summary(self) -> str:
+        try:
+            return f"{len(self._core):,} rows"
+        except DriftError as error:
+            return "closed" if type(error).__name__ == "ClosedError" else type(error).__name__
+
+    def _schema(self) -> str:
+        return f"dim={self._dim}, metric={self.metric!r}, id_type={self.id_type!r}"
+
+    def _repr_html_(self) -> str:
+        try:
+            rows = list(self._core.stats().items())
+        except DriftError as error:
+            rows = [("error", error)]
+        return html_table(repr(self), ["", ""], rows)
+
+
+def _misfit(error: Exception, k: object, recall: object, nprobe: object, threads: object) -> Exception:
+    """Return the error that names the option which the extension could not convert."""
+    for name, value in (("k", k), ("nprobe", nprobe), ("threads", threads)):
+        if value is None and name != "k":
+            continue
+        try:
+            natural(name, value)
+        except InvalidArgumentError as named:
+            return named
+    if recall is not None and not isinstance(recall, (int, float, np.number)):
+        return InvalidArgumentError(f"recall is {recall!r}: it must be a number above 0 and at most 1")
+    return InvalidArgumentError(str(error))

@@ -1,0 +1,260 @@
+"""Opening databases, and the handle of an open one."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from drift import _core
+from drift._collection import Collection, natural
+from drift._errors import DriftError, InvalidArgumentError, NotFoundError
+from drift._result import html_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from drift._types import Durability, IdType, Metric
+
+__all__ = ["Database", "connect"]
+
+# Open handles by process and pickled state, so that a handle that comes back to its own process is the same handle
+# and not a second writer. Forked children do not find their parent's.
+_open: weakref.WeakValueDictionary[tuple[int, _State], Database] = weakref.WeakValueDictionary()
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    _State: TypeAlias = tuple[str, bool, str, int | None]
+
+
+def connect(
+    uri: str | os.PathLike[str],
+    *,
+    read_only: bool = False,
+    durability: Durability = "always",
+    storage_options: Mapping[str, str] | None = None,
+    memory_limit: int | None = None,
+) -> Database:
+    """Open a database, creating it when it does not exist.
+
+    Parameters
+    ----------
+    uri : str or path
+        A folder, as a path or as ``file://...``, or ``memory://name`` for a database in the memory of this process.
+    read_only : bool
+        Refuse every write, and create nothing.
+    durability : {"always", "interval", "os", "none"}
+        When a write returns: after fsync (survives power loss), after reaching the log with an fsync every 100 ms or
+        at the system's leisure (both survive the death of the process), or at once.
+    storage_options : mapping of str to str, optional
+        Options of an object store. Local and in-memory databases have none.
+    memory_limit : int, optional
+        Bytes that bulk loads and memtables may hold in memory, 64 MiB (``64 << 20``) or more; 1 GiB by default.
+
+    Returns
+    -------
+    Database
+        Also a context manager that closes it.
+
+    Raises
+    ------
+    InvalidArgumentError
+        When an argument is out of its bounds.
+    NotFoundError
+        When there is no database there and `read_only` is true.
+    LockedError
+        When it is open for writing already, here or in another process.
+    CorruptionError
+        When a file is damaged; the message names it.
+    UnsupportedFormatError
+        When it was written in another format version.
+
+    Examples
+    --------
+    >>> import drift
+    >>> db = drift.connect("memory://example")
+    >>> db.list_collections()
+    []
+    """
+    if storage_options:
+        names = ", ".join(sorted(storage_options))
+        raise InvalidArgumentError(f"storage_options ({names}) are given, but {os.fspath(uri)!r} is no object store")
+    text = os.fspath(uri)
+    if not isinstance(text, str):
+        raise InvalidArgumentError(f"uri is {type(text).__name__}: it must be a str or a path of str")
+    if memory_limit is not None:
+        natural("memory_limit", memory_limit)
+    return Database._open(text if "://" in text else os.path.abspath(text), bool(read_only), durability, memory_limit)
+
+
+def _reopen(*state: Any) -> Database:
+    """Unpickle a database: the open handle of this process, or a new one."""
+    live = _open.get((os.getpid(), state))
+    return live if live is not None and not live.closed else Database._open(*state)
+
+
+class Database:
+    """An open database: a set of named collections. `connect` makes it.
+
+    It is safe to use from several threads. It pickles by its URI: unpickled in its own process it is the same handle;
+    in another process it is opened there, which only one writer at a time can do.
+
+    Examples
+    --------
+    >>> import drift
+    >>> with drift.connect("memory://database") as db:
+    ...     c = db.create_collection("docs", dim=4)
+    ...     "docs" in db, db["docs"].dim
+    (True, 4)
+    """
+
+    __slots__ = ("__weakref__", "_closed", "_core", "_state")
+
+    _core: _core.Database
+    _state: _State
+    _closed: bool
+
+    def __init__(self) -> None:
+        raise TypeError("use drift.connect(uri) to open a database")
+
+    @classmethod
+    def _open(cls, uri: str, read_only: bool, durability: str, memory_limit: int | None) -> Database:
+        self = object.__new__(cls)
+        self._core = _core.Database(uri, read_only, durability, memory_limit)
+        self._state = (uri, read_only, durability, memory_limit)
+        self._closed = False
+        _open[os.getpid(), self._state] = self
+        return self
+
+    @property
+    def uri(self) -> str:
+        """The URI that the database was opened with, its path absolute."""
+        return self._state[0]
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every write is refused."""
+        return self._state[1]
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def create_collection(
+        self,
+        name: str,
+        dim: int,
+        metric: Metric = "cosine",
+        id_type: IdType = "int",
+        *,
+        exist_ok: bool = False,
+    ) -> Collection:
+        """Create a collection.
+
+        Parameters
+        ----------
+        name : str
+            Its name, unique in the database.
+        dim : int
+            Dimension of its vectors, 1 to 16,384.
+        metric : {"cosine", "l2", "dot"}
+            Distance: ``1 - cos(a, b)``, ``|a - b|^2`` or ``-<a, b>``.
+        id_type : {"int", "str"}
+            Type of its ids: int64 from 0, or strings of 1 to 1,024 bytes of UTF-8.
+        exist_ok : bool
+            Open the collection when it exists with the same `dim`, `metric` and `id_type`.
+
+        Raises
+        ------
+        InvalidArgumentError
+            When an argument is out of its bounds, or differs from the existing collection's.
+        AlreadyExistsError
+            When it exists and `exist_ok` is false.
+
+        Examples
+        --------
+        >>> import drift
+        >>> db = drift.connect("memory://create")
+        >>> db.create_collection("docs", dim=384, metric="cosine")
+        Collection('docs', 0 rows, dim=384, metric='cosine', id_type='int')
+        """
+        natural("dim", dim)
+        created = self._core.create_collection(_text("name", name), dim, _text("metric", metric), id_type, exist_ok)
+        return Collection._of(self, created)
+
+    def open_collection(self, name: str) -> Collection:
+        """Open a collection.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none of this name.
+        """
+        return Collection._of(self, self._core.open_collection(_text("name", name)))
+
+    def __getitem__(self, name: str) -> Collection:
+        return self.open_collection(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._core.list_collections()
+
+    def list_collections(self) -> list[str]:
+        """Return the names of all collections, sorted."""
+        return self._core.list_collections()
+
+    def drop_collection(self, name: str) -> None:
+        """Delete a collection and all its rows.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none of this name.
+        """
+        self._core.drop_collection(_text("name", name))
+
+    def close(self) -> None:
+        """Close the database and its collections. Rows that were written stay; closing again does nothing."""
+        self._closed = True
+        self._core.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, self._state
+
+    def __repr__(self) -> str:
+        return f"Database({self.uri!r}, {self._summary()})"
+
+    def _summary(self) -> str:
+        if self._closed:
+            return "closed"
+        try:
+            count = len(self._core.list_collections())
+        except DriftError as error:
+            return type(error).__name__
+        return f"{count} collection{'s' * (count != 1)}{', read-only' * self.read_only}"
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[object, ...]] = []
+        for name in [] if self._closed else self._core.list_collections():
+            try:
+                c = self._core.open_collection(name)
+            except NotFoundError:
+                continue  # It was dropped meanwhile.
+            rows.append((name, f"{len(c):,}", c.dim, c.metric, c.id_type))
+        return html_table(repr(self), ["collection", "rows", "dim", "metric", "id_type"], rows)
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name} is {value!r}: it must be a str")
+    return value

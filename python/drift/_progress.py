@@ -1,0 +1,116 @@
+"""Progress of bulk loads: tqdm or rich when installed, a line on stderr otherwise, or the caller's function."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from drift._types import Progress
+
+
+class Display(Protocol):
+    """Shows how far a load is."""
+
+    def update(self, rows: int, total: int | None, stage: str) -> None:
+        """Show that `stage` has finished `rows` of `total` rows."""
+        ...
+
+    def close(self) -> None:
+        """Leave the screen tidy."""
+        ...
+
+
+def display(progress: Progress) -> Display | None:
+    """Return what shows the progress, or None for no progress."""
+    if progress is None or progress is False:
+        return None
+    if progress is not True:
+        return _Function(progress)
+    try:
+        import tqdm  # noqa: F401
+
+        return _Tqdm()
+    except ImportError:
+        pass
+    try:
+        import rich  # noqa: F401
+
+        return _Rich()
+    except ImportError:
+        return _Plain()
+
+
+class _Function:
+    """The caller's function of rows and total."""
+
+    def __init__(self, function: Callable[[int, int | None], object]) -> None:
+        self._function = function
+
+    def update(self, rows: int, total: int | None, stage: str) -> None:  # noqa: ARG002
+        self._function(rows, total)
+
+    def close(self) -> None:
+        pass
+
+
+class _Tqdm:
+    """One tqdm bar per stage."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._stage = ""
+
+    def update(self, rows: int, total: int | None, stage: str) -> None:
+        import tqdm
+
+        if stage != self._stage:
+            self.close()
+            self._bar = tqdm.tqdm(total=total, desc=stage, unit=" rows", unit_scale=True)
+            self._stage = stage
+        self._bar.total = total
+        self._bar.update(rows - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class _Rich:
+    """One line of a rich progress display per stage."""
+
+    def __init__(self) -> None:
+        from rich.progress import Progress as RichProgress
+
+        self._progress: Any = RichProgress()
+        self._progress.start()
+        self._task: Any = None
+        self._stage = ""
+
+    def update(self, rows: int, total: int | None, stage: str) -> None:
+        if stage != self._stage:
+            self._task = self._progress.add_task(stage, total=total)
+            self._stage = stage
+        self._progress.update(self._task, completed=rows, total=total)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class _Plain:
+    """One line on stderr that is written over."""
+
+    def __init__(self) -> None:
+        self._written = False
+
+    def update(self, rows: int, total: int | None, stage: str) -> None:
+        share = f" of {total:,} ({rows / total:.0%})" if total else ""
+        sys.stderr.write(f"\r\x1b[K{stage}: {rows:,}{share} rows")
+        sys.stderr.flush()
+        self._written = True
+
+    def close(self) -> None:
+        if self._written:
+            sys.stderr.write("\n")

@@ -1,0 +1,171 @@
+"""What searches and lookups return: NumPy arrays with ways into Arrow, pandas and polars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from drift import _core
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+__all__ = ["Rows", "SearchResult"]
+
+
+class _Columns(NamedTuple):
+    """The results without padding, one row per result."""
+
+    query: NDArray[np.int64] | None
+    id: NDArray[np.int64] | NDArray[np.object_]
+    distance: NDArray[np.float32]
+
+    def named(self) -> dict[str, NDArray[Any]]:
+        return {name: values for name, values in self._asdict().items() if values is not None}
+
+
+class SearchResult:
+    """The nearest rows of one query or of several.
+
+    Attributes
+    ----------
+    ids : ndarray of int64 or of object, shape (k,) or (n, k)
+        Ids from the nearest to the farthest. Where there are fewer than `k` rows, padded with -1 (int64) or None (str).
+    distances : ndarray of float32, shape (k,) or (n, k)
+        Ascending; smaller is nearer under every metric: squared L2, ``1 - cos``, or ``-dot``. Padded with infinity.
+
+    Examples
+    --------
+    >>> import drift, numpy as np
+    >>> db = drift.connect("memory://result")
+    >>> c = db.create_collection("c", dim=2, metric="l2")
+    >>> c.upsert([7, 8], [[0.0, 0.0], [3.0, 4.0]])
+    >>> c.search([0.0, 0.0], k=2).to_list()
+    [{'id': 7, 'distance': 0.0}, {'id': 8, 'distance': 25.0}]
+    """
+
+    __slots__ = ("distances", "ids")
+
+    ids: NDArray[np.int64] | NDArray[np.object_]
+    distances: NDArray[np.float32]
+
+    def __init__(self, ids: NDArray[np.int64] | NDArray[np.object_], distances: NDArray[np.float32]) -> None:
+        self.ids = ids
+        self.distances = distances
+
+    def __len__(self) -> int:
+        """Return the length of `ids`: k for one query, the number of queries for several."""
+        return len(self.ids)
+
+    def _found(self) -> NDArray[np.bool_]:
+        if self.ids.dtype == object:
+            return np.not_equal(self.ids, None).astype(np.bool_)
+        return np.asarray(self.ids >= 0)
+
+    def _columns(self) -> _Columns:
+        found = self._found()
+        query = None if self.ids.ndim == 1 else np.nonzero(found)[0].astype(np.int64)
+        return _Columns(query, self.ids[found], self.distances[found])
+
+    def to_list(self) -> list[Any]:
+        """Return the results as plain Python objects, without padding.
+
+        Returns
+        -------
+        list
+            ``[{"id": ..., "distance": ...}, ...]`` for one query; a list of such lists for several.
+        """
+        if self.ids.ndim == 2:
+            return [SearchResult(*row).to_list() for row in zip(self.ids, self.distances, strict=True)]
+        columns = self._columns()
+        pairs = zip(columns.id.tolist(), columns.distance.tolist(), strict=True)
+        return [{"id": row_id, "distance": distance} for row_id, distance in pairs]
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Export the results through the Arrow PyCapsule interface; pyarrow is not needed.
+
+        Columns are ``query`` (int64, only for several queries), ``id`` (int64 or string) and ``distance`` (float32),
+        one row per result, without padding.
+        """
+        columns = self._columns().named()
+        return _core.stream(
+            [(name, values.tolist() if values.dtype == object else values) for name, values in columns.items()],
+            requested_schema,
+        )
+
+    def to_arrow(self) -> pa.Table:
+        """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
+        import pyarrow as pa
+
+        return pa.table(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a ``pandas.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``pandas``."""
+        import pandas as pd
+
+        return pd.DataFrame(self._columns().named())
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
+        import polars as pl
+
+        return pl.DataFrame(self)
+
+    def __repr__(self) -> str:
+        if self.ids.ndim == 2:
+            return f"SearchResult({self.ids.shape[0]} queries, k={self.ids.shape[1]})"
+        columns = self._columns()
+        if not columns.id.size:
+            return f"SearchResult(no results, k={len(self)})"
+        nearest = f"nearest {columns.id[0]!r} at {columns.distance[0]:.6g}"
+        return f"SearchResult({columns.id.size} results, {nearest})"
+
+    def _repr_html_(self) -> str:
+        columns = self._columns().named()
+        shown = 20
+        rows = list(zip(*(values[:shown].tolist() for values in columns.values()), strict=True))
+        return html_table(repr(self), list(columns), rows)
+
+
+class Rows:
+    """Rows found by their ids.
+
+    Attributes
+    ----------
+    ids : ndarray of int64 or of object, shape (n,)
+        The ids, in the order in which they were asked for.
+    vectors : ndarray of float32, shape (n, dim)
+        Their vectors as they were written (float16 widened).
+    """
+
+    __slots__ = ("ids", "vectors")
+
+    ids: NDArray[np.int64] | NDArray[np.object_]
+    vectors: NDArray[np.float32]
+
+    def __init__(self, ids: NDArray[np.int64] | NDArray[np.object_], vectors: NDArray[np.float32]) -> None:
+        self.ids = ids
+        self.vectors = vectors
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Rows({len(self)} rows, dim={self.vectors.shape[1]})"
+
+
+def html_table(title: str, names: list[str], rows: list[tuple[object, ...]]) -> str:
+    """Return a small HTML table for notebooks; every text is escaped."""
+    from html import escape
+
+    def cell(tag: str, value: object) -> str:
+        return f"<{tag}>{escape(str(value))}</{tag}>"
+
+    head = "".join(cell("th", name) for name in names)
+    body = "".join("<tr>" + "".join(cell("td", value) for value in row) + "</tr>" for row in rows)
+    return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

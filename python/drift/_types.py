@@ -1,0 +1,59 @@
+"""Types of arguments in signatures: what counts as ids, as vectors, and as an Arrow object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "ArrowArray",
+    "ArrowStream",
+    "Durability",
+    "IdType",
+    "IdsLike",
+    "LoadSource",
+    "Metric",
+    "Missing",
+    "Progress",
+    "VectorsLike",
+]
+
+
+@runtime_checkable
+class ArrowArray(Protocol):
+    """An object with the Arrow PyCapsule interface for arrays and record batches."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """Return capsules of an Arrow schema and an Arrow array."""
+        ...
+
+
+@runtime_checkable
+class ArrowStream(Protocol):
+    """An object with the Arrow PyCapsule interface for streams: tables, chunked arrays, readers, data frames."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return a capsule of an Arrow stream."""
+        ...
+
+
+Metric: TypeAlias = Literal["l2", "cosine", "dot"]
+IdType: TypeAlias = Literal["int", "str"]
+Durability: TypeAlias = Literal["always", "interval", "os", "none"]
+Missing: TypeAlias = Literal["error", "skip"]
+
+IdsLike: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[np.generic] | ArrowArray | ArrowStream
+VectorsLike: TypeAlias = ArrayLike | ArrowArray | ArrowStream
+Progress: TypeAlias = bool | Callable[[int, int | None], object] | None
+LoadSource: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | Sequence[str | os.PathLike[str]]
+    | ArrowArray
+    | ArrowStream
+    | Iterable[tuple[IdsLike, VectorsLike] | ArrowArray | ArrowStream]
+)
