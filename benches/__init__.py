@@ -1,1 +1,1 @@
-"""Measurements of drift from Python, beside its peers: `benches.run` (search and build) and `benches.ingest` (writes)."""
+"""Measurements of drift beside its peers: `benches.run` (search and build) and `benches.ingest` (writes)."""

@@ -8,12 +8,15 @@ in a scratch folder: `rows.npy`, `queries.npy`, `truth.npy` for the peers, `rows
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
@@ -32,7 +35,7 @@ class Workload:
 
 
 def read_vectors(table: pa.Table, column: str) -> F32:
-    """The column as a float32 matrix."""
+    """Return the column as a float32 matrix."""
     values = table[column].combine_chunks()
     if isinstance(values, pa.ChunkedArray):
         values = values.chunk(0)
@@ -51,7 +54,7 @@ def true_neighbours(rows: F32, queries: F32, k: int) -> I64:
 
 
 def prepare(source: Path, folder: Path, *, queries: int, seed: int, vector: str, rows_max: int | None) -> Workload:
-    """Writes the scratch files of a run."""
+    """Write the scratch files of a run."""
     table = pq.read_table(source, columns=[vector])
     random = np.random.default_rng(seed)
     order = random.permutation(len(table))

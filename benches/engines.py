@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from benches.data import F32, I64, K
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 GRAPH_EFFORTS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
 LIST_EFFORTS = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -30,22 +32,22 @@ class Engine(ABC):
 
     @abstractmethod
     def build(self, folder: Path, threads: int) -> None:
-        """Builds the index of the rows in ``folder``, ready to be searched; drops the raw rows."""
+        """Build the index of the rows in ``folder``, ready to be searched, and drop the raw rows."""
 
     @abstractmethod
     def set_effort(self, effort: float) -> None:
-        """Sets the parameter that trades recall for speed."""
+        """Set the parameter that trades recall for speed."""
 
     @abstractmethod
     def one(self, query: F32) -> Any:
-        """Searches for one query on one thread; what the engine's API returns, unconverted."""
+        """Search for one query on one thread; what the engine's API returns, unconverted."""
 
     @abstractmethod
     def batch(self, queries: F32, threads: int) -> I64:
-        """Searches for all queries; ids of shape (n, K)."""
+        """Search for all queries; ids of shape (n, K)."""
 
     def describe(self) -> str:
-        """The parameters that were built with."""
+        """Return the parameters that were built with."""
         return ""
 
 
@@ -57,11 +59,13 @@ class Drift(Engine):
     efforts = (0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.98, 0.99, 0.995)
     durability: ClassVar[Any] = "always"
 
-    def build(self, folder: Path, threads: int) -> None:
+    def build(self, folder: Path, threads: int) -> None:  # noqa: ARG002 - drift uses all cores by itself.
         import drift
 
         self.db = drift.connect(folder / f"drift-{os.getpid()}", durability=self.durability)
-        self.collection = self.db.create_collection("rows", dim=np.load(folder / "queries.npy").shape[1], metric="cosine")
+        self.collection = self.db.create_collection(
+            "rows", dim=np.load(folder / "queries.npy").shape[1], metric="cosine"
+        )
         self.collection.load(folder / "rows.parquet", vector=os.environ.get("BENCH_VECTOR", "embedding"))
 
     def set_effort(self, effort: float) -> None:
@@ -107,7 +111,7 @@ class Faiss(Engine):
     refine: ClassVar[bool] = False
 
     def factory(self, rows: int, dim: int) -> str:
-        """The factory string."""
+        """Return the factory string."""
         raise NotImplementedError
 
     def build(self, folder: Path, threads: int) -> None:
@@ -152,7 +156,7 @@ class FaissIvfSq8(Faiss):
 
     name = "faiss IVF,SQ8"
 
-    def factory(self, rows: int, dim: int) -> str:
+    def factory(self, rows: int, dim: int) -> str:  # noqa: ARG002 - the same for every dimension.
         return f"IVF{4 * math.isqrt(rows)},SQ8"
 
 
@@ -176,9 +180,6 @@ class FaissHnsw(Faiss):
     name = "faiss HNSW16 efC200"
     effort_name = "efSearch"
     efforts = GRAPH_EFFORTS
-
-    def factory(self, rows: int, dim: int) -> str:
-        return "HNSW16,Flat"
 
     def build(self, folder: Path, threads: int) -> None:
         import faiss

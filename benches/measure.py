@@ -11,9 +11,12 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 PASSES_MIN = 3
 PASSES_MAX = 15
@@ -68,7 +71,7 @@ def median_rate(work: Callable[[], object], count: int, seconds: float) -> float
 
 
 def rate_at(points: Sequence[Point], target: float, rate: Callable[[Point], float]) -> float | None:
-    """Queries per second at a recall, between the two points around it; none if no point reaches it.
+    """Return queries per second at a recall, between the two points around it; none if no point reaches it.
 
     Only points that no other one beats in both recall and speed count. Between two of them the logarithm of speed is
     taken as linear in the logarithm of the share missed, which is how these curves run near 1.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benches.measure import Outcome, Point, rate_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 TARGETS = (0.90, 0.95, 0.99)
 
@@ -17,7 +20,7 @@ def cells(points: Sequence[Point], rate: Callable[[Point], float]) -> str:
 
 
 def table(outcomes: Sequence[Outcome], threads: int) -> str:
-    """The figures as a Markdown table."""
+    """Return the figures as a Markdown table."""
     head = (
         f"| index | one query, one thread: q/s @.90 / .95 / .99 | batch, {threads} threads: @.90 / .95 / .99 "
         "| build s | rows/s | MB |\n|---|---|---|---|---|---|\n"
@@ -32,7 +35,7 @@ def table(outcomes: Sequence[Outcome], threads: int) -> str:
 
 
 def ratios(outcomes: Sequence[Outcome]) -> str:
-    """drift against each peer, within this run; empty when drift was not run."""
+    """Drift against each peer, within this run; empty when drift was not run."""
     drift = next((outcome for outcome in outcomes if outcome.name == "drift"), None)
     if drift is None:
         return ""
@@ -46,8 +49,9 @@ def ratios(outcomes: Sequence[Outcome]) -> str:
             theirs = rate_at(peer.points, target, lambda point: point.one_qps)
             speeds.append(f"{ours / theirs:.2f}x" if ours and theirs else "-")
         lines.append(
-            f"against {peer.name}: one query {' / '.join(speeds)}, build {peer.build_seconds / drift.build_seconds:.2f}x "
-            f"as fast, memory {drift.memory_mb / peer.memory_mb:.2f}x"
+            f"against {peer.name}: one query {' / '.join(speeds)}, "
+            f"build {peer.build_seconds / drift.build_seconds:.2f}x as fast, "
+            f"memory {drift.memory_mb / peer.memory_mb:.2f}x"
         )
     return "\n".join(lines)
 

@@ -23,7 +23,7 @@ RECALL_ENOUGH = 0.997
 
 
 def warm(engine: type[Engine], folder: Path, threads: int) -> None:
-    """Builds and asks a small index, for its libraries, threads and code to be loaded."""
+    """Build and ask a small index, for its libraries, threads and code to be loaded."""
     with tempfile.TemporaryDirectory() as scratch:
         small = Path(scratch)
         queries = np.load(folder / "queries.npy")[:100]
@@ -52,7 +52,7 @@ def ask_one_by_one(index: Engine, queries: data.F32) -> None:
 
 
 def sweep(index: Engine, folder: Path, threads: int, seconds: float) -> list[measure.Point]:
-    """The figures at each effort, up to the recall that is enough."""
+    """Return the figures at each effort, up to the recall that is enough."""
     queries, truth = np.load(folder / "queries.npy"), np.load(folder / "truth.npy")
     points: list[measure.Point] = []
     for effort in index.efforts:
@@ -62,15 +62,23 @@ def sweep(index: Engine, folder: Path, threads: int, seconds: float) -> list[mea
         one = measure.median_rate(lambda: ask_one_by_one(index, queries), len(queries), seconds)
         batch = measure.median_rate(lambda: index.batch(queries, threads), len(queries), seconds)
         points.append(measure.Point(effort, recall, one, batch))
-        print(f"  {index.effort_name} {effort:g}: recall {recall:.4f}, {one:,.0f} q/s, batch {batch:,.0f} q/s", flush=True)
+        print(
+            f"  {index.effort_name} {effort:g}: recall {recall:.4f}, {one:,.0f} q/s, batch {batch:,.0f} q/s", flush=True
+        )
         if recall >= RECALL_ENOUGH:
             break
     return points
 
 
 def main() -> None:
-    """Runs one engine: ``worker <engine> <folder> <threads> <seconds> <target file>``."""
-    name, folder, threads, seconds, target = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]
+    """Run one engine: ``worker <engine> <folder> <threads> <seconds> <target file>``."""
+    name, folder, threads, seconds, target = (
+        sys.argv[1],
+        Path(sys.argv[2]),
+        int(sys.argv[3]),
+        float(sys.argv[4]),
+        sys.argv[5],
+    )
     engine = ENGINES[name]
     warm(engine, folder, threads)
     before = measure.resident_mb()
@@ -82,9 +90,7 @@ def main() -> None:
     rows = len(np.load(folder / "rows.npy", mmap_mode="r"))
     print(f"  built in {build_seconds:.1f} s ({rows / build_seconds:,.0f} rows/s), {memory_mb:,.0f} MB", flush=True)
     points = sweep(index, folder, threads, seconds)
-    outcome = measure.Outcome(
-        engine.name, index.describe(), engine.effort_name, rows, build_seconds, memory_mb, points
-    )
+    outcome = measure.Outcome(engine.name, index.describe(), engine.effort_name, rows, build_seconds, memory_mb, points)
     Path(target).write_text(json.dumps(outcome.as_json()))
 
 

@@ -6,18 +6,21 @@ Every random choice follows from ``DRIFT_SEED`` (default 1), which is printed, s
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import drift
 import hypothesis
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import drift
 from tests import oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "examples" / "data" / "packages_5k.parquet"
@@ -32,7 +35,7 @@ hypothesis.settings.load_profile("drift")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker of the subset that runs once per instruction set."""
+    """Register the marker of the subset that runs once per instruction set."""
     config.addinivalue_line("markers", "core: run under each DRIFT_SIMD value that this machine has")
 
 
@@ -54,7 +57,7 @@ class Sample:
 
 @pytest.fixture(scope="session")
 def sample() -> Sample:
-    """The sample of real embeddings, split by the run's seed."""
+    """Return the sample of real embeddings, split by the run's seed."""
     table = pq.read_table(SAMPLE)
     embeddings = table["embedding"].combine_chunks()
     matrix = np.asarray(embeddings.flatten()).reshape(len(table), -1).astype(np.float32)
@@ -73,18 +76,18 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def db(path: str) -> Iterator[drift.Database]:
-    """An open, empty database."""
+    """Return an open, empty database."""
     with drift.connect(path, durability="os") as database:
         yield database
 
 
 @pytest.fixture
 def docs(db: drift.Database) -> drift.Collection:
-    """An empty collection of 8-dimensional vectors under squared L2, ids int."""
+    """Return an empty collection of 8-dimensional vectors under squared L2, ids int."""
     return db.create_collection("docs", dim=8, metric="l2")
 
 
 @pytest.fixture
 def python() -> str:
-    """The interpreter, for tests that need another process."""
+    """Return the interpreter, for tests that need another process."""
     return sys.executable

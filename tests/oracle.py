@@ -7,11 +7,13 @@ computed in float64, so that an error of the engine cannot be shared.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -21,12 +23,12 @@ METRICS = ("l2", "cosine", "dot")
 
 
 def run_seed() -> int:
-    """The seed of this run: ``DRIFT_SEED``, or 1."""
+    """Return the seed of this run: ``DRIFT_SEED``, or 1."""
     return int(os.environ.get("DRIFT_SEED", "1"))
 
 
 def rng(offset: int = 0) -> np.random.Generator:
-    """A generator that depends on the run's seed and on ``offset`` alone."""
+    """Return a generator that depends on the run's seed and on ``offset`` alone."""
     return np.random.default_rng([run_seed(), offset])
 
 
@@ -39,7 +41,7 @@ def vectors(rows: int, dim: int, offset: int = 0) -> F32:
 
 
 def vector_of(ids: Sequence[int] | I64, versions: Sequence[int] | I64, dim: int) -> F32:
-    """The vectors that rows (id, version) must have: a hash spread over the dimensions, equal for equal pairs only.
+    """Return the vectors that rows (id, version) must have: a hash spread over the dimensions.
 
     splitmix64 of (id, version, dimension), mapped to [-1, 1) with 24 bits, which float32 holds exactly.
     """
@@ -108,7 +110,7 @@ def recall(found: npt.ArrayLike, expected: npt.ArrayLike) -> float:
 
 
 def problems(collection: Any) -> list[str]:
-    """What ``verify()`` reports as wrong; empty for a sound collection."""
+    """Return what ``verify()`` reports as wrong: empty for a sound collection."""
     return list(collection.verify()["problems"])
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+import drift
 import numpy as np
 import pytest
 
-import drift
 from tests import oracle
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_connect_takes_a_path_a_path_object_and_a_file_uri(tmp_path: Path) -> None:
@@ -68,10 +71,13 @@ def test_collections_are_listed_opened_and_dropped_by_name(db: drift.Database) -
     db.create_collection("b", dim=2)
     db.create_collection("a", dim=3, metric="l2", id_type="str")
     assert sorted(db.list_collections()) == ["a", "b"]
-    assert "a" in db and "c" not in db
-    assert db["a"].name == "a" and db.open_collection("b").name == "b"
+    assert "a" in db
+    assert "c" not in db
+    assert db["a"].name == "a"
+    assert db.open_collection("b").name == "b"
     db.drop_collection("a")
-    assert list(db.list_collections()) == ["b"] and "a" not in db
+    assert list(db.list_collections()) == ["b"]
+    assert "a" not in db
 
 
 def test_collections_are_isolated(db: drift.Database) -> None:
@@ -169,7 +175,8 @@ def test_defaults_are_cosine_and_int(db: drift.Database) -> None:
 
 
 def test_reprs_are_one_line_and_name_what_they_show(db: drift.Database, docs: drift.Collection, path: str) -> None:
-    assert path in repr(db) and "docs" in repr(docs)
+    assert path in repr(db)
+    assert "docs" in repr(docs)
     result = docs.search(np.zeros(8, np.float32), k=1)
     assert all("\n" not in repr(thing) for thing in (db, docs, result))
 
@@ -231,7 +238,8 @@ def test_read_only_reads_and_refuses_every_write(path: str) -> None:
             with pytest.raises(drift.ReadOnlyError):
                 write()
     with drift.connect(path) as db:
-        assert oracle.ids_of(db["docs"]) == [1, 2] and list(db.list_collections()) == ["docs"]
+        assert oracle.ids_of(db["docs"]) == [1, 2]
+        assert list(db.list_collections()) == ["docs"]
 
 
 def test_read_only_creates_nothing(tmp_path: Path) -> None:
@@ -245,17 +253,28 @@ def test_handles_pickle_by_uri(path: str) -> None:
         c = db.create_collection("docs", dim=2)
         c.upsert([1], [[1, 0]])
         frozen_db, frozen_c = pickle.dumps(db), pickle.dumps(c)
-    with pickle.loads(frozen_db) as again:
+    with pickle.loads(frozen_db) as again:  # noqa: S301 - pickled four lines above
         assert list(again.list_collections()) == ["docs"]
-    with pickle.loads(frozen_c) as c_again:
-        assert c_again.name == "docs" and len(c_again) == 1
+    with pickle.loads(frozen_c) as c_again:  # noqa: S301
+        assert c_again.name == "docs"
+        assert len(c_again) == 1
 
 
 def test_errors_have_the_promised_ancestry() -> None:
-    names = (
-        "InvalidArgumentError NotFoundError AlreadyExistsError CorruptionError LockedError FencedError ReadOnlyError "
-        "ClosedError ForkError ResourceExhaustedError TimeoutError UnsupportedFormatError"
-    ).split()
+    names = [
+        "InvalidArgumentError",
+        "NotFoundError",
+        "AlreadyExistsError",
+        "CorruptionError",
+        "LockedError",
+        "FencedError",
+        "ReadOnlyError",
+        "ClosedError",
+        "ForkError",
+        "ResourceExhaustedError",
+        "TimeoutError",
+        "UnsupportedFormatError",
+    ]
     for name in names:
         assert issubclass(getattr(drift, name), drift.DriftError), name
     assert issubclass(drift.DriftError, Exception)

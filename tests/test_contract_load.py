@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import drift
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import drift
 from tests import oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 DIM = 8
 COUNT = 1_000
@@ -22,21 +24,22 @@ IDS = np.arange(COUNT, dtype=np.int64) * 3
 
 
 def table_of(rows: oracle.F32, ids: Any = IDS, kind: pa.DataType | None = None) -> pa.Table:
-    """An Arrow table with the default column names."""
+    """Return an Arrow table with the default column names."""
     flat = pa.array(rows.reshape(-1), type=pa.float32()).cast(kind or pa.float32())
     return pa.table({"id": pa.array(ids), "embedding": pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])})
 
 
 def check(c: drift.Collection, rows: oracle.F32 = ROWS, ids: Any = IDS) -> None:
-    """The collection holds exactly these rows, before and after a reopen of nothing but its state."""
-    assert len(c) == len(ids) and oracle.ids_of(c) == sorted(np.asarray(ids).tolist())
+    """Fail unless the collection holds exactly these rows and is sound."""
+    assert len(c) == len(ids)
+    assert oracle.ids_of(c) == sorted(np.asarray(ids).tolist())
     np.testing.assert_array_equal(c.get(ids).vectors, rows)
     oracle.assert_exact(c.search(rows[:5], k=10, exact=True), "l2", rows[:5], np.asarray(ids).tolist(), rows, 10)
     assert oracle.problems(c) == []
 
 
 def write_parquet(folder: Path, name: str, table: pa.Table, **options: Any) -> Path:
-    """A Parquet file below ``folder``."""
+    """Return a Parquet file below ``folder``."""
     target = folder / name
     pq.write_table(table, target, **options)
     return target
@@ -92,7 +95,8 @@ def test_loads_string_ids_and_uint64_ids(db: drift.Database) -> None:
     names = [f"package-{at}" for at in range(COUNT)]
     c = db.create_collection("named", dim=DIM, metric="l2", id_type="str")
     c.load(table_of(ROWS, names))
-    assert len(c) == COUNT and c.search(ROWS[7], k=1, exact=True).ids.tolist() == ["package-7"]
+    assert len(c) == COUNT
+    assert c.search(ROWS[7], k=1, exact=True).ids.tolist() == ["package-7"]
     unsigned = db.create_collection("unsigned", dim=DIM, metric="l2")
     unsigned.load(table_of(ROWS, IDS.astype(np.uint64)))
     check(unsigned)
@@ -149,7 +153,7 @@ def test_progress_is_told_and_shown(docs: drift.Collection) -> None:
     check(docs)
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 - it is no error.
     """Raised by a source or a progress callback of these tests."""
 
 
@@ -185,7 +189,7 @@ def with_value(row: int, column: int, value: float) -> oracle.F32:
 
 
 def with_null_vector() -> pa.Table:
-    """A table whose vector 613 is null."""
+    """Return a table whose vector 613 is null."""
     values: list[Any] = ROWS.tolist()
     values[613] = None
     return pa.table({"id": IDS, "embedding": pa.array(values, pa.list_(pa.float32(), DIM))})
@@ -236,7 +240,7 @@ def test_a_zero_vector_is_refused_under_cosine(db: drift.Database) -> None:
 def test_a_bad_second_file_is_named_and_the_first_is_not_kept(docs: drift.Collection, tmp_path: Path) -> None:
     good = write_parquet(tmp_path, "good.parquet", table_of(ROWS))
     bad = write_parquet(tmp_path, "worse.parquet", table_of(with_value(7, 1, np.nan), IDS + 1))
-    with pytest.raises(drift.InvalidArgumentError, match="worse.parquet"):
+    with pytest.raises(drift.InvalidArgumentError, match=r"worse\.parquet"):
         docs.load([good, bad])
     assert len(docs) == 0
 

@@ -8,9 +8,9 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import drift
 import pytest
 
-import drift
 from tests import oracle
 from tests.conftest import ROOT
 
@@ -18,8 +18,8 @@ DIM = 8
 
 
 def run(python: str, code: str, *arguments: str, env: dict[str, str] | None = None) -> str:
-    """Runs ``code`` in a fresh interpreter and returns what it printed."""
-    done = subprocess.run(
+    """Run ``code`` in a fresh interpreter and return what it printed."""
+    done = subprocess.run(  # noqa: S603 - our own interpreter and code
         [python, "-c", textwrap.dedent(code), *arguments],
         capture_output=True,
         text=True,
@@ -91,7 +91,7 @@ def test_a_forked_child_gets_fork_error_at_once_and_the_parent_goes_on(path: str
                     failed += 1
                 except drift.ForkError:
                     pass
-                except BaseException:  # noqa: BLE001 - the child must end by _exit whatever happened
+                except BaseException:
                     failed += 1
             os._exit(failed)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -150,4 +150,5 @@ def test_one_id_is_added_by_one_of_many_threads(docs: drift.Collection) -> None:
 
 def test_an_unknown_drift_simd_is_refused_by_name(path: str, python: str) -> None:
     printed = run(python, OPEN, path, env={"DRIFT_SIMD": "abacus"})
-    assert printed.startswith("InvalidArgumentError") and "abacus" in printed
+    assert printed.startswith("InvalidArgumentError")
+    assert "abacus" in printed

@@ -7,15 +7,18 @@ fewer rows and never other ones.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+import drift
 import numpy as np
 import pytest
 
-import drift
 from tests import oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 DIM = 16
 COUNT = 300
@@ -34,7 +37,7 @@ class Sound:
 
 
 def answers(path: Path, sound_ids: list[int] | None = None) -> tuple[list[int], oracle.F32, oracle.I64]:
-    """Opens the database and asks for everything it holds."""
+    """Open the database and ask for everything it holds."""
     with drift.connect(path, durability="os") as db:
         c = db["docs"]
         ids = oracle.ids_of(c)
@@ -49,7 +52,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Sound:
     rows = oracle.vectors(COUNT, DIM, 30)
     with drift.connect(folder, durability="os") as db:
         c = db.create_collection("docs", dim=DIM, metric="l2")
-        c.upsert(range(0, 200), rows[:200])
+        c.upsert(range(200), rows[:200])
         c.flush()
         c.delete(range(50, 80))
         c.flush()
@@ -63,8 +66,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Sound:
 
 @pytest.fixture
 def copy(sound: Sound, tmp_path: Path) -> Iterator[Path]:
-    """A copy that a test may damage."""
-    yield shutil.copytree(sound.folder, tmp_path / "copy")
+    """Return a copy that a test may damage."""
+    return shutil.copytree(sound.folder, tmp_path / "copy")
 
 
 def files(folder: Path, kind: str) -> list[Path]:
@@ -163,7 +166,7 @@ def test_a_file_of_another_place_is_found(sound: Sound, copy: Path) -> None:
     assert detected(copy)
 
 
-def test_the_error_names_the_file(sound: Sound, copy: Path) -> None:
+def test_the_error_names_the_file(copy: Path) -> None:
     damaged = files(copy, "segments")[-1]
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -190,7 +193,8 @@ def test_strange_files_in_the_folder_are_left_alone(sound: Sound, copy: Path) ->
     for stray in strays:
         stray.write_text("mine")
     ids, _, _ = answers(copy)
-    assert ids == sound.ids and all(stray.read_text() == "mine" for stray in strays)
+    assert ids == sound.ids
+    assert all(stray.read_text() == "mine" for stray in strays)
 
 
 def test_a_path_that_is_a_file_is_refused(tmp_path: Path) -> None:

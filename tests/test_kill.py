@@ -11,7 +11,8 @@ from tests.kill import harness, plan
 @pytest.mark.parametrize("durability", ["always", "os"])
 def test_no_acknowledged_write_is_lost_by_a_kill(durability: str) -> None:
     figures = harness.run(20, durability, oracle.run_seed())
-    assert figures.failures == [] and figures.kills == 20
+    assert figures.failures == []
+    assert figures.kills == 20
     assert figures.acknowledged > 20, "the children did no work: the test shows nothing"
 
 
@@ -29,4 +30,5 @@ def test_the_harness_notices_what_it_is_for() -> None:
     half = harness.explain(journal, [1, 2, 3], harness.expected([1, 2, 3], {**rows, 3: 6}))
     assert "half a batch" in half
     journal.take("done")
-    assert journal.model == {1: 5, 2: 5, 3: 6, 4: 6} and journal.acknowledged == 1
+    assert journal.model == {1: 5, 2: 5, 3: 6, 4: 6}
+    assert journal.acknowledged == 1

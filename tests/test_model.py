@@ -9,13 +9,13 @@ import shutil
 import tempfile
 from typing import Any
 
+import drift
 import numpy as np
 import pytest
 from hypothesis import seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-import drift
 from tests import oracle
 
 DIM = 6
@@ -39,16 +39,16 @@ class Machine(RuleBasedStateMachine):
         self.c = self.db.create_collection("docs", dim=DIM, metric=self.metric, id_type=self.id_type)  # type: ignore[arg-type]
 
     def teardown(self) -> None:
-        """Closes and removes the database."""
+        """Close and remove the database."""
         self.db.close()
         shutil.rmtree(self.folder)
 
     def name(self, number: int) -> Any:
-        """The id with this number."""
+        """Return the id with this number."""
         return number if self.id_type == "int" else f"id-{number}"
 
     def expected(self, ids: list[Any]) -> oracle.F32:
-        """The vectors that these ids must have."""
+        """Return the vectors that these ids must have."""
         numbers = [int(str(id_).removeprefix("id-")) for id_ in ids]
         return oracle.vector_of(numbers, [self.rows[id_] for id_ in ids], DIM)
 
@@ -60,14 +60,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(numbers=SOME_IDS)
     def upsert(self, numbers: list[int]) -> None:
-        """Inserts or replaces; the last of equal ids wins."""
+        """Insert or replace; the last of equal ids wins."""
         ids, vectors, versions = self.batch(numbers)
         self.c.upsert(ids, vectors.reshape(-1, DIM))
         self.rows.update(zip(ids, versions, strict=True))
 
     @rule(numbers=SOME_IDS)
     def add(self, numbers: list[int]) -> None:
-        """Inserts all, or refuses the call when an id exists or repeats."""
+        """Insert all, or meet a refusal when an id exists or repeats."""
         ids, vectors, versions = self.batch(numbers)
         if len(set(ids)) < len(ids):
             with pytest.raises((drift.AlreadyExistsError, drift.InvalidArgumentError)):
@@ -81,7 +81,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(numbers=SOME_IDS)
     def delete(self, numbers: list[int]) -> None:
-        """Removes; the count is of ids that existed."""
+        """Remove; the count is of ids that existed."""
         ids = [self.name(number) for number in numbers]
         assert self.c.delete(ids) == len(set(ids) & set(self.rows))
         for id_ in ids:
@@ -89,7 +89,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(numbers=SOME_IDS)
     def get(self, numbers: list[int]) -> None:
-        """Reads what exists, in the order asked for."""
+        """Read what exists, in the order asked for."""
         ids = list(dict.fromkeys(self.name(number) for number in numbers))
         known = [id_ for id_ in ids if id_ in self.rows]
         got = self.c.get(ids, missing="skip")
@@ -112,7 +112,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(numbers=st.lists(st.integers(0, ID_COUNT - 1), max_size=12))
     def load(self, numbers: list[int]) -> None:
-        """A bulk load replaces like an upsert, past the log and the memtable."""
+        """Load in bulk: replaces like an upsert, past the log and the memtable."""
         import pyarrow as pa
 
         ids, vectors, versions = self.batch(numbers)
@@ -123,7 +123,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def flush(self) -> None:
-        """Moves the memtable into segments; changes nothing that can be seen."""
+        """Move the memtable into segments: changes nothing that can be seen."""
         self.c.flush()
 
     @rule()
@@ -134,7 +134,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.rows)
     @rule(durability=st.sampled_from(["always", "interval", "os"]))
     def reopen(self, durability: str) -> None:
-        """Closes and opens again: every acknowledged row is still there."""
+        """Close and open again: every acknowledged row is still there."""
         self.db.close()
         self.db = drift.connect(f"{self.folder}/db", durability=durability)
         self.c = self.db["docs"]
@@ -163,7 +163,7 @@ def test_string_ids_behave_like_a_dictionary() -> None:
 
 
 def _run(machine: type[Machine], examples: int) -> None:
-    """Runs the machine under the run's seed."""
+    """Run the machine under the run's seed."""
     from hypothesis.stateful import run_state_machine_as_test
 
     seeded = seed(oracle.run_seed())(machine)

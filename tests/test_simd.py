@@ -6,9 +6,9 @@ import json
 import os
 import subprocess
 
+import drift
 import numpy as np
 
-import drift
 from tests import oracle, simd
 from tests.conftest import ROOT, Sample
 
@@ -28,7 +28,7 @@ def test_every_instruction_set_gives_the_same_answer(path: str, python: str, sam
     np.save(f"{path}.npy", sample.queries)
     answers = {}
     for name in simd.available():
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own interpreter and code
             [python, "-c", SEARCH, path, f"{path}.npy"],
             env={**os.environ, "DRIFT_SIMD": name},
             cwd=ROOT,

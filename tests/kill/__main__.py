@@ -10,10 +10,12 @@ from tests.kill import harness
 
 
 def main() -> int:
-    """Runs and prints the figures; 1 if anything was lost."""
+    """Run and print the figures; 1 if anything was lost."""
     parser = argparse.ArgumentParser(prog="python -m tests.kill", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="kills per durability mode")
-    parser.add_argument("--durability", choices=["always", "interval", "os"], action="append", help="default: always, os")
+    parser.add_argument(
+        "--durability", choices=["always", "interval", "os"], action="append", help="default: always, os"
+    )
     parser.add_argument("--seed", type=int, default=oracle.run_seed(), help="default: DRIFT_SEED, or 1")
     arguments = parser.parse_args()
     failed = False

@@ -11,20 +11,20 @@ import json
 import os
 import sys
 
+import drift
 import numpy as np
 
-import drift
 from tests import oracle
 from tests.kill import plan
 
 
 def tell(line: str) -> None:
-    """Writes one line to the parent."""
+    """Write one line to the parent."""
     os.write(1, (line + "\n").encode())
 
 
 def run(collection: drift.Collection, operation: plan.Operation) -> None:
-    """Performs one operation."""
+    """Perform one operation."""
     ids = list(operation.ids)
     vectors = oracle.vector_of(ids, [operation.version] * len(ids), plan.DIM)
     if operation.kind == "upsert":
@@ -40,7 +40,7 @@ def run(collection: drift.Collection, operation: plan.Operation) -> None:
 
 
 def main() -> None:
-    """Writes until killed."""
+    """Write until killed."""
     orders = json.loads(sys.stdin.readline())
     model = {int(id_): version for id_, version in orders["model"].items()}
     random = np.random.default_rng(orders["seed"])

@@ -15,15 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 import drift
+import numpy as np
+
 from tests import oracle
 from tests.kill import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[2]
 FRESH_AFTER = 25
@@ -53,7 +56,7 @@ class Journal:
         self.acknowledged = 0
 
     def take(self, line: str) -> None:
-        """Notes one line of the child."""
+        """Note one line of the child."""
         if line in ("open", "ready"):
             self.stage = line
         elif line.startswith("begin "):
@@ -76,7 +79,7 @@ class Pipe:
         self.rest = b""
 
     def listen(self, deadline: float, enough: Callable[[], bool]) -> bool:
-        """Notes lines until ``enough()`` or the deadline (true) or the end of the output (false)."""
+        """Note lines until ``enough()`` or the deadline (true) or the end of the output (false)."""
         while not enough():
             wait = deadline - time.monotonic()
             if wait <= 0:
@@ -93,7 +96,7 @@ class Pipe:
 
 
 def one_life(path: Path, durability: str, journal: Journal, random: np.random.Generator) -> str | None:
-    """Runs one child until it is killed; what went wrong if it ended by itself."""
+    """Run one child until it is killed, and return what went wrong if it ended by itself."""
     orders = {
         "path": str(path),
         "durability": durability,
@@ -133,7 +136,7 @@ def one_life(path: Path, durability: str, journal: Journal, random: np.random.Ge
 
 
 def compare(path: Path, durability: str, journal: Journal) -> tuple[list[str], plan.Model]:
-    """Opens what the child left; the failures found, and the model that the database holds."""
+    """Open what the child left and return the failures found, and the model that the database holds."""
     try:
         with drift.connect(path, durability=durability) as db:  # type: ignore[arg-type]
             collection = db.create_collection("docs", dim=plan.DIM, metric="l2", exist_ok=True)
@@ -143,7 +146,7 @@ def compare(path: Path, durability: str, journal: Journal) -> tuple[list[str], p
 
 
 def check_rows(collection: drift.Collection, journal: Journal) -> tuple[list[str], plan.Model]:
-    """The failures of an open collection against the journal, and the model it holds."""
+    """Return the failures of an open collection against the journal, and the model it holds."""
     failures = [f"verify: {problem}" for problem in oracle.problems(collection)]
     ids = oracle.ids_of(collection)
     before = journal.model
@@ -162,7 +165,7 @@ def check_rows(collection: drift.Collection, journal: Journal) -> tuple[list[str
 
 
 def expected(ids: list[int], model: plan.Model) -> oracle.F32:
-    """The vectors that ids must have."""
+    """Return the vectors that ids must have."""
     return oracle.vector_of(ids, [model[id_] for id_ in ids], plan.DIM)
 
 

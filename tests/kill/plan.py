@@ -27,17 +27,17 @@ class Operation:
     version: int
 
     def line(self) -> str:
-        """The operation as one line."""
+        """Return the operation as one line."""
         return json.dumps([self.kind, self.ids, self.version])
 
     @classmethod
     def read(cls, line: str) -> Operation:
-        """Reads what `line` wrote."""
+        """Read what `line` wrote."""
         kind, ids, version = json.loads(line)
         return cls(kind, tuple(ids), version)
 
     def apply(self, model: Model) -> Model:
-        """The model after this operation."""
+        """Return the model after this operation."""
         after = dict(model)
         if self.kind in ("add", "upsert"):
             after.update(dict.fromkeys(self.ids, self.version))
@@ -48,7 +48,7 @@ class Operation:
 
 
 def choose(random: np.random.Generator, model: Model, version: int) -> Operation:
-    """The next operation: mostly writes, some deletes, a flush or an optimize now and then."""
+    """Return the next operation: mostly writes, some deletes, a flush or an optimize now and then."""
     kind = str(random.choice(["upsert", "add", "delete", "flush", "optimize"], p=[0.45, 0.2, 0.23, 0.1, 0.02]))
     if kind in ("flush", "optimize"):
         return Operation(kind, (), version)
