@@ -290,10 +290,12 @@ fn remove_dropped(backend: &dyn Backend, catalog: &Catalog) {
 }
 
 fn check_collection_name(name: &str) -> Result<()> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.starts_with('.') || !name.bytes().all(allowed) {
+    let allowed = |letter: char| !letter.is_control() && !"/\\\"'`<>|*?:".contains(letter);
+    let bounded = (1..=NAME_BYTES_MAX).contains(&name.len());
+    if !bounded || name.starts_with('.') || name.trim() != name || !name.chars().all(allowed) {
         return Err(Error::invalid(format!(
-            "{name:?} cannot name a collection: use 1 to {NAME_BYTES_MAX} of a-z A-Z 0-9 _ - . and no leading dot"
+            "{name:?} cannot name a collection: use 1 to {NAME_BYTES_MAX} bytes without control characters, quotes, \
+             / \\ < > | * ? : and without a leading dot or spaces at the ends"
         )));
     }
     Ok(())

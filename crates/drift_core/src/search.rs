@@ -38,6 +38,7 @@ pub fn search(
     let count = queries.len() / dim;
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, count);
     if options.k == 0 || count == 0 {
+        hits.queries = count;
         return Ok(hits);
     }
     collection.counters.asked.store(true, Ordering::Relaxed);

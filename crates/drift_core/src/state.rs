@@ -129,6 +129,7 @@ pub struct CollectionState {
     commits: AtomicU64,
     closed: AtomicBool,
     degraded: Mutex<Option<String>>,
+    damage_notes: Mutex<Vec<String>>,
 }
 
 /// What [`CollectionState::new`] is given.
@@ -182,6 +183,7 @@ impl CollectionState {
             commits: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             degraded: Mutex::new(None),
+            damage_notes: Mutex::default(),
         }
     }
 
@@ -237,6 +239,16 @@ impl CollectionState {
     /// Whether the handle was closed.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Notes damage that recovery met and that costs no data, for `verify` to tell.
+    pub fn add_damage_note(&self, note: String) {
+        self.damage_notes.lock().push(note);
+    }
+
+    /// Damage that recovery met and that costs no data.
+    pub fn damage_notes(&self) -> Vec<String> {
+        self.damage_notes.lock().clone()
     }
 
     /// Says why background work fails at present, or that it does not.

@@ -73,8 +73,8 @@ impl Shard {
     }
 
     /// Offers the slots of `hash` until `accept` takes one; whether it did.
-    pub fn find(&self, hash: u64, mut accept: impl FnMut(Slot) -> bool) -> bool {
-        self.place(hash, |slot| accept(slot)).is_some()
+    pub fn find(&self, hash: u64, accept: impl FnMut(Slot) -> bool) -> bool {
+        self.place(hash, accept).is_some()
     }
 
     fn place(&self, hash: u64, mut accept: impl FnMut(Slot) -> bool) -> Option<usize> {

@@ -41,7 +41,9 @@ impl OpenCollection {
     pub(super) fn close(&self) -> Result<()> {
         // Without a log, what is in memory is durable only by a flush.
         let flushed = match self.state.config.durability {
-            Durability::None if !self.state.is_closed() && !self.state.config.read_only => maintain::flush_all(&self.state),
+            Durability::None if !self.state.is_closed() && !self.state.config.read_only => {
+                maintain::flush_all(&self.state)
+            }
             _ => Ok(()),
         };
         self.state.mark_closed();

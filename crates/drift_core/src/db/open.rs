@@ -133,8 +133,11 @@ impl Opening<'_> {
 
     /// Replays the log into the active memtable, and begins the next log file.
     fn replay(&self, state: &CollectionState) -> Result<()> {
-        let floor = state.maintenance.lock().manifest.wal_floor;
-        let numbers = self.logs(floor)?;
+        let (floor, last_log) = {
+            let maintenance = state.maintenance.lock();
+            (maintenance.manifest.wal_floor, maintenance.manifest.last_log)
+        };
+        let numbers = self.logs(floor, last_log)?;
         let (mut next_seq, mut last) = (None, None);
         for &number in &numbers {
             let expected = Expected { identity: self.identity, schema: &state.schema, next_seq };
@@ -143,6 +146,15 @@ impl Opening<'_> {
                 apply(state, record);
                 Ok(())
             })?;
+            if end.sealed && end.torn_bytes > 0 {
+                state.add_damage_note(format!(
+                    "{}/{}: offset {}: {} damaged bytes behind the mark of a clean close; no write is lost",
+                    self.backend.describe(),
+                    names::wal(number),
+                    end.end_offset,
+                    end.torn_bytes
+                ));
+            }
             next_seq = Some(end.next_seq);
             last = Some((number, end));
         }
@@ -161,26 +173,44 @@ impl Opening<'_> {
             number = log + 1;
         }
         version.active.continue_in(number);
-        if self.config.durability != Durability::None {
-            let log = state.create_log(number, writes.next_seq)?;
-            writes.wal_sync = Some(log.syncer());
-            writes.wal = Some(log);
+        if self.config.durability == Durability::None {
+            return Ok(());
         }
-        Ok(())
+        let log = state.create_log(number, writes.next_seq)?;
+        writes.wal_sync = Some(log.syncer());
+        writes.wal = Some(log);
+        let next_seq = writes.next_seq;
+        drop(writes);
+        self.note_log(state, number, next_seq)
     }
 
-    /// Numbers of the logs from `floor`, ascending and without a gap.
-    fn logs(&self, floor: u64) -> Result<Vec<u64>> {
+    /// Commits that log `number` exists, so that its absence would be noticed, and that older ones without rows are
+    /// done with.
+    fn note_log(&self, state: &CollectionState, number: u64, next_seq: Seq) -> Result<()> {
+        let mut maintenance = state.maintenance.lock();
+        let mut manifest = maintenance.manifest.next();
+        manifest.last_log = number;
+        manifest.next_seq = next_seq;
+        let mut writes = state.writes.lock();
+        let version = state.pin();
+        if version.active.is_empty() {
+            manifest.wal_floor = number;
+            let active = Arc::new(Memtable::new(&state.schema, number));
+            state.publish(&mut writes, Version { active, ..(*version).clone() });
+        }
+        maintenance.commit(manifest)
+    }
+
+    /// Numbers of the logs from `floor`, ascending; none up to `last_log`, nor between others, may be missing.
+    fn logs(&self, floor: u64, last_log: u64) -> Result<Vec<u64>> {
         let mut numbers = names::numbers(names::LOGS, &self.backend.list(names::LOGS)?);
         numbers.retain(|number| *number >= floor);
-        let gap = numbers.iter().zip(floor..).find(|(number, expected)| *number != expected);
-        match gap {
+        let last = last_log.max(numbers.last().copied().unwrap_or(0));
+        match (floor..=last).find(|number| numbers.binary_search(number).is_err()) {
             None => Ok(numbers),
-            Some((_, missing)) => Err(Error::corrupt(format!(
-                "{}: {} is missing, though later logs are there",
-                self.backend.describe(),
-                names::wal(missing)
-            ))),
+            Some(missing) => {
+                Err(Error::corrupt(format!("{}/{} is missing", self.backend.describe(), names::wal(missing))))
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use crate::wal::{self, Expected};
 pub(super) fn verify(collection: &CollectionState) -> Result<VerifyReport> {
     let maintenance = collection.maintenance.lock();
     let mut report = VerifyReport { problems: maintenance.store.problems()?, ..VerifyReport::default() };
+    report.problems.extend(collection.damage_notes());
     for name in maintenance.store.files()? {
         report.count(collection, &name);
     }

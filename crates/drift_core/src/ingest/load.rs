@@ -60,10 +60,10 @@ fn read<'a>(
     while let Some(batch) = source.next()? {
         batch.validate(&collection.schema)?;
         let vectors = batch.vectors.as_vectors();
-        collection
-            .schema
-            .check_vectors("vector", batch.rows(), &vectors)
-            .map_err(|error| error.context(format!("batch from {}", source.locate(spool.rows() as u64))))?;
+        if let Some((row, problem)) = collection.schema.find_bad_row(&vectors) {
+            let place = source.locate((spool.rows() + row) as u64);
+            return Err(Error::invalid(format!("{place}: the vector {problem}")));
+        }
         spool.push(&batch.ids, &vectors)?;
         tell(progress, "read", spool.rows(), source.rows_total())?;
     }

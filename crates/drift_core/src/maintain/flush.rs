@@ -6,6 +6,7 @@
 
 use super::checkpoint::checkpoint_if_stale;
 use super::remove::remove_logs_below;
+use crate::config::Durability;
 use crate::error::Result;
 use crate::manifest::{Manifest, TombstoneFile};
 use crate::memtable::{Extract, Memtable};
@@ -45,6 +46,9 @@ pub fn flush_oldest(collection: &CollectionState, maintenance: &mut Maintenance)
     }
     let floor = version.frozen.get(1).unwrap_or(&version.active).wal_first();
     manifest.wal_floor = floor;
+    if collection.config.durability != Durability::None {
+        manifest.last_log = manifest.last_log.max(version.active.wal_last());
+    }
     manifest.next_seq = manifest.next_seq.max(memtable.last_seq() + 1);
     maintenance.commit(manifest)?;
     publish(collection, memtable, &extract, router, written)?;

@@ -113,7 +113,7 @@ impl Plan {
 
     fn is_useful(&self, index: &Index) -> bool {
         let changes = self.small > 0 || self.dropped > 0 || index.segments.len() > 1;
-        index.rows() > 0 && (changes || self.large.iter().any(|rows| rows.len() > 1 && index.router.len() > 0))
+        index.rows() > 0 && (changes || !self.large.is_empty())
     }
 }
 

@@ -32,7 +32,8 @@ pub fn remove_unreferenced(collection: &CollectionState, store: &crate::manifest
     let kept: HashSet<String> = store.kept()?.iter().flat_map(|manifest| manifest.files()).collect();
     for folder in [names::SEGMENTS, names::BUCKETS, names::TOMBSTONES, names::BITSTORES] {
         for name in collection.backend.list(folder)? {
-            if !kept.contains(&name) {
+            // What drift did not name is somebody's, and stays.
+            if !kept.contains(&name) && names::Object::parse(&name).is_some() {
                 collection.backend.delete(&name)?;
             }
         }

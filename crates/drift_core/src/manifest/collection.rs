@@ -24,6 +24,8 @@ pub struct Manifest {
     pub schema: Schema,
     /// First log file that is not yet flushed: replay begins with it, those below may be deleted.
     pub wal_floor: u64,
+    /// Newest log file known to exist, 0 when there is none: those from the floor up to it must be there.
+    pub last_log: u64,
     /// Seq above all that flushed rows have.
     pub next_seq: Seq,
     /// Id of the next new bucket.
@@ -84,6 +86,7 @@ impl Manifest {
             collection,
             schema,
             wal_floor: 1,
+            last_log: 0,
             next_seq: 1,
             next_bucket: 0,
             next_file: 1,
@@ -137,6 +140,7 @@ impl Manifest {
             metric: self.schema.metric.name().to_owned(),
             id_type: self.schema.id_type.name().to_owned(),
             wal_floor: self.wal_floor,
+            last_log: self.last_log,
             next_seq: self.next_seq,
             next_bucket: self.next_bucket,
             next_file: self.next_file,
@@ -178,6 +182,7 @@ impl Manifest {
             collection: link.identity,
             schema,
             wal_floor: message.wal_floor,
+            last_log: message.last_log,
             next_seq: message.next_seq,
             next_bucket: message.next_bucket,
             next_file: message.next_file,

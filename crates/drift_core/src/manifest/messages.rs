@@ -40,6 +40,8 @@ pub(super) struct ManifestMessage {
     pub(super) calibration: Vec<CalibrationMessage>,
     #[prost(uint64, tag = "16")]
     pub(super) calibrated_rows: u64,
+    #[prost(uint64, tag = "17")]
+    pub(super) last_log: u64,
 }
 
 /// A segment that a manifest names.

@@ -113,10 +113,10 @@ fn trace(collection: &CollectionState, version: &Version, (segment, row): (u32, 
     version.index.segments[segment as usize].segment.read_vectors(row..row + 1, &mut vector, &mut scratch.cold)?;
     scratch.set_query(collection, &vector);
     let own = key(segment, row);
-    let (gaps, rows, candidates) = scan_all(collection, version, own, scratch);
+    let WholeScan { gaps, rows, candidates } = scan_all(collection, version, own, scratch);
     // The true neighbours, and which of them the re-ranking of a whole scan would keep.
     scratch.exact.reset(K);
-    for &(_, _, candidate) in &candidates {
+    for &(_, candidate) in &candidates {
         let (segment, row) = buckets::place(candidate);
         let Scratch { exact, query, vector, cold, .. } = scratch;
         version.index.segments[segment as usize].segment.read_vectors(row..row + 1, vector, cold)?;
@@ -124,17 +124,22 @@ fn trace(collection: &CollectionState, version: &Version, (segment, row): (u32, 
     }
     let truth: Vec<u64> = scratch.exact.sorted().iter().map(|(_, key)| *key).collect();
     let kept = candidates.iter().take(rerank::width(K));
-    let found = kept.filter(|(_, _, key)| truth.contains(key)).map(|(_, step, _)| *step).collect();
+    let found = kept.filter(|(_, key)| truth.contains(key)).map(|(step, _)| *step).collect();
     Ok(Trace { gaps, rows, found, truth: truth.len() })
 }
 
-/// Scans every bucket; returns gaps and rows per step, and the best candidates (estimate, step, key) by estimate.
-fn scan_all(
-    collection: &CollectionState,
-    version: &Version,
-    own: u64,
-    scratch: &mut Scratch,
-) -> (Vec<f32>, Vec<u64>, Vec<(f32, u32, u64)>) {
+/// A scan of every bucket.
+struct WholeScan {
+    /// See [`Trace::gaps`].
+    gaps: Vec<f32>,
+    /// See [`Trace::rows`].
+    rows: Vec<u64>,
+    /// Step and key of the best candidates, by estimate.
+    candidates: Vec<(u32, u64)>,
+}
+
+/// Scans every bucket in rank order.
+fn scan_all(collection: &CollectionState, version: &Version, own: u64, scratch: &mut Scratch) -> WholeScan {
     let index = &version.index;
     index.router.rank(&scratch.code, &mut scratch.rank);
     scratch.rank.sort_next(usize::MAX);
@@ -167,11 +172,8 @@ fn scan_all(
             }
         }
     }
-    let candidates = wide.sorted().iter().map(|&(distance, at)| {
-        let (step, key) = seen[at as usize];
-        (distance, step, key)
-    });
-    (gaps, rows, candidates.collect())
+    let candidates = wide.sorted().iter().map(|&(_, at)| seen[at as usize]).collect();
+    WholeScan { gaps, rows, candidates }
 }
 
 /// The cheapest rule per target.

@@ -18,33 +18,41 @@ impl Schema {
                 rows * self.dim
             )));
         }
+        match self.find_bad_row(vectors) {
+            None => Ok(()),
+            Some((row, problem)) => Err(Error::invalid(format!("{what} at row {row} {problem}"))),
+        }
+    }
+
+    /// The first vector that cannot be stored or searched for: its row, and what is wrong with it.
+    pub fn find_bad_row(&self, vectors: &Vectors<'_>) -> Option<(usize, String)> {
         match vectors {
-            Vectors::F32(values) => self.check_rows(what, values, |value: &f32| *value),
-            Vectors::F16(values) => self.check_rows(what, values, |value: &f16| value.to_f32()),
+            Vectors::F32(values) => self.find_bad(values, |value: &f32| *value),
+            Vectors::F16(values) => self.find_bad(values, |value: &f16| value.to_f32()),
         }
     }
 
     /// Squares are summed first: the sum is finite only if every value is, so a good row costs one pass.
-    fn check_rows<T>(&self, what: &str, values: &[T], to_f32: impl Fn(&T) -> f32 + Copy) -> Result<()> {
-        for (row, vector) in values.chunks_exact(self.dim).enumerate() {
+    fn find_bad<T>(&self, values: &[T], to_f32: impl Fn(&T) -> f32 + Copy) -> Option<(usize, String)> {
+        values.chunks_exact(self.dim).enumerate().find_map(|(row, vector)| {
             let norm2 = sum_of_squares(vector, to_f32);
             if !norm2.is_finite() {
                 let column = vector.iter().position(|value| !to_f32(value).is_finite());
-                return Err(Error::invalid(match column {
-                    Some(column) => format!(
-                        "{what} at row {row} has {} in column {column}: values must be finite",
-                        to_f32(&vector[column])
-                    ),
-                    None => format!("{what} at row {row} is too long: its squared norm does not fit a float32"),
-                }));
+                return Some((
+                    row,
+                    match column {
+                        Some(column) => {
+                            format!("has {} in column {column}: values must be finite", to_f32(&vector[column]))
+                        }
+                        None => "is too long: its squared norm does not fit a float32".to_owned(),
+                    },
+                ));
             }
-            if self.metric == Metric::Cosine && norm2 < f32::MIN_POSITIVE {
-                return Err(Error::invalid(format!(
-                    "{what} at row {row} is zero: under the cosine metric it has no direction; leave it out, or use l2"
-                )));
-            }
-        }
-        Ok(())
+            (self.metric == Metric::Cosine && norm2 < f32::MIN_POSITIVE).then(|| {
+                let problem = "is zero: under the cosine metric it has no direction; leave it out, or use l2";
+                (row, problem.to_owned())
+            })
+        })
     }
 }
 

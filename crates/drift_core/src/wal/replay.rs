@@ -44,6 +44,9 @@ pub struct ReplayEnd {
     pub torn_bytes: u64,
     /// Records passed on.
     pub records: u64,
+    /// Whether the last whole frame says that the log was closed: a torn end behind it is no crash's work but damage,
+    /// or a crash during the very close. Nothing is lost with it either way.
+    pub sealed: bool,
 }
 
 /// Passes every record of log file `number` to `apply`, in order of seq, and returns where the file ended. An error of
@@ -68,8 +71,13 @@ pub fn replay(
             format_args!("the file begins with seq {}, but the one before it ended at {seq}", preamble.first_seq);
         return Err(corrupt(&name, 72, message));
     }
-    let mut end =
-        ReplayEnd { next_seq: preamble.first_seq, end_offset: PREAMBLE_BYTES as u64, torn_bytes: 0, records: 0 };
+    let mut end = ReplayEnd {
+        next_seq: preamble.first_seq,
+        end_offset: PREAMBLE_BYTES as u64,
+        torn_bytes: 0,
+        records: 0,
+        sealed: false,
+    };
     while end.end_offset < log.length {
         let offset = end.end_offset;
         let Some((head, bytes)) = log.frame(offset)? else {
@@ -94,6 +102,7 @@ pub fn replay(
         let next_seq = end.next_seq.checked_add(decoded.seqs());
         end.next_seq = next_seq.ok_or_else(|| corrupt(&name, offset, "sequence numbers end"))?;
         end.end_offset += head.frame_bytes() as u64;
+        end.sealed = matches!(decoded, Decoded::Seal);
         if let Decoded::Record(record) = decoded {
             apply(record)?;
             end.records += 1;

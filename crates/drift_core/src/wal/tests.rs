@@ -94,7 +94,10 @@ fn records_come_back_with_ids_and_elements_as_given() {
         let (records, bytes, ends) = sample(id_type, true);
         let (found, end) = read(&with_log(&bytes), 1, true, &schema(id_type), Some(5)).unwrap();
         assert_eq!(found, records);
-        assert_eq!(end, ReplayEnd { next_seq: 12, end_offset: *ends.last().unwrap(), torn_bytes: 0, records: 4 });
+        assert_eq!(
+            end,
+            ReplayEnd { next_seq: 12, end_offset: *ends.last().unwrap(), torn_bytes: 0, records: 4, sealed: false }
+        );
     }
 }
 

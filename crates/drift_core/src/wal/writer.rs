@@ -71,10 +71,13 @@ impl WalWriter {
         Ok(self.end)
     }
 
-    /// Makes all records durable and says so in the file, so that from now on any damage to it is recognised as such.
+    /// Makes all records durable and says so in the file, twice, so that from now on any damage to it is recognised as
+    /// such: the second seal proves the first one, and a torn end behind the first one is what is left of the second.
     pub fn seal(&mut self) -> Result<()> {
-        self.sync.sync_to(self.end)?;
-        self.write(Content::Seal(self.next_seq))?;
+        for _ in 0..2 {
+            self.sync.sync_to(self.end)?;
+            self.write(Content::Seal(self.next_seq))?;
+        }
         self.sync.sync_to(self.end)
     }
 
