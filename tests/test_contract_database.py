@@ -157,8 +157,8 @@ def test_the_empty_name_is_refused(db: drift.Database) -> None:
         db.create_collection("", dim=2)
 
 
-def test_a_name_may_be_any_word(db: drift.Database) -> None:
-    names = ["Ünïcödé", "with space", "CamelCase", "camelcase", "x" * 100]
+def test_names_of_letters_digits_dots_and_dashes_are_told_apart(db: drift.Database) -> None:
+    names = ["with-dash", "under_score", "dotted.name", "2024", "CamelCase", "camelcase", "x" * 128]
     for name in names:
         db.create_collection(name, dim=2)
     assert sorted(db.list_collections()) == sorted(names)
@@ -229,7 +229,7 @@ def test_read_only_reads_and_refuses_every_write(path: str) -> None:
             lambda: c.add([3], [[1, 1]]),
             lambda: c.upsert([3], [[1, 1]]),
             lambda: c.delete([1]),
-            lambda: c.load([]),
+            lambda: c.load(iter([([3], [[1, 1]])])),
             lambda: c.optimize(),
             lambda: db.create_collection("more", dim=2),
             lambda: db.drop_collection("docs"),
