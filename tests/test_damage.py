@@ -17,7 +17,6 @@ import pytest
 from tests import oracle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 DIM = 16
@@ -42,7 +41,8 @@ def answers(path: Path, sound_ids: list[int] | None = None) -> tuple[list[int], 
         c = db["docs"]
         ids = oracle.ids_of(c)
         vectors = c.get(sound_ids or ids).vectors
-        return ids, vectors, c.search(oracle.vectors(5, DIM, 31), k=20, exact=True).ids
+        found = c.search(oracle.vectors(5, DIM, 31), k=20, exact=True).ids
+        return ids, vectors, np.asarray(found, np.int64)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Sound:
 
 
 @pytest.fixture
-def copy(sound: Sound, tmp_path: Path) -> Iterator[Path]:
+def copy(sound: Sound, tmp_path: Path) -> Path:
     """Return a copy that a test may damage."""
     return shutil.copytree(sound.folder, tmp_path / "copy")
 
