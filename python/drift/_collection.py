@@ -14,6 +14,7 @@ from drift._result import Rows, SearchResult, html_table
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
     from numpy.typing import NDArray
 
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["Collection"]
 
 
-def natural(name: str, value: object) -> int:
-    """Return `value` when it is an int that is not negative; the engine checks the upper bound."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value < 2**63:
-        raise InvalidArgumentError(f"{name} is {value!r}: it must be an int, 0 or more")
+def natural(name: str, value: object, least: int = 0) -> int:
+    """Return `value` when it is an int of at least `least`; the engine checks the upper bound."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
+        raise InvalidArgumentError(f"{name} is {value!r}: it must be an int, {least} or more")
     return int(value)
 
 
@@ -50,9 +51,9 @@ class Collection:
     (2, True, 1)
     """
 
-    __slots__ = ("__weakref__", "_core", "_database", "_dim")
+    __slots__ = ("__weakref__", "_database", "_dim", "_inner")
 
-    _core: _core.Collection
+    _inner: _core.Collection
     _database: Database
     _dim: int
 
@@ -63,14 +64,14 @@ class Collection:
     def _of(cls, database: Database, core: _core.Collection) -> Collection:
         self = object.__new__(cls)
         self._database = database
-        self._core = core
+        self._inner = core
         self._dim = core.dim
         return self
 
     @property
     def name(self) -> str:
         """Name of the collection."""
-        return self._core.name
+        return self._inner.name
 
     @property
     def dim(self) -> int:
@@ -80,12 +81,12 @@ class Collection:
     @property
     def metric(self) -> str:
         """Distance: ``"l2"``, ``"cosine"`` or ``"dot"``."""
-        return self._core.metric
+        return self._inner.metric
 
     @property
     def id_type(self) -> str:
         """Type of the ids: ``"int"`` or ``"str"``."""
-        return self._core.id_type
+        return self._inner.id_type
 
     @property
     def database(self) -> Database:
@@ -93,7 +94,7 @@ class Collection:
         return self._database
 
     def _pair(self, ids: IdsLike, vectors: VectorsLike) -> tuple[_input.Ids, _input.Vectors]:
-        converted = _input.ids(ids, self._core.id_type)
+        converted = _input.ids(ids, self._inner.id_type)
         rows = len(converted) if isinstance(converted, (np.ndarray, list)) else None
         return converted, _input.vectors(vectors, self._dim, rows)
 
@@ -124,7 +125,7 @@ class Collection:
         >>> c.ids().tolist()
         ['a', 'b']
         """
-        self._core.add(*self._pair(ids, vectors))
+        self._inner.add(*self._pair(ids, vectors))
 
     def upsert(self, ids: IdsLike, vectors: VectorsLike) -> None:
         """Insert rows, replacing those whose ids exist, all or none. Of an id that is given twice, the last wins.
@@ -139,7 +140,7 @@ class Collection:
         InvalidArgumentError
             When a shape, a type or a value is wrong; the message names the row and the column.
         """
-        self._core.upsert(*self._pair(ids, vectors))
+        self._inner.upsert(*self._pair(ids, vectors))
 
     def delete(self, ids: IdsLike) -> int:
         """Delete rows, and return how many of the ids existed.
@@ -149,7 +150,7 @@ class Collection:
         ids : sequence of int or str, integer array, Arrow array, int or str
             Unknown ids are allowed. A single id counts as a sequence of one.
         """
-        return self._core.delete(_input.ids(ids, self._core.id_type))
+        return self._inner.delete(_input.ids(ids, self._inner.id_type))
 
     def get(self, ids: IdsLike, *, missing: Missing = "error") -> Rows:
         """Return the stored vectors of rows.
@@ -179,7 +180,7 @@ class Collection:
         >>> c.get([5, 6], missing="skip").vectors.tolist()
         [[0.5, 2.0]]
         """
-        return Rows(*self._core.get(_input.ids(ids, self._core.id_type), missing))
+        return Rows(*self._inner.get(_input.ids(ids, self._inner.id_type), missing))
 
     def search(
         self,
@@ -195,7 +196,7 @@ class Collection:
 
         Parameters
         ----------
-        query : array_like, shape (dim,) or (n, dim)
+        query : array_like or Arrow array, shape (dim,) or (n, dim)
             A C-contiguous float32 array is not copied.
         k : int
             Results per query, 0 to 65,536.
@@ -229,7 +230,7 @@ class Collection:
         """
         values = _input.queries(query, self._dim)
         try:
-            ids, distances = self._core.search(values, k, recall, exact, nprobe, threads)
+            ids, distances = self._inner.search(values, k, recall, exact, nprobe, threads)
         except (TypeError, OverflowError) as error:
             raise _misfit(error, k, recall, nprobe, threads) from None
         return SearchResult(ids, distances)
@@ -253,7 +254,8 @@ class Collection:
             Names of the columns of the ids and of the vectors.
         progress : bool or callable, optional
             True shows a bar (tqdm or rich when installed); a callable gets the rows so far and their total, or None
-            for an unknown total, at most every 50 ms. An exception in it stops the load.
+            for an unknown total: at the start and the end of each stage (reading, training, writing) and every 50 ms
+            at most in between. An exception in it stops the load.
 
         Returns
         -------
@@ -279,21 +281,19 @@ class Collection:
         update = None if shown is None else shown.update
         try:
             if isinstance(source, (str, os.PathLike)):
-                report = self._core.load_parquet([os.fspath(source)], id, vector, update)
+                report = self._inner.load_parquet([os.fspath(source)], id, vector, update)
             elif _input.is_arrow(source):
-                report = self._core.load_arrow(source, id, vector, update)  # type: ignore[arg-type]
-            elif isinstance(source, (list, tuple)) and all(isinstance(item, (str, os.PathLike)) for item in source):
-                report = self._core.load_parquet([os.fspath(item) for item in source], id, vector, update)
+                report = self._inner.load_arrow(source, id, vector, update)  # type: ignore[arg-type]
+            elif _input.are_paths(source):
+                report = self._inner.load_parquet(source, id, vector, update)
             elif hasattr(source, "__iter__") and not isinstance(source, (bytes, dict, np.ndarray)):
-                id_type, dim = self._core.id_type, self._dim
+                id_type, dim = self._inner.id_type, self._dim
                 batches = (_input.batch(item, id_type, dim) for item in source)
-                report = self._core.load_batches(batches, id, vector, update)
+                report = self._inner.load_batches(batches, id, vector, update)
             else:
                 raise InvalidArgumentError(
                     f"source is {type(source).__name__}: it must be Parquet paths, an Arrow object or batches"
                 )
-            if shown is not None:
-                shown.update(report["rows"], report["rows"], "done")
         finally:
             if shown is not None:
                 shown.close()
@@ -301,22 +301,22 @@ class Collection:
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self._core)
+        return len(self._inner)
 
     def __contains__(self, id: object) -> bool:  # noqa: A002 - a row's id.
-        if self._core.id_type == "str":
-            return isinstance(id, str) and self._core.contains(id)
+        if self._inner.id_type == "str":
+            return isinstance(id, str) and self._inner.contains(id)
         if isinstance(id, bool) or not isinstance(id, (int, np.integer)) or not 0 <= id < 2**63:
             return False
-        return self._core.contains(int(id))
+        return self._inner.contains(int(id))
 
     def ids(self) -> NDArray[np.int64] | NDArray[np.object_]:
         """Return the ids of all rows, in the order in which they were last written: int64 or str objects."""
-        return self._core.ids()
+        return self._inner.ids()
 
     def flush(self) -> None:
         """Move rows from memory into segments on disk, durably, whatever the durability."""
-        self._core.flush()
+        self._inner.flush()
 
     def optimize(self) -> dict[str, Any]:
         """Split, merge and rewrite buckets and segments until they are near their target sizes.
@@ -326,7 +326,7 @@ class Collection:
         dict
             Counts of what was done, and ``seconds`` (float).
         """
-        return self._core.optimize()
+        return self._inner.optimize()
 
     def verify(self) -> dict[str, Any]:
         """Read every stored byte and check it.
@@ -337,17 +337,23 @@ class Collection:
             ``files``, ``bytes``, ``rows`` (int), and ``problems``: a list of sentences that name the file and the
             offset, empty when all is well.
         """
-        return self._core.verify()
+        return self._inner.verify()
 
     def stats(self) -> dict[str, Any]:
-        """Return counts of rows, buckets, segments and bytes, and why writes are refused, if they are (``poisoned``)."""
-        return self._core.stats()
+        """Return counts of rows, buckets, segments, bytes and work, and what is wrong.
+
+        Returns
+        -------
+        dict
+            Counts (int); ``degraded`` and ``poisoned``: why background work fails or writes are refused, else None.
+        """
+        return self._inner.stats()
 
     def close(self) -> None:
         """Close this handle. Closing again does nothing."""
-        self._core.close()
+        self._inner.close()
 
-    def __enter__(self) -> Collection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -363,7 +369,7 @@ class Collection:
 
     def _summary(self) -> str:
         try:
-            return f"{len(self._core):,} rows"
+            return f"{len(self._inner):,} rows"
         except DriftError as error:
             return "closed" if type(error).__name__ == "ClosedError" else type(error).__name__
 
@@ -372,7 +378,7 @@ class Collection:
 
     def _repr_html_(self) -> str:
         try:
-            rows = list(self._core.stats().items())
+            rows: list[tuple[object, ...]] = list(self._inner.stats().items())
         except DriftError as error:
             rows = [("error", error)]
         return html_table(repr(self), ["", ""], rows)
@@ -380,11 +386,11 @@ class Collection:
 
 def _misfit(error: Exception, k: object, recall: object, nprobe: object, threads: object) -> Exception:
     """Return the error that names the option which the extension could not convert."""
-    for name, value in (("k", k), ("nprobe", nprobe), ("threads", threads)):
+    for name, value, least in (("k", k, 0), ("nprobe", nprobe, 1), ("threads", threads, 1)):
         if value is None and name != "k":
             continue
         try:
-            natural(name, value)
+            natural(name, value, least)
         except InvalidArgumentError as named:
             return named
     if recall is not None and not isinstance(recall, (int, float, np.number)):

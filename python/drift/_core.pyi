@@ -1,20 +1,22 @@
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drift._types import ArrowArray, ArrowStream
 
+__all__ = ["DIM_MAX", "K_MAX", "Collection", "Database", "__version__", "stream"]
+
 __version__: Final[str]
 DIM_MAX: Final[int]
 K_MAX: Final[int]
 
-_Ids = NDArray[np.int64] | list[str] | ArrowArray | ArrowStream
-_Vectors = NDArray[np.float32] | NDArray[np.float16] | ArrowArray | ArrowStream
-_IdsOut = NDArray[np.int64] | NDArray[np.object_]
-_Progress = Callable[[int, int | None, str], object] | None
+_Ids: TypeAlias = NDArray[np.int64] | list[str] | ArrowArray | ArrowStream
+_Vectors: TypeAlias = NDArray[np.float32] | NDArray[np.float16] | ArrowArray | ArrowStream
+_IdsOut: TypeAlias = NDArray[np.int64] | NDArray[np.object_]
+_Progress: TypeAlias = Callable[[int, int | None, str], object] | None
 
 @final
 class Database:
@@ -46,7 +48,7 @@ class Collection:
     def ids(self) -> _IdsOut: ...
     def search(
         self,
-        queries: NDArray[np.float32],
+        queries: NDArray[np.float32] | ArrowArray | ArrowStream,
         k: int,
         recall: float | None,
         exact: bool,

@@ -14,19 +14,17 @@ from drift._result import html_table
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+    from typing import Self, TypeAlias
 
     from drift._types import Durability, IdType, Metric
+
+    _State: TypeAlias = tuple[str, bool, str, int | None]
 
 __all__ = ["Database", "connect"]
 
 # Open handles by process and pickled state, so that a handle that comes back to its own process is the same handle
 # and not a second writer. Forked children do not find their parent's.
 _open: weakref.WeakValueDictionary[tuple[int, _State], Database] = weakref.WeakValueDictionary()
-
-if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    _State: TypeAlias = tuple[str, bool, str, int | None]
 
 
 def connect(
@@ -85,8 +83,10 @@ def connect(
     if not isinstance(text, str):
         raise InvalidArgumentError(f"uri is {type(text).__name__}: it must be a str or a path of str")
     if memory_limit is not None:
-        natural("memory_limit", memory_limit)
-    return Database._open(text if "://" in text else os.path.abspath(text), bool(read_only), durability, memory_limit)
+        natural("memory_limit", memory_limit, 64 << 20)
+    if "://" not in text:
+        text = os.path.abspath(text)  # noqa: PTH100 - Path.resolve would follow links, which may change later.
+    return Database._open(text, bool(read_only), durability, memory_limit)
 
 
 def _reopen(*state: Any) -> Database:
@@ -110,9 +110,9 @@ class Database:
     (True, 4)
     """
 
-    __slots__ = ("__weakref__", "_closed", "_core", "_state")
+    __slots__ = ("__weakref__", "_closed", "_inner", "_state")
 
-    _core: _core.Database
+    _inner: _core.Database
     _state: _State
     _closed: bool
 
@@ -122,7 +122,7 @@ class Database:
     @classmethod
     def _open(cls, uri: str, read_only: bool, durability: str, memory_limit: int | None) -> Database:
         self = object.__new__(cls)
-        self._core = _core.Database(uri, read_only, durability, memory_limit)
+        self._inner = _core.Database(uri, read_only, durability, memory_limit)
         self._state = (uri, read_only, durability, memory_limit)
         self._closed = False
         _open[os.getpid(), self._state] = self
@@ -181,8 +181,8 @@ class Database:
         >>> db.create_collection("docs", dim=384, metric="cosine")
         Collection('docs', 0 rows, dim=384, metric='cosine', id_type='int')
         """
-        natural("dim", dim)
-        created = self._core.create_collection(_text("name", name), dim, _text("metric", metric), id_type, exist_ok)
+        natural("dim", dim, 1)
+        created = self._inner.create_collection(_text("name", name), dim, _text("metric", metric), id_type, exist_ok)
         return Collection._of(self, created)
 
     def open_collection(self, name: str) -> Collection:
@@ -193,17 +193,17 @@ class Database:
         NotFoundError
             When there is none of this name.
         """
-        return Collection._of(self, self._core.open_collection(_text("name", name)))
+        return Collection._of(self, self._inner.open_collection(_text("name", name)))
 
     def __getitem__(self, name: str) -> Collection:
         return self.open_collection(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._core.list_collections()
+        return name in self._inner.list_collections()
 
     def list_collections(self) -> list[str]:
         """Return the names of all collections, sorted."""
-        return self._core.list_collections()
+        return self._inner.list_collections()
 
     def drop_collection(self, name: str) -> None:
         """Delete a collection and all its rows.
@@ -213,14 +213,14 @@ class Database:
         NotFoundError
             When there is none of this name.
         """
-        self._core.drop_collection(_text("name", name))
+        self._inner.drop_collection(_text("name", name))
 
     def close(self) -> None:
         """Close the database and its collections. Rows that were written stay; closing again does nothing."""
         self._closed = True
-        self._core.close()
+        self._inner.close()
 
-    def __enter__(self) -> Database:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -238,16 +238,16 @@ class Database:
         if self._closed:
             return "closed"
         try:
-            count = len(self._core.list_collections())
+            count = len(self._inner.list_collections())
         except DriftError as error:
             return type(error).__name__
         return f"{count} collection{'s' * (count != 1)}{', read-only' * self.read_only}"
 
     def _repr_html_(self) -> str:
         rows: list[tuple[object, ...]] = []
-        for name in [] if self._closed else self._core.list_collections():
+        for name in [] if self._closed else self._inner.list_collections():
             try:
-                c = self._core.open_collection(name)
+                c = self._inner.open_collection(name)
             except NotFoundError:
                 continue  # It was dropped meanwhile.
             rows.append((name, f"{len(c):,}", c.dim, c.metric, c.id_type))

@@ -8,7 +8,8 @@ and integers-with-holes as vectors.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from drift._errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from drift._types import ArrowArray, ArrowStream
 
@@ -33,6 +34,11 @@ _STR = "str"
 def is_arrow(value: object) -> bool:
     """Whether `value` offers the Arrow PyCapsule interface."""
     return hasattr(value, "__arrow_c_array__") or hasattr(value, "__arrow_c_stream__")
+
+
+def are_paths(value: object) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
+    """Whether `value` is a list or tuple of paths, at least one."""
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(at, (str, os.PathLike)) for at in value)
 
 
 def ids(value: object, id_type: str) -> Ids:
@@ -142,8 +148,8 @@ def vectors(value: object, dim: int, rows: int | None = None) -> Vectors:
     return array
 
 
-def queries(value: object, dim: int) -> NDArray[np.float32]:
-    """Return queries as a C-contiguous float32 array of shape ``(dim,)`` or ``(n, dim)``.
+def queries(value: object, dim: int) -> NDArray[np.float32] | ArrowArray | ArrowStream:
+    """Return queries as a C-contiguous float32 array of shape ``(dim,)`` or ``(n, dim)``, or an Arrow list array.
 
     Raises
     ------
@@ -152,6 +158,11 @@ def queries(value: object, dim: int) -> NDArray[np.float32]:
     """
     if type(value) is np.ndarray and value.dtype is _F32 and value.shape == (dim,) and value.flags.c_contiguous:
         return value
+    if is_arrow(value) and not isinstance(value, np.ndarray):
+        plain = np.asarray(value)
+        if plain.dtype.kind not in "fiu":
+            return value  # type: ignore[return-value]
+        value = plain
     array = _floats(value, "the query")
     if array.ndim not in (1, 2) or array.shape[-1] != dim:
         if array.shape == (0,):

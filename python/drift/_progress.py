@@ -103,14 +103,14 @@ class _Plain:
     """One line on stderr that is written over."""
 
     def __init__(self) -> None:
-        self._written = False
+        self._stage = ""
 
     def update(self, rows: int, total: int | None, stage: str) -> None:
         share = f" of {total:,} ({rows / total:.0%})" if total else ""
         sys.stderr.write(f"\r\x1b[K{stage}: {rows:,}{share} rows")
         sys.stderr.flush()
-        self._written = True
+        self._stage = stage
 
     def close(self) -> None:
-        if self._written:
+        if self._stage:
             sys.stderr.write("\n")

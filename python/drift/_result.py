@@ -28,6 +28,13 @@ class _Columns(NamedTuple):
         return {name: values for name, values in self._asdict().items() if values is not None}
 
 
+def _found(ids: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where `ids` is not padding."""
+    if ids.dtype == object:
+        return np.array([row_id is not None for row_id in ids.flat], dtype=np.bool_).reshape(ids.shape)
+    return np.asarray(ids >= 0)
+
+
 class SearchResult:
     """The nearest rows of one query or of several.
 
@@ -61,13 +68,8 @@ class SearchResult:
         """Return the length of `ids`: k for one query, the number of queries for several."""
         return len(self.ids)
 
-    def _found(self) -> NDArray[np.bool_]:
-        if self.ids.dtype == object:
-            return np.not_equal(self.ids, None).astype(np.bool_)
-        return np.asarray(self.ids >= 0)
-
     def _columns(self) -> _Columns:
-        found = self._found()
+        found = _found(self.ids)
         query = None if self.ids.ndim == 1 else np.nonzero(found)[0].astype(np.int64)
         return _Columns(query, self.ids[found], self.distances[found])
 
@@ -121,7 +123,7 @@ class SearchResult:
         columns = self._columns()
         if not columns.id.size:
             return f"SearchResult(no results, k={len(self)})"
-        nearest = f"nearest {columns.id[0]!r} at {columns.distance[0]:.6g}"
+        nearest = f"nearest {columns.id[:1].tolist()[0]!r} at {columns.distance[0]:.6g}"
         return f"SearchResult({columns.id.size} results, {nearest})"
 
     def _repr_html_(self) -> str:

@@ -13,7 +13,7 @@ pub enum Durability {
     Interval,
     /// After the write to the log; the operating system decides when it reaches the disk. Survives the process's death.
     Os,
-    /// After the write to memory; `flush()` makes it durable.
+    /// After the write to memory; `flush()` or closing makes it durable.
     None,
 }
 

@@ -58,6 +58,7 @@ impl Maintenance {
     /// Commits the manifest after the present one.
     pub fn commit(&mut self, next: Manifest) -> Result<()> {
         self.store.commit(&next)?;
+        self.newest.store(next.number, Ordering::Relaxed);
         self.manifest = next;
         Ok(())
     }
@@ -69,6 +70,8 @@ pub struct Maintenance {
     pub manifest: Manifest,
     /// Reads and commits manifests.
     pub store: ManifestStore,
+    /// Number of the newest manifest, for those who must not wait for a job.
+    pub newest: Arc<AtomicU64>,
 }
 
 /// Counts since the collection was opened.
@@ -120,6 +123,8 @@ pub struct CollectionState {
     pub signal: Signal,
     /// Counts since open.
     pub counters: Counters,
+    /// Number of the newest manifest.
+    pub manifest_number: Arc<AtomicU64>,
     version: ArcSwap<Version>,
     commits: AtomicU64,
     closed: AtomicBool,
@@ -168,6 +173,7 @@ impl CollectionState {
             bitstore: parts.bitstore,
             pool: parts.pool,
             writes: Mutex::new(parts.writes),
+            manifest_number: parts.maintenance.newest.clone(),
             maintenance: Mutex::new(parts.maintenance),
             room: Condvar::new(),
             signal: Signal::default(),

@@ -5,9 +5,8 @@ use crate::input::{self, VectorsIn};
 use crate::load;
 use crate::output;
 use crate::signals::Signals;
-use drift_core::types::{IdRef, Missing, SearchOptions};
-use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
-use pyo3::exceptions::PyValueError;
+use drift_core::types::{IdRef, Missing, SearchOptions, Vectors};
+use numpy::{PyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::path::PathBuf;
@@ -98,19 +97,24 @@ impl Collection {
     fn search<'py>(
         &self,
         py: Python<'py>,
-        queries: &Bound<'py, PyArrayDyn<f32>>,
+        queries: &Bound<'py, PyAny>,
         k: usize,
         recall: Option<f32>,
         exact: bool,
         nprobe: Option<usize>,
         threads: Option<usize>,
     ) -> PyResult<Pair<'py>> {
-        let flat = queries.ndim() == 1;
-        if queries.shape().last() != Some(&self.inner.schema().dim) {
-            return Err(PyValueError::new_err("queries have another dimension than the collection"));
-        }
-        let queries = queries.try_readonly()?;
-        let values = queries.as_slice()?;
+        let flat = queries.cast::<PyArrayDyn<f32>>().is_ok_and(|array| array.ndim() == 1);
+        let queries = VectorsIn::read(queries, self.inner.schema())?;
+        let mut widened = Vec::new();
+        let values = match queries.view()? {
+            Vectors::F32(values) => values,
+            halves => {
+                widened.resize(halves.values(), 0.0);
+                halves.copy_to_f32(&mut widened);
+                &widened
+            }
+        };
         let options = SearchOptions { k, recall, exact, nprobe, threads };
         let signals = Signals::new();
         let found = py.detach(|| self.inner.search(values, &options, &|| signals.stop()));
@@ -173,6 +177,7 @@ impl Collection {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = py.detach(|| self.inner.stats()).or_raise(py)?;
         let dict = output::counts(py, &stats.entries())?;
+        dict.set_item("degraded", stats.degraded)?;
         dict.set_item("poisoned", stats.poisoned)?;
         Ok(dict)
     }

@@ -57,7 +57,7 @@ pub fn batches<'py>(
     let signals = Arc::new(Signals::new());
     let iterator = batches.bind(py).try_iter()?.unbind();
     let schema = collection.schema().clone();
-    let source = IteratorSource { iterator, names, schema, open: None, signals: signals.clone() };
+    let source = IteratorSource { iterator, names, schema, open: None, rows_read: 0, signals: signals.clone() };
     run(py, collection, source, signals, progress)
 }
 
@@ -67,6 +67,7 @@ struct IteratorSource {
     names: ColumnNames,
     schema: Schema,
     open: Option<ArrowSource>,
+    rows_read: u64,
     signals: Arc<Signals>,
 }
 
@@ -88,7 +89,7 @@ impl IteratorSource {
             return Ok(Item::Rows(RowBatch { ids, vectors }));
         }
         let source = ArrowSource::new(reader(&item)?, self.names.clone(), &self.schema).or_raise(py)?;
-        Ok(Item::Arrow(source))
+        Ok(Item::Arrow(source.numbered_from(self.rows_read)))
     }
 }
 
@@ -100,12 +101,16 @@ impl RowSource for IteratorSource {
     fn next(&mut self) -> Result<Option<RowBatch>> {
         loop {
             if let Some(batch) = self.open.as_mut().map_or(Ok(None), RowSource::next)? {
+                self.rows_read += batch.rows() as u64;
                 return Ok(Some(batch));
             }
             // What Python raised is kept in `signals` and raised again in place of this error.
             let item = self.signals.note(Python::attach(|py| self.item(py)));
             match item.ok_or_else(|| Error::invalid("the source of the load raised an exception"))? {
-                Item::Rows(batch) => return Ok(Some(batch)),
+                Item::Rows(batch) => {
+                    self.rows_read += batch.rows() as u64;
+                    return Ok(Some(batch));
+                }
                 Item::Arrow(source) => self.open = Some(source),
                 Item::End => return Ok(None),
             }
@@ -121,8 +126,12 @@ fn run<'py>(
     signals: Arc<Signals>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let mut stage = "";
     let mut report = |now: LoadProgress| {
-        if signals.due() {
+        // The start and the end of a stage are always told: a callback can stop the shortest load before its commit.
+        let turn = now.stage != stage || now.rows_total == Some(now.rows);
+        stage = now.stage;
+        if signals.due() || turn {
             signals.note(Python::attach(|py| {
                 py.check_signals()?;
                 match &progress {

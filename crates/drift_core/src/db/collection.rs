@@ -4,6 +4,7 @@
 //! the three paths.
 
 use super::{Database, stats, verify};
+use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::ingest::source::{LoadOptions, LoadReport, RowSource};
 use crate::ingest::{self, OnProgress};
@@ -38,12 +39,17 @@ impl OpenCollection {
 
     /// Ends background work and makes the log durable. Closing twice is no error.
     pub(super) fn close(&self) -> Result<()> {
+        // Without a log, what is in memory is durable only by a flush.
+        let flushed = match self.state.config.durability {
+            Durability::None if !self.state.is_closed() && !self.state.config.read_only => maintain::flush_all(&self.state),
+            _ => Ok(()),
+        };
         self.state.mark_closed();
         self.state.signal.raise(|work| work.stop = true);
         self.state.room.notify_all();
         let Some(scheduler) = self.scheduler.lock().take() else { return Ok(()) };
         scheduler.join().map_err(|_| Error::internal("the background thread panicked"))?;
-        ingest::seal(&self.state)
+        flushed.and(ingest::seal(&self.state))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::storage::{Backend, names};
 use crate::types::{BucketId, Schema, Seq};
 use crate::wal::{self, Expected, OwnedRecord};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// What is needed to open a collection.
 pub(super) struct Opening<'a> {
@@ -66,7 +67,7 @@ impl Opening<'_> {
             bitstore,
             pool: self.pool.clone(),
             writes: Writes { next_seq: manifest.next_seq, wal: None, wal_sync: None },
-            maintenance: Maintenance { manifest, store },
+            maintenance: Maintenance { newest: Arc::new(AtomicU64::new(manifest.number)), manifest, store },
             version,
         });
         self.fill(&state, missing)?;

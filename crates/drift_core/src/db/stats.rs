@@ -39,7 +39,7 @@ pub(super) fn stats(collection: &CollectionState) -> Result<Stats> {
         flushes: count(&counters.flushes),
         segment_bytes_written: count(&counters.segment_bytes_written),
         last_seq: version.seq,
-        manifest: collection.maintenance.lock().manifest.number,
+        manifest: collection.manifest_number.load(Ordering::Relaxed),
         degraded: collection.degraded(),
         poisoned: poisoned.map(|reason| reason.to_string()).or_else(|| collection.backend.poisoned()),
     })

@@ -52,6 +52,13 @@ impl ArrowSource {
         check_columns(&reader.schema(), &columns, schema, STREAM)?;
         Ok(ArrowSource { reader, columns, schema: schema.clone(), rows_read: 0 })
     }
+
+    /// The same source, whose first row is called `row` in messages, for a stream that is part of a longer one.
+    #[must_use]
+    pub fn numbered_from(mut self, row: u64) -> ArrowSource {
+        self.rows_read = row;
+        self
+    }
 }
 
 impl RowSource for ArrowSource {

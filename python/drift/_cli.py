@@ -1,0 +1,354 @@
+"""The ``drift`` command: create, load, search, get, delete, stats, verify, optimize.
+
+Tables for people, ``--json`` for machines. Exit codes: 0 done, 1 failed or found problems, 2 wrong usage. Errors are
+one line on stderr. The standard library only; ``--show`` reads Parquet with pyarrow (extra ``arrow``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import drift
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EXAMPLES = """\
+examples:
+  drift create ./db packages --dim 384 --metric cosine
+  drift load ./db packages examples/data/packages_5k.parquet --id id --vector embedding
+  drift search ./db packages --id 17 -k 5 --show name,summary --from examples/data/packages_5k.parquet
+  drift search ./db packages --vector query.npy --exact --json
+  drift stats ./db
+"""
+
+
+class UsageError(Exception):
+    """Arguments that argparse accepts but that do not fit together."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; those of the process when None.
+    """
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        code = run(arguments)
+        sys.stdout.flush()
+    except UsageError as error:
+        return _fail(error, 2)
+    except BrokenPipeError:
+        # The reader has gone (`| head`); what is left in the buffer must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (drift.DriftError, OSError) as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing was changed", 1)
+    return code
+
+
+def _fail(error: object, code: int) -> int:
+    sys.stderr.write("drift: error: " + " ".join(str(error).split()) + "\n")
+    return code
+
+
+# The parser -------------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="drift",
+        description="Create, fill, search and check drift vector databases.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"drift {drift.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_writers(commands)
+    _add_readers(commands)
+    _add_upkeep(commands)
+    return parser
+
+
+def _command(
+    commands: Any,
+    run: Callable[[argparse.Namespace], int],
+    name: str,
+    summary: str,
+    example: str,
+    *,
+    collection: str | None = None,
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    command.add_argument("database", metavar="DATABASE", help="folder of the database, or its URI")
+    command.add_argument("collection", metavar="COLLECTION", nargs=collection, help="name of the collection")
+    command.add_argument("--json", action="store_true", help="print JSON for machines")
+    return command
+
+
+def _add_writers(commands: Any) -> None:
+    command = _command(
+        commands, _create, "create", "create a collection", "drift create ./db packages --dim 384 --metric cosine"
+    )
+    command.add_argument("--dim", type=int, required=True, help="dimension of the vectors, 1 to 16384")
+    command.add_argument("--metric", choices=["cosine", "l2", "dot"], default="cosine", help="distance (%(default)s)")
+    command.add_argument("--id-type", choices=["int", "str"], default="int", help="type of the ids (%(default)s)")
+    command.add_argument("--exist-ok", action="store_true", help="succeed when the same collection exists")
+
+    command = _command(
+        commands, _load, "load", "load Parquet files, all rows or none", "drift load ./db packages part-*.parquet"
+    )
+    command.add_argument("files", metavar="FILE", nargs="+", help="Parquet file")
+    command.add_argument("--id", default="id", help="column of the ids (%(default)s)")
+    command.add_argument("--vector", default="embedding", help="column of the vectors (%(default)s)")
+    command.add_argument("--quiet", action="store_true", help="show no progress")
+
+    command = _command(commands, _delete, "delete", "delete rows by their ids", "drift delete ./db packages 17 18")
+    command.add_argument("ids", metavar="ID", nargs="+", help="id of a row")
+
+
+def _add_readers(commands: Any) -> None:
+    command = _command(
+        commands,
+        _search,
+        "search",
+        "find the rows nearest to a stored row or to a vector",
+        "drift search ./db packages --id 17 -k 5 --show name,summary --from packages.parquet",
+    )
+    query = command.add_mutually_exclusive_group(required=True)
+    query.add_argument("--id", help="search by example: the vector of the row with this id")
+    query.add_argument("--vector", help='a .npy or .json file, "-" for JSON from stdin, or JSON such as "[0.1, 0.2]"')
+    command.add_argument("-k", type=int, default=10, help="results per query (%(default)s)")
+    command.add_argument("--recall", type=float, default=0.95, help="recall to aim at, in (0, 1] (%(default)s)")
+    command.add_argument("--exact", action="store_true", help="compare with every row")
+    command.add_argument("--show", metavar="COLUMNS", help="columns of --from to print, with commas between them")
+    command.add_argument("--from", dest="source", metavar="FILE", help="Parquet file that has the columns of --show")
+    command.add_argument("--from-id", default="id", metavar="COLUMN", help="column of the ids in --from (%(default)s)")
+
+    command = _command(commands, _get, "get", "print stored vectors", "drift get ./db packages 17 --json")
+    command.add_argument("ids", metavar="ID", nargs="+", help="id of a row")
+
+
+def _add_upkeep(commands: Any) -> None:
+    _command(commands, _stats, "stats", "print counts and sizes", "drift stats ./db", collection="?")
+    _command(commands, _verify, "verify", "read and check every stored byte", "drift verify ./db", collection="?")
+    _command(
+        commands, _optimize, "optimize", "bring buckets and segments to their target sizes", "drift optimize ./db docs"
+    )
+
+
+# The commands -----------------------------------------------------------------------------------------------------
+
+
+def _create(arguments: argparse.Namespace) -> int:
+    with drift.connect(arguments.database) as db:
+        c = db.create_collection(
+            arguments.collection, arguments.dim, arguments.metric, arguments.id_type, exist_ok=arguments.exist_ok
+        )
+        facts = {"collection": c.name, "dim": c.dim, "metric": c.metric, "id_type": c.id_type, "rows": len(c)}
+    return _print_facts(facts, arguments.json)
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    progress = not arguments.quiet and not arguments.json and sys.stderr.isatty()
+    with drift.connect(arguments.database) as db:
+        report = db[arguments.collection].load(
+            arguments.files, id=arguments.id, vector=arguments.vector, progress=progress
+        )
+    return _print_facts(report, arguments.json)
+
+
+def _delete(arguments: argparse.Namespace) -> int:
+    with drift.connect(arguments.database) as db:
+        c = db[arguments.collection]
+        deleted = c.delete(_ids(c, arguments.ids))
+    return _print_facts({"deleted": deleted}, arguments.json)
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    if (arguments.show is None) != (arguments.source is None):
+        raise UsageError("--show and --from belong together: which columns, and from which file")
+    with drift.connect(arguments.database, read_only=True) as db:
+        c = db[arguments.collection]
+        if arguments.id is not None:
+            query = c.get(_ids(c, [arguments.id])).vectors[0]
+        else:
+            query = _read_vector(arguments.vector)
+        result = c.search(query, arguments.k, recall=arguments.recall, exact=arguments.exact)
+    found = result.to_list()
+    if found and isinstance(found[0], list):
+        found = [{"query": row, **hit} for row, hits in enumerate(found) for hit in hits]
+    if arguments.show is not None:
+        _add_columns(found, arguments.source, arguments.from_id, arguments.show.split(","))
+    if arguments.json:
+        return _print_json(found)
+    rows = [{**hit, "distance": f"{hit['distance']:.6f}"} for hit in found]
+    _print_table(list(rows[0]) if rows else ["id", "distance"], [list(row.values()) for row in rows])
+    return 0
+
+
+def _get(arguments: argparse.Namespace) -> int:
+    with drift.connect(arguments.database, read_only=True) as db:
+        c = db[arguments.collection]
+        found = c.get(_ids(c, arguments.ids))
+    ids, vectors = found.ids.tolist(), found.vectors
+    if arguments.json:
+        return _print_json([{"id": i, "vector": v.tolist()} for i, v in zip(ids, vectors, strict=True)])
+    shown = 6
+    dots = " ..." if vectors.shape[1] > shown else ""
+    rows = [[i, " ".join(f"{x:.4g}" for x in v[:shown]) + dots] for i, v in zip(ids, vectors, strict=True)]
+    _print_table(["id", f"vector ({vectors.shape[1]} values)"], rows)
+    return 0
+
+
+def _stats(arguments: argparse.Namespace) -> int:
+    with drift.connect(arguments.database, read_only=True) as db:
+        if arguments.collection is not None:
+            return _print_facts(db[arguments.collection].stats(), arguments.json)
+        facts = [
+            {"collection": c.name, "rows": len(c), "dim": c.dim, "metric": c.metric, "id_type": c.id_type}
+            for c in map(db.open_collection, db.list_collections())
+        ]
+    if arguments.json:
+        return _print_json(facts)
+    _print_table(["collection", "rows", "dim", "metric", "id_type"], [list(row.values()) for row in facts])
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    with drift.connect(arguments.database, read_only=True) as db:
+        names = db.list_collections() if arguments.collection is None else [arguments.collection]
+        reports = [{"collection": name, **db[name].verify()} for name in names]
+    problems = [problem for report in reports for problem in report["problems"]]
+    if arguments.json:
+        _print_json(reports)
+    else:
+        columns = ["collection", "files", "bytes", "rows"]
+        rows = [[report[column] for column in columns] + [len(report["problems"])] for report in reports]
+        _print_table([*columns, "problems"], rows)
+        for problem in problems:
+            sys.stdout.write(f"  {problem}\n")
+    return 1 if problems else 0
+
+
+def _optimize(arguments: argparse.Namespace) -> int:
+    with drift.connect(arguments.database) as db:
+        return _print_facts(db[arguments.collection].optimize(), arguments.json)
+
+
+# Input ------------------------------------------------------------------------------------------------------------
+
+
+def _ids(collection: drift.Collection, texts: list[str]) -> list[int] | list[str]:
+    if collection.id_type == "str":
+        return texts
+    try:
+        return [int(text) for text in texts]
+    except ValueError:
+        bad = next(text for text in texts if not text.lstrip("-").isdigit())
+        raise UsageError(f"id {bad!r} is no integer, but the collection's id_type is 'int'") from None
+
+
+def _read_vector(text: str) -> Any:
+    """Return the vector or vectors in a file or in the argument itself."""
+    if text.endswith(".npy"):
+        try:
+            return np.load(text, allow_pickle=False)
+        except ValueError as error:
+            raise UsageError(f"{text} is no .npy file of numbers: {error}") from None
+    if text == "-":
+        content = sys.stdin.read()
+    else:
+        content = text if text.lstrip().startswith("[") else Path(text).read_text(encoding="utf-8")
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"--vector is no JSON: {error}") from None
+
+
+def _add_columns(found: list[dict[str, Any]], path: str, id_column: str, names: list[str]) -> None:
+    """Add columns of a Parquet file to results, by their ids."""
+    try:
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UsageError("--show reads Parquet with pyarrow: pip install 'drift-vector[arrow]'") from None
+    wanted = {hit["id"] for hit in found}
+    file = pq.ParquetFile(path)
+    absent = [name for name in [id_column, *names] if name not in file.schema_arrow.names]
+    if absent:
+        raise UsageError(f"{path}: no column {absent[0]!r}; it has {file.schema_arrow.names}")
+    values: dict[Any, dict[str, Any]] = {}
+    for batch in file.iter_batches(columns=list(dict.fromkeys([id_column, *names]))):
+        ids = batch.column(id_column).to_pylist()
+        rows = [row for row, row_id in enumerate(ids) if row_id in wanted]
+        for row in rows:
+            values[ids[row]] = {name: batch.column(name)[row].as_py() for name in names}
+    for hit in found:
+        hit.update(values.get(hit["id"], dict.fromkeys(names)))
+
+
+# Output -----------------------------------------------------------------------------------------------------------
+
+
+def _print_json(value: object) -> int:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    return 0
+
+
+def _print_facts(facts: dict[str, Any], as_json: bool) -> int:
+    if as_json:
+        return _print_json(facts)
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        sys.stdout.write(f"{name.ljust(width)}  {_cell(value)}\n")
+    return 0
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return " ".join(str(value).split())
+
+
+def _print_table(names: list[str], rows: list[list[Any]]) -> None:
+    """Print aligned columns, numbers to the right; on a terminal, the last column ends at its edge."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max([len(name), *(len(row[at]) for row in cells)]) for at, name in enumerate(names)]
+    right = [bool(rows) and isinstance(rows[0][at], int) for at in range(len(names))]
+    limit = os.get_terminal_size().columns if sys.stdout.isatty() else None
+
+    def line(row: list[str]) -> str:
+        aligned = [
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(row, widths, right, strict=True)
+        ]
+        return "  ".join(aligned).rstrip()[:limit]
+
+    for row in [names, ["-" * width for width in widths], *cells]:
+        sys.stdout.write(line(row) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
