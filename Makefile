@@ -52,7 +52,7 @@ lint: $(BUILT)        ## formatting, lints and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/mypy --strict tests benches examples
-	$(BIN)/stubtest drift --ignore-disjoint-bases
+	$(BIN)/stubtest drift._core --mypy-config-file pyproject.toml
 
 format:               ## format all sources
 	cargo fmt --all

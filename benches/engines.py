@@ -86,7 +86,7 @@ class Hnswlib(Engine):
     efforts = GRAPH_EFFORTS
 
     def build(self, folder: Path, threads: int) -> None:
-        import hnswlib  # type: ignore[import-untyped]
+        import hnswlib
 
         rows = np.load(folder / "rows.npy")
         self.index = hnswlib.Index(space="ip", dim=rows.shape[1])
