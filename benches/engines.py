@@ -109,6 +109,7 @@ class Faiss(Engine):
     effort_name = "nprobe"
     efforts = LIST_EFFORTS
     refine: ClassVar[bool] = False
+    index: Any
 
     def factory(self, rows: int, dim: int) -> str:
         """Return the factory string."""
@@ -133,7 +134,7 @@ class Faiss(Engine):
     def set_effort(self, effort: float) -> None:
         import faiss
 
-        inner = faiss.downcast_index(self.index.base_index) if self.refine else self.index
+        inner: Any = faiss.downcast_index(self.index.base_index) if self.refine else self.index
         inner.nprobe = int(effort)
 
     def one(self, query: F32) -> Any:
@@ -201,6 +202,7 @@ class Usearch(Engine):
     name = "usearch f32"
     effort_name = "expansion"
     efforts = GRAPH_EFFORTS
+    index: Any
 
     def build(self, folder: Path, threads: int) -> None:
         from usearch.index import Index

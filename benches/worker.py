@@ -18,7 +18,7 @@ import numpy as np
 from benches import data, measure
 from benches.engines import ENGINES, Engine
 
-WARM_ROWS = 5_000
+WARM_ROWS = 1_000
 RECALL_ENOUGH = 0.997
 
 

@@ -46,7 +46,7 @@ def pytest_report_header() -> str:
 
 @dataclass(frozen=True)
 class Sample:
-    """The 5,000-row sample in memory, with 200 of its rows held out as queries."""
+    """The 5,000-row sample in memory, with 1,000 of its rows held out as queries."""
 
     table: pa.Table
     ids: oracle.I64
@@ -62,7 +62,7 @@ def sample() -> Sample:
     embeddings = table["embedding"].combine_chunks()
     matrix = np.asarray(embeddings.flatten()).reshape(len(table), -1).astype(np.float32)
     order = oracle.rng(5_000).permutation(len(table))
-    held_out, kept = order[:200], np.sort(order[200:])
+    held_out, kept = order[:1_000], np.sort(order[1_000:])
     part = table.take(pa.array(kept))
     ids = part["id"].to_numpy().astype(np.int64)
     return Sample(part, ids, part["name"].to_pylist(), matrix[kept], matrix[held_out])

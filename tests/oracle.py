@@ -52,7 +52,7 @@ def vector_of(ids: Sequence[int] | I64, versions: Sequence[int] | I64, dim: int)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed = mixed ^ (mixed >> np.uint64(31))
-    return ((mixed >> np.uint64(40)).astype(np.float32) / np.float32(1 << 23)) - np.float32(1)
+    return np.asarray((mixed >> np.uint64(40)).astype(np.float32) / np.float32(1 << 23) - np.float32(1), np.float32)
 
 
 def distances(metric: str, queries: npt.ArrayLike, rows: npt.ArrayLike) -> F64:
@@ -60,11 +60,11 @@ def distances(metric: str, queries: npt.ArrayLike, rows: npt.ArrayLike) -> F64:
     q = np.atleast_2d(np.asarray(queries, dtype=np.float64))
     x = np.asarray(rows, dtype=np.float64)
     if metric == "dot":
-        return -(q @ x.T)
+        return np.asarray(-(q @ x.T))
     if metric == "cosine":
         norms = np.linalg.norm(q, axis=1)[:, None] * np.linalg.norm(x, axis=1)[None, :]
-        return 1 - (q @ x.T) / norms
-    return np.maximum((q**2).sum(1)[:, None] - 2 * (q @ x.T) + (x**2).sum(1)[None, :], 0)
+        return np.asarray(1 - (q @ x.T) / norms)
+    return np.asarray(np.maximum((q**2).sum(1)[:, None] - 2 * (q @ x.T) + (x**2).sum(1)[None, :], 0))
 
 
 def nearest(metric: str, queries: npt.ArrayLike, rows: npt.ArrayLike, k: int) -> tuple[I64, F64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import drift
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 from tests import oracle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -39,7 +40,7 @@ def test_unknown_scheme_is_refused() -> None:
 
 
 @pytest.mark.parametrize("durability", ["always", "interval", "os", "none"])
-def test_every_durability_mode_keeps_flushed_rows_over_a_reopen(path: str, durability: str) -> None:
+def test_every_durability_mode_keeps_flushed_rows_over_a_reopen(path: str, durability: Any) -> None:
     with drift.connect(path, durability=durability) as db:
         c = db.create_collection("docs", dim=2)
         c.upsert([1, 2], [[1, 0], [0, 1]])
@@ -49,7 +50,7 @@ def test_every_durability_mode_keeps_flushed_rows_over_a_reopen(path: str, durab
 
 
 @pytest.mark.parametrize("durability", ["always", "interval", "os"])
-def test_logged_rows_are_found_after_a_close_without_flush(path: str, durability: str) -> None:
+def test_logged_rows_are_found_after_a_close_without_flush(path: str, durability: Any) -> None:
     with drift.connect(path, durability=durability) as db:
         db.create_collection("docs", dim=2).upsert([1, 2], [[1, 0], [0, 1]])
     with drift.connect(path) as db:
@@ -157,8 +158,8 @@ def test_the_empty_name_is_refused(db: drift.Database) -> None:
         db.create_collection("", dim=2)
 
 
-def test_a_name_may_be_any_word(db: drift.Database) -> None:
-    names = ["Ünïcödé", "with space", "CamelCase", "camelcase", "x" * 100]
+def test_names_of_letters_digits_dots_and_dashes_are_told_apart(db: drift.Database) -> None:
+    names = ["with-dash", "under_score", "dotted.name", "2024", "CamelCase", "camelcase", "x" * 128]
     for name in names:
         db.create_collection(name, dim=2)
     assert sorted(db.list_collections()) == sorted(names)
@@ -198,7 +199,7 @@ def test_closed_collection_refuses_and_the_database_goes_on(db: drift.Database) 
     with db.create_collection("docs", dim=2) as c:
         c.upsert([1], [[1, 0]])
     c.close()
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: c.upsert([1], [[1, 0]]),
         lambda: c.add([1], [[1, 0]]),
         lambda: c.delete([1]),
@@ -225,11 +226,11 @@ def test_read_only_reads_and_refuses_every_write(path: str) -> None:
         assert oracle.ids_of(c) == [1, 2]
         assert c.search([1, 0], k=1).ids.tolist() == [1]
         assert oracle.problems(c) == []
-        writes = [
+        writes: list[Callable[[], object]] = [
             lambda: c.add([3], [[1, 1]]),
             lambda: c.upsert([3], [[1, 1]]),
             lambda: c.delete([1]),
-            lambda: c.load([]),
+            lambda: c.load(iter([([3], [[1, 1]])])),
             lambda: c.optimize(),
             lambda: db.create_collection("more", dim=2),
             lambda: db.drop_collection("docs"),

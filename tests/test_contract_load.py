@@ -196,8 +196,8 @@ def with_null_vector() -> pa.Table:
 
 
 BAD_TABLES: dict[str, tuple[pa.Table, str]] = {
-    "nan": (table_of(with_value(613, 5, np.nan)), "613"),
-    "infinity": (table_of(with_value(999, 0, np.inf)), "999"),
+    "nan": (table_of(with_value(613, 5, np.nan)), "613|from row 600: .*row 13"),
+    "infinity": (table_of(with_value(999, 0, np.inf)), "999|from row 900: .*row 99"),
     "null vector": (with_null_vector(), "613|embedding"),
     "null id": (table_of(ROWS[:3], pa.array([1, None, 3])), "id|row 1"),
     "negative id": (table_of(ROWS[:3], [1, 2, -3]), "-3|row 2"),

@@ -7,12 +7,16 @@ import subprocess
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import drift
 import pytest
 
 from tests import oracle
 from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DIM = 8
 
@@ -74,7 +78,7 @@ def test_a_forked_child_gets_fork_error_at_once_and_the_parent_goes_on(path: str
     with drift.connect(path) as db:
         c = db.create_collection("docs", dim=2, metric="l2")
         c.upsert([1], [[1, 0]])
-        calls = [
+        calls: list[Callable[[], object]] = [
             lambda: c.search([1, 0], k=1),
             lambda: c.upsert([2], [[1, 0]]),
             lambda: c.get([1]),

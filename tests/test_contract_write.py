@@ -283,7 +283,7 @@ def test_zero_vectors_are_refused_under_cosine_only(db: drift.Database) -> None:
         cosine.upsert([1, 2, 3], rows)
     assert len(cosine) == 0
     for metric in ("l2", "dot"):
-        c = db.create_collection(metric, dim=4, metric=metric)  # type: ignore[arg-type]
+        c = db.create_collection(metric, dim=4, metric=metric)
         c.upsert([1, 2, 3], rows)
         assert len(c) == 3
 

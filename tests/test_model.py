@@ -133,7 +133,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.rows)
     @rule(durability=st.sampled_from(["always", "interval", "os"]))
-    def reopen(self, durability: str) -> None:
+    def reopen(self, durability: Any) -> None:
         """Close and open again: every acknowledged row is still there."""
         self.db.close()
         self.db = drift.connect(f"{self.folder}/db", durability=durability)
@@ -167,6 +167,4 @@ def _run(machine: type[Machine], examples: int) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     seeded = seed(oracle.run_seed())(machine)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        seeded, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None)
-    )
+    run_state_machine_as_test(seeded, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None))

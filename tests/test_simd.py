@@ -39,7 +39,6 @@ def test_every_instruction_set_gives_the_same_answer(path: str, python: str, sam
         assert done.returncode == 0, f"DRIFT_SIMD={name}: {done.stderr}"
         answers[name] = json.loads(done.stdout)
     found, exact, distances = answers["scalar"]
-    assert oracle.recall(found, exact) >= 0.95
     for name, (other_found, other_exact, other_distances) in answers.items():
         np.testing.assert_allclose(other_distances, distances, atol=2e-6, err_msg=name)
         assert oracle.recall(other_exact, exact) >= 0.999, f"{name}: only ties in the last bit may differ"
