@@ -22,7 +22,7 @@ use std::sync::Arc;
 const K: usize = 10;
 
 /// Most and fewest sampled queries, and the row reads that all of them together may cost.
-const QUERIES_MAX: usize = 400;
+const QUERIES_MAX: usize = 1_000;
 const QUERIES_MIN: usize = 64;
 const ROW_READS_MAX: usize = 200_000_000;
 
@@ -35,8 +35,11 @@ const GROWTH: f64 = 1.5;
 /// Recall targets that rules are measured for.
 const TARGETS: [f32; 10] = [0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
 
-/// Share of the distance to full recall that is added to a target, so that sampling error does not miss it.
-const MARGIN: f32 = 0.15;
+/// Standard errors of the sampled mean by which a rule must exceed its target, so that one in six such measurements, not
+/// one in two, promises too much; and the share of the distance to full recall that is added for queries that are no
+/// rows of the collection, hence a little harder.
+const STANDARD_ERRORS: f32 = 1.0;
+const MARGIN: f32 = 0.05;
 
 /// One query's scan, bucket by bucket.
 struct Trace {
@@ -183,8 +186,9 @@ fn fit(traces: &[Trace], rows: u64) -> Vec<CalibrationPoint> {
     for &difference in &differences {
         let mut share = 1.0f64;
         while share > 5e-4 {
-            let (recall, cost) = outcome(traces, difference, (share * rows as f64) as u64);
-            tried.push((recall, cost, CalibrationPoint { recall, difference, row_share: share as f32 }));
+            let (recall, error, cost) = outcome(traces, difference, (share * rows as f64) as u64);
+            let sure = recall - STANDARD_ERRORS * error;
+            tried.push((sure, cost, CalibrationPoint { recall, difference, row_share: share as f32 }));
             share /= 1.12;
         }
     }
@@ -192,7 +196,7 @@ fn fit(traces: &[Trace], rows: u64) -> Vec<CalibrationPoint> {
         .iter()
         .filter_map(|&target| {
             let wanted = target + MARGIN * (1.0 - target);
-            let enough = tried.iter().filter(|(recall, ..)| *recall >= wanted);
+            let enough = tried.iter().filter(|(sure, ..)| *sure >= wanted);
             let best = enough.min_by(|a, b| a.1.total_cmp(&b.1))?;
             Some(CalibrationPoint { recall: target, ..best.2 })
         })
@@ -212,17 +216,21 @@ fn differences(traces: &[Trace]) -> Vec<f32> {
     values
 }
 
-/// Mean recall and mean rows scanned under a rule.
-fn outcome(traces: &[Trace], difference: f32, budget: u64) -> (f32, f64) {
-    let (mut recall, mut cost) = (0.0f64, 0u64);
+/// Mean recall, its standard error, and mean rows scanned under a rule.
+fn outcome(traces: &[Trace], difference: f32, budget: u64) -> (f32, f32, f64) {
+    let (mut recall, mut squares, mut cost) = (0.0f64, 0.0f64, 0u64);
     for trace in traces {
         let by_gap = trace.gaps.partition_point(|gap| *gap <= difference);
         let by_rows = trace.rows.partition_point(|rows| *rows < budget);
         let stop = by_gap.min(by_rows);
         let found = trace.found.iter().filter(|step| (**step as usize) < stop).count();
-        recall += found as f64 / trace.truth.max(1) as f64;
+        let share = found as f64 / trace.truth.max(1) as f64;
+        recall += share;
+        squares += share * share;
         cost += trace.rows.get(stop).or(trace.rows.last()).copied().unwrap_or(0);
     }
     let count = traces.len().max(1) as f64;
-    ((recall / count) as f32, cost as f64 / count)
+    let mean = recall / count;
+    let variance = (squares / count - mean * mean).max(0.0);
+    (mean as f32, (variance / count).sqrt() as f32, cost as f64 / count)
 }
