@@ -20,7 +20,7 @@ mod signal;
 mod train;
 mod version;
 
-pub use buckets::BucketTable;
+pub use buckets::{BucketTable, ResidualSums};
 pub use calibration::{Calibration, SCAN_ALL_ROWS, StopRule};
 pub use index::{Index, LiveSegment, Run};
 pub use install::Installed;

@@ -11,7 +11,9 @@ use super::source::{LoadOptions, LoadProgress, LoadReport, RowSource};
 use super::spool::{Chunk, Spool};
 use super::write::kill;
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::{BucketTable, CollectionState, Index, Installed, LiveSegment, Router, Version, Writes};
+use crate::state::{
+    BucketTable, CollectionState, Index, Installed, LiveSegment, ResidualSums, Router, Version, Writes,
+};
 use crate::types::{BucketId, Seq};
 use crate::wal::Record;
 use std::ops::ControlFlow;
@@ -85,16 +87,18 @@ fn write(
     let mut maintenance = collection.maintenance.lock();
     let mut manifest = maintenance.manifest.next();
     // A flush or another load may have defined buckets since.
-    let new = sampled.renumbered(manifest.next_bucket);
+    let first_bucket = BucketId(manifest.next_bucket);
+    let new = sampled.renumbered(first_bucket.0);
     let old = collection.pin().index.router.clone();
-    let router = if new.is_empty() { old } else { Arc::new(collection.router(old.table().merged(&new, &[]))) };
+    let mut router = if new.is_empty() { old } else { Arc::new(collection.router(old.table().merged(&new, &[]))) };
+    let mut sums = ResidualSums::new(router.len());
     let first_seq = reserve(collection, rows as u64)?;
     let (mut segments, mut done) = (Vec::new(), 0);
     for chunk in spool.chunks() {
         let Chunk { ids, vectors } = chunk?;
         let count = ids.len();
         let seqs = (0..count).map(|row| first_seq + (done + row) as Seq).collect();
-        let placement = collection.place(ids, seqs, vectors, &router);
+        let placement = collection.place(ids, seqs, vectors, &router, &mut sums);
         tell(progress, "write", done, Some(rows as u64))?;
         let order = placement.order();
         let mut writer = collection.begin_segment(placement.vectors.element_type(), count)?;
@@ -104,7 +108,10 @@ fn write(
         tell(progress, "write", done, Some(rows as u64))?;
     }
     if !new.is_empty() {
-        collection.add_bucket_file(&new, &mut manifest)?;
+        let mut table = router.table().clone();
+        table.set_spread(&sums);
+        collection.add_bucket_file(&table.split_off(first_bucket), &mut manifest)?;
+        router = Arc::new(router.with_table(table));
     }
     report.buckets = new.len() as u64;
     report.segments = segments.len() as u64;
@@ -123,10 +130,7 @@ fn train(collection: &CollectionState, spool: &Spool<'_>, old: &Router, first: u
     }
     let sample = spool.sample()?;
     let rotated = collection.rotate_rows(&sample.as_ref());
-    let mut table = collection.train(&rotated, collection.bucket_count(spool.rows()), BucketId(first));
-    let (positions, residuals) = collection.pool.install(|| collection.router(table.clone()).assign(&rotated));
-    table.set_spread(&positions, &residuals);
-    Ok(table)
+    Ok(collection.train(&rotated, collection.bucket_count(spool.rows()), BucketId(first)))
 }
 
 /// Takes `count` seqs and makes sure that replay steps over them.

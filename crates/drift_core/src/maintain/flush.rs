@@ -10,7 +10,7 @@ use crate::config::Durability;
 use crate::error::Result;
 use crate::manifest::{Manifest, TombstoneFile};
 use crate::memtable::{Extract, Memtable};
-use crate::state::{CollectionState, Index, LiveSegment, Maintenance, Router, Version};
+use crate::state::{CollectionState, Index, LiveSegment, Maintenance, ResidualSums, Router, Version};
 use crate::types::BucketId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -70,7 +70,9 @@ fn define_buckets(collection: &CollectionState, extract: &Extract, manifest: &mu
     let count = collection.bucket_count(extract.ids.len());
     let mut table = collection.train(&rotated, count, BucketId(manifest.next_bucket));
     let (positions, residuals) = collection.pool.install(|| collection.router(table.clone()).assign(&rotated));
-    table.set_spread(&positions, &residuals);
+    let mut sums = ResidualSums::new(table.len());
+    sums.add(&positions, &residuals);
+    table.set_spread(&sums);
     collection.add_bucket_file(&table, manifest)?;
     Ok(collection.router(table))
 }
@@ -84,7 +86,7 @@ fn write_segment(
     let ids = extract.ids.clone();
     let seqs = std::mem::take(&mut extract.seqs);
     let vectors = std::mem::replace(&mut extract.vectors, crate::types::VectorBuf::F32(Vec::new()));
-    let placement = collection.place(ids, seqs, vectors, router);
+    let placement = collection.place(ids, seqs, vectors, router, &mut ResidualSums::new(router.len()));
     let order = placement.order();
     let mut writer = collection.begin_segment(placement.vectors.element_type(), order.len())?;
     placement.write(&order, collection.schema.dim, &mut writer)?;

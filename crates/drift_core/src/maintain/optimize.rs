@@ -10,7 +10,7 @@ use super::remove::remove_unreferenced;
 use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::segment::SegmentWriter;
-use crate::state::{BucketTable, CollectionState, Index, LiveSegment, Maintenance, Version};
+use crate::state::{BucketTable, CollectionState, Index, LiveSegment, Maintenance, ResidualSums, Version};
 use crate::types::{BucketId, ElementType, Ids, OptimizeReport, Seq, VectorBuf};
 use std::sync::Arc;
 
@@ -240,7 +240,9 @@ fn split(
     let count = collection.bucket_count(rows.len());
     let mut children = collection.train(&rotated, count, BucketId(manifest.next_bucket));
     let (positions, residuals) = collection.pool.install(|| collection.router(children.clone()).assign(&rotated));
-    children.set_spread(&positions, &residuals);
+    let mut sums = ResidualSums::new(children.len());
+    sums.add(&positions, &residuals);
+    children.set_spread(&sums);
     let mut members = vec![Vec::new(); children.len()];
     for (&row, position) in rows.iter().zip(positions) {
         members[position as usize].push(row);

@@ -12,8 +12,9 @@ use crate::clock;
 use crate::error::Result;
 use crate::kernels::kernels;
 use crate::manifest::CalibrationPoint;
-use crate::state::{Calibration, CollectionState, SCAN_ALL_ROWS, Version};
-use crate::types::TopK;
+use crate::quant::sq8::QueryCode;
+use crate::state::{Calibration, CollectionState, Index, Run, SCAN_ALL_ROWS, Version};
+use crate::types::{Metric, TopK};
 use rand::RngExt;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -27,7 +28,13 @@ const QUERIES_MIN: usize = 64;
 const ROW_READS_MAX: usize = 200_000_000;
 
 /// Estimated candidates among which the true neighbours are sought: SQ8 ranks a true tenth neighbour far within them.
-const TRUTH_WIDTH: usize = 64;
+const TRUTH_WIDTH: usize = 40;
+
+/// Estimated candidates that the thresholds along the way are taken from.
+const CANDIDATES: usize = 128;
+
+/// Queries that share one pass over the codes: a run of 30 rows stays in L1 while all of them read it.
+const GROUP: usize = 16;
 
 /// Growth of the flushed rows after which the rules are measured anew.
 const GROWTH: f64 = 1.5;
@@ -72,9 +79,10 @@ pub fn measure(collection: &CollectionState) -> Result<()> {
         return Ok(());
     }
     let queries = sample(collection, &version)?;
-    let traces: Result<Vec<Trace>> =
-        collection.pool.install(|| queries.par_iter().map(|&query| trace(collection, &version, query)).collect());
-    let points = fit(&traces?, rows);
+    let traces: Result<Vec<Vec<Trace>>> =
+        collection.pool.install(|| queries.par_chunks(GROUP).map(|rows| trace(collection, &version, rows)).collect());
+    let traces: Vec<Trace> = traces?.into_iter().flatten().collect();
+    let points = fit(&traces, rows);
     let mut maintenance = collection.maintenance.lock();
     let mut manifest = maintenance.manifest.next();
     manifest.calibration = points.clone();
@@ -109,74 +117,129 @@ fn sample(collection: &CollectionState, version: &Version) -> Result<Vec<(u32, u
     Ok(drawn.take(count).collect())
 }
 
-fn trace(collection: &CollectionState, version: &Version, (segment, row): (u32, u32)) -> Result<Trace> {
+/// A sampled row as a query.
+struct Sampled {
+    key: u64,
+    query: Vec<f32>,
+    code: QueryCode,
+    best: TopK,
+    /// Bucket and row of each candidate that got into `best`.
+    seen: Vec<(u32, u64)>,
+}
+
+/// Traces some queries together: one pass over the codes serves all of them.
+fn trace(collection: &CollectionState, version: &Version, rows: &[(u32, u32)]) -> Result<Vec<Trace>> {
     let mut scratch = scratch::take(collection);
-    let scratch: &mut Scratch = &mut scratch;
-    let mut vector = vec![0.0; collection.schema.dim];
-    version.index.segments[segment as usize].segment.read_vectors(row..row + 1, &mut vector, &mut scratch.cold)?;
-    scratch.set_query(collection, &vector);
-    let own = key(segment, row);
-    let WholeScan { gaps, rows, candidates } = scan_all(collection, version, own, scratch);
-    // The true neighbours, and which of them the re-ranking of a whole scan would keep.
-    scratch.exact.reset(K);
-    for &(_, candidate) in &candidates {
-        let (segment, row) = buckets::place(candidate);
-        let Scratch { exact, query, vector, cold, .. } = scratch;
-        version.index.segments[segment as usize].segment.read_vectors(row..row + 1, vector, cold)?;
-        exact.push(exact_distance(collection.schema.metric, query, vector), candidate);
+    let mut samples = Vec::with_capacity(rows.len());
+    for &(segment, row) in rows {
+        let mut vector = vec![0.0; collection.schema.dim];
+        version.index.segments[segment as usize].segment.read_vectors(row..row + 1, &mut vector, &mut scratch.cold)?;
+        scratch.set_query(collection, &vector);
+        samples.push(Sampled {
+            key: key(segment, row),
+            query: scratch.query.clone(),
+            code: scratch.code.clone(),
+            best: TopK::new(CANDIDATES),
+            seen: Vec::new(),
+        });
     }
-    let truth: Vec<u64> = scratch.exact.sorted().iter().map(|(_, key)| *key).collect();
-    let kept = candidates.iter().take(rerank::width(K));
-    let found = kept.filter(|(_, key)| truth.contains(key)).map(|(step, _)| *step).collect();
-    Ok(Trace { gaps, rows, found, truth: truth.len() })
-}
-
-/// A scan of every bucket.
-struct WholeScan {
-    /// See [`Trace::gaps`].
-    gaps: Vec<f32>,
-    /// See [`Trace::rows`].
-    rows: Vec<u64>,
-    /// Step and key of the best candidates, by estimate.
-    candidates: Vec<(u32, u64)>,
-}
-
-/// Scans every bucket in rank order.
-fn scan_all(collection: &CollectionState, version: &Version, own: u64, scratch: &mut Scratch) -> WholeScan {
-    let index = &version.index;
-    index.router.rank(&scratch.code, &mut scratch.rank);
-    scratch.rank.sort_next(usize::MAX);
-    let mut window = TopK::new(rerank::width(K));
-    let mut wide = TopK::new(TRUTH_WIDTH);
-    let mut seen: Vec<(u32, u64)> = Vec::new();
-    let (mut gaps, mut rows) = (Vec::new(), Vec::new());
-    let (mut gap, mut total) = (f32::NEG_INFINITY, 0u64);
     let mut products = Vec::new();
-    for step in 0..scratch.rank.ranked.len() {
-        let (score, position) = scratch.rank.ranked[step];
-        gap = gap.max(score - window.threshold());
-        gaps.push(gap);
-        rows.push(total);
-        for run in index.runs(position as usize) {
-            let segment = index.segment(run);
-            total += u64::from(run.rows);
+    for position in 0..version.index.router.len() {
+        for run in version.index.runs(position) {
             products.resize(run.rows as usize, 0);
-            (kernels().sq8_dots)(segment.codes(run.start..run.start + run.rows), scratch.code.codes(), &mut products);
-            for (at, &product) in products.iter().enumerate() {
-                let row = run.start + at as u32;
-                let factors = &segment.factors()[row as usize];
-                let distance = buckets::estimate(collection.schema.metric, &scratch.code, product, factors);
-                let candidate = key(run.segment, row);
-                if distance < wide.threshold() && candidate != own && segment.is_visible(row, version.seq) {
-                    window.push(distance, candidate);
-                    wide.push(distance, seen.len() as u64);
-                    seen.push((step as u32, candidate));
-                }
+            for sample in &mut samples {
+                scan_run(collection.schema.metric, version, (position, run), sample, &mut products);
             }
         }
     }
-    let candidates = wide.sorted().iter().map(|&(_, at)| seen[at as usize]).collect();
-    WholeScan { gaps, rows, candidates }
+    samples.into_iter().map(|sample| finish(collection, version, sample, &mut scratch)).collect()
+}
+
+fn scan_run(metric: Metric, version: &Version, at: (usize, &Run), sample: &mut Sampled, products: &mut [i32]) {
+    let (position, run) = at;
+    let segment = version.index.segment(run);
+    (kernels().sq8_dots)(segment.codes(run.start..run.start + run.rows), sample.code.codes(), products);
+    let factors = &segment.factors()[run.start as usize..];
+    for (at, (&product, factors)) in products.iter().zip(factors).enumerate() {
+        let distance = buckets::estimate(metric, &sample.code, product, factors);
+        if distance < sample.best.threshold() {
+            let row = run.start + at as u32;
+            let candidate = key(run.segment, row);
+            if candidate != sample.key && segment.is_visible(row, version.seq) {
+                sample.best.push(distance, sample.seen.len() as u64);
+                sample.seen.push((position as u32, candidate));
+            }
+        }
+    }
+}
+
+/// Puts the candidates into the order in which a search meets them.
+fn finish(
+    collection: &CollectionState,
+    version: &Version,
+    mut sample: Sampled,
+    scratch: &mut Scratch,
+) -> Result<Trace> {
+    let index = &version.index;
+    index.router.rank(&sample.code, &mut scratch.rank);
+    scratch.rank.sort_next(usize::MAX);
+    let mut step_of = vec![0u32; index.router.len()];
+    for (step, (_, position)) in scratch.rank.ranked.iter().enumerate() {
+        step_of[*position as usize] = step as u32;
+    }
+    // Estimate, step and key of each candidate, by estimate.
+    let candidates: Vec<(f32, u32, u64)> = sample
+        .best
+        .sorted()
+        .iter()
+        .map(|&(distance, at)| {
+            let (position, key) = sample.seen[at as usize];
+            (distance, step_of[position as usize], key)
+        })
+        .collect();
+    let (gaps, rows) = walk(index, &scratch.rank.ranked, &candidates);
+    let truth = true_neighbours(collection, version, &sample.query, &candidates, scratch)?;
+    let kept = candidates.iter().take(rerank::width(K));
+    let found = kept.filter(|(_, _, key)| truth.contains(key)).map(|(_, step, _)| *step).collect();
+    Ok(Trace { gaps, rows, found, truth: truth.len() })
+}
+
+/// Largest gap up to, and rows before, each step. The threshold at a step is that of the candidates met by then.
+fn walk(index: &Index, ranked: &[(f32, u32)], candidates: &[(f32, u32, u64)]) -> (Vec<f32>, Vec<u64>) {
+    let mut by_step: Vec<(u32, f32)> = candidates.iter().map(|&(distance, step, _)| (step, distance)).collect();
+    by_step.sort_unstable_by_key(|(step, _)| *step);
+    let mut window = TopK::new(rerank::width(K));
+    let (mut next, mut gap, mut total) = (0, f32::NEG_INFINITY, 0u64);
+    let (mut gaps, mut rows) = (Vec::with_capacity(ranked.len()), Vec::with_capacity(ranked.len()));
+    for (step, &(score, position)) in ranked.iter().enumerate() {
+        gap = gap.max(score - window.threshold());
+        gaps.push(gap);
+        rows.push(total);
+        total += index.runs(position as usize).iter().map(|run| u64::from(run.rows)).sum::<u64>();
+        while let Some((_, distance)) = by_step.get(next).filter(|(at, _)| *at as usize <= step) {
+            window.push(*distance, next as u64);
+            next += 1;
+        }
+    }
+    (gaps, rows)
+}
+
+/// Keys of the exact nearest among the best candidates.
+fn true_neighbours(
+    collection: &CollectionState,
+    version: &Version,
+    query: &[f32],
+    candidates: &[(f32, u32, u64)],
+    scratch: &mut Scratch,
+) -> Result<Vec<u64>> {
+    let Scratch { exact, vector, cold, .. } = scratch;
+    exact.reset(K);
+    for &(_, _, candidate) in candidates.iter().take(TRUTH_WIDTH) {
+        let (segment, row) = buckets::place(candidate);
+        version.index.segments[segment as usize].segment.read_vectors(row..row + 1, vector, cold)?;
+        exact.push(exact_distance(collection.schema.metric, query, vector), candidate);
+    }
+    Ok(exact.sorted().iter().map(|(_, key)| *key).collect())
 }
 
 /// The cheapest rule per target.

@@ -6,6 +6,25 @@
 
 use crate::types::BucketId;
 
+/// Sum and count of squared residuals, by position in a bucket table.
+#[derive(Clone, Debug, Default)]
+pub struct ResidualSums(Vec<(f64, u32)>);
+
+impl ResidualSums {
+    /// No residuals of `buckets` buckets.
+    pub fn new(buckets: usize) -> ResidualSums {
+        ResidualSums(vec![(0.0, 0); buckets])
+    }
+
+    /// Adds assigned rows.
+    pub fn add(&mut self, positions: &[u32], residuals: &[f32]) {
+        for (&position, &residual) in positions.iter().zip(residuals) {
+            let sum = &mut self.0[position as usize];
+            *sum = (sum.0 + f64::from(residual), sum.1 + 1);
+        }
+    }
+}
+
 /// Buckets in ascending order of id.
 #[derive(Clone, Debug, Default)]
 pub struct BucketTable {
@@ -53,17 +72,23 @@ impl BucketTable {
         self
     }
 
-    /// Sets each bucket's spread to the mean of the squared residuals of the rows at its position.
-    pub fn set_spread(&mut self, positions: &[u32], residuals: &[f32]) {
-        let mut sums = vec![(0.0f64, 0u32); self.len()];
-        for (position, residual) in positions.iter().zip(residuals) {
-            let sum = &mut sums[*position as usize];
-            *sum = (sum.0 + f64::from(*residual), sum.1 + 1);
-        }
-        for (spread, (sum, rows)) in self.spread.iter_mut().zip(sums) {
-            if rows > 0 {
-                *spread = (sum / f64::from(rows)) as f32;
+    /// Sets each bucket's spread to its mean squared residual; buckets without rows keep theirs.
+    pub fn set_spread(&mut self, sums: &ResidualSums) {
+        for (spread, (sum, rows)) in self.spread.iter_mut().zip(&sums.0) {
+            if *rows > 0 {
+                *spread = (sum / f64::from(*rows)) as f32;
             }
+        }
+    }
+
+    /// The buckets from `first` on.
+    pub fn split_off(&self, first: BucketId) -> BucketTable {
+        let at = self.ids.partition_point(|id| *id < first);
+        let dim = if self.is_empty() { 0 } else { self.centroids.len() / self.len() };
+        BucketTable {
+            ids: self.ids[at..].to_vec(),
+            centroids: self.centroids[at * dim..].to_vec(),
+            spread: self.spread[at..].to_vec(),
         }
     }
 

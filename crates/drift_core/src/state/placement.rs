@@ -3,7 +3,7 @@
 //! Layer 5, between the router and the segment writer; flush, bulk load and rewriting all place rows this way, so a
 //! row's code and bucket never depend on how it came in.
 
-use super::{CollectionState, Router};
+use super::{CollectionState, ResidualSums, Router};
 use crate::error::Result;
 use crate::quant::sq8::{self, Clip, Factors};
 use crate::segment::{RunRows, SegmentWriter};
@@ -45,13 +45,21 @@ impl CollectionState {
         rows
     }
 
-    /// Encodes every row and assigns it to the nearest bucket of `router`.
-    pub fn place(&self, ids: Ids, seqs: Vec<Seq>, vectors: VectorBuf, router: &Router) -> Placement {
+    /// Encodes every row and assigns it to the nearest bucket of `router`, whose `sums` are added to.
+    pub fn place(
+        &self,
+        ids: Ids,
+        seqs: Vec<Seq>,
+        vectors: VectorBuf,
+        router: &Router,
+        sums: &mut ResidualSums,
+    ) -> Placement {
         let rows = ids.len();
         let mut placement = self.unplaced(ids, seqs, vectors);
         placement.buckets.reserve_exact(rows);
         self.encode_blocks(&mut placement, |placement, rotated| {
-            let (positions, _) = self.pool.install(|| router.assign(rotated));
+            let (positions, residuals) = self.pool.install(|| router.assign(rotated));
+            sums.add(&positions, &residuals);
             placement.buckets.extend(positions.iter().map(|&position| router.table().ids[position as usize]));
         });
         placement

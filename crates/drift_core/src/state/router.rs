@@ -10,6 +10,7 @@ use crate::kernels::kernels;
 use crate::quant::kmeans::Assigner;
 use crate::quant::sq8::{self, Clip, Factors, QueryCode};
 use crate::types::Metric;
+use std::sync::Arc;
 
 /// Weight of a bucket's spread in its score under l2 and cosine.
 const SPREAD_WEIGHT: f32 = 0.5;
@@ -29,7 +30,7 @@ pub struct Router {
     codes: Vec<u8>,
     factors: Vec<Factors>,
     /// None while there are no buckets.
-    assigner: Option<Assigner>,
+    assigner: Option<Arc<Assigner>>,
 }
 
 /// Memory of [`Router::rank`], kept between queries.
@@ -52,8 +53,19 @@ impl Router {
             .zip(codes.chunks_exact_mut(stride))
             .map(|(centroid, code)| sq8::encode(centroid, Clip::default(), code))
             .collect();
-        let assigner = (!table.is_empty()).then(|| Assigner::new(&table.centroids, dim));
+        let assigner = (!table.is_empty()).then(|| Arc::new(Assigner::new(&table.centroids, dim)));
         Router { table, metric, dim, stride, codes, factors, assigner }
+    }
+
+    /// The same centroids with another table's spread.
+    pub fn with_table(&self, table: BucketTable) -> Router {
+        Router {
+            table,
+            codes: self.codes.clone(),
+            factors: self.factors.clone(),
+            assigner: self.assigner.clone(),
+            ..*self
+        }
     }
 
     /// The buckets.
