@@ -26,7 +26,7 @@ pub use index::{Index, LiveSegment, Run};
 pub use install::Installed;
 pub use lookup::{Found, Place};
 pub use placement::Placement;
-pub use router::{RankScratch, Router};
+pub use router::{RankScratch, Router, SPREAD_WEIGHT};
 pub use signal::{Signal, Work};
 pub use version::Version;
 

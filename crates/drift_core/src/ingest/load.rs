@@ -98,6 +98,7 @@ fn write(
         let Chunk { ids, vectors } = chunk?;
         let count = ids.len();
         let seqs = (0..count).map(|row| first_seq + (done + row) as Seq).collect();
+        tell(progress, "assign", done, Some(rows as u64))?;
         let placement = collection.place(ids, seqs, vectors, &router, &mut sums);
         tell(progress, "write", done, Some(rows as u64))?;
         let order = placement.order();

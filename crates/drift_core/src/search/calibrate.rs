@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::kernels::kernels;
 use crate::manifest::CalibrationPoint;
 use crate::quant::sq8::QueryCode;
-use crate::state::{Calibration, CollectionState, Index, Run, SCAN_ALL_ROWS, Version};
+use crate::state::{Calibration, CollectionState, Index, Run, SCAN_ALL_ROWS, SPREAD_WEIGHT, Version};
 use crate::types::{Metric, TopK};
 use rand::RngExt;
 use rayon::prelude::*;
@@ -42,11 +42,11 @@ const GROWTH: f64 = 1.5;
 /// Recall targets that rules are measured for.
 const TARGETS: [f32; 10] = [0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
 
-/// Standard errors of the sampled mean by which a rule must exceed its target, so that one in six such measurements, not
+/// Standard errors of the sampled mean by which a rule must exceed its target, so that one in fifteen such measurements, not
 /// one in two, promises too much; and the share of the distance to full recall that is added for queries that are no
 /// rows of the collection, hence a little harder.
-const STANDARD_ERRORS: f32 = 1.0;
-const MARGIN: f32 = 0.05;
+const STANDARD_ERRORS: f32 = 1.5;
+const MARGIN: f32 = 0.1;
 
 /// One query's scan, bucket by bucket.
 struct Trace {
@@ -78,7 +78,7 @@ pub fn measure(collection: &CollectionState) -> Result<()> {
     if rows <= SCAN_ALL_ROWS {
         return Ok(());
     }
-    let queries = sample(collection, &version)?;
+    let queries = sample(collection, &version);
     let traces: Result<Vec<Vec<Trace>>> =
         collection.pool.install(|| queries.par_chunks(GROUP).map(|rows| trace(collection, &version, rows)).collect());
     let traces: Vec<Trace> = traces?.into_iter().flatten().collect();
@@ -96,7 +96,7 @@ pub fn measure(collection: &CollectionState) -> Result<()> {
 }
 
 /// Keys of random visible rows.
-fn sample(collection: &CollectionState, version: &Version) -> Result<Vec<(u32, u32)>> {
+fn sample(collection: &CollectionState, version: &Version) -> Vec<Origin> {
     let rows = version.index.rows() as usize;
     let count = (ROW_READS_MAX / rows).clamp(QUERIES_MIN, QUERIES_MAX);
     let mut rng = clock::rng(collection.components.seed ^ version.seq);
@@ -110,16 +110,27 @@ fn sample(collection: &CollectionState, version: &Version) -> Result<Vec<(u32, u
     // Twice as many draws as wanted, as dead rows are passed over.
     let drawn = (0..2 * count).filter_map(|_| {
         let at = rng.random_range(0..total);
-        let run = &runs[ends.partition_point(|end| *end <= at)];
+        let place = ends.partition_point(|end| *end <= at);
+        let run = &runs[place];
         let row = run.start + (at % u64::from(run.rows)) as u32;
-        version.index.segment(run).is_visible(row, version.seq).then_some((run.segment, row))
+        let visible = version.index.segment(run).is_visible(row, version.seq);
+        visible.then(|| Origin { segment: run.segment, row, position: version.index.position_of_run(place) })
     });
-    Ok(drawn.take(count).collect())
+    drawn.take(count).collect()
+}
+
+/// Where a sampled row stands: segment, row, and position of its bucket.
+#[derive(Clone, Copy)]
+struct Origin {
+    segment: u32,
+    row: u32,
+    position: usize,
 }
 
 /// A sampled row as a query.
 struct Sampled {
     key: u64,
+    home: usize,
     query: Vec<f32>,
     code: QueryCode,
     best: TopK,
@@ -128,15 +139,16 @@ struct Sampled {
 }
 
 /// Traces some queries together: one pass over the codes serves all of them.
-fn trace(collection: &CollectionState, version: &Version, rows: &[(u32, u32)]) -> Result<Vec<Trace>> {
+fn trace(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Result<Vec<Trace>> {
     let mut scratch = scratch::take(collection);
     let mut samples = Vec::with_capacity(rows.len());
-    for &(segment, row) in rows {
+    for &Origin { segment, row, position } in rows {
         let mut vector = vec![0.0; collection.schema.dim];
         version.index.segments[segment as usize].segment.read_vectors(row..row + 1, &mut vector, &mut scratch.cold)?;
         scratch.set_query(collection, &vector);
         samples.push(Sampled {
             key: key(segment, row),
+            home: position,
             query: scratch.query.clone(),
             code: scratch.code.clone(),
             best: TopK::new(CANDIDATES),
@@ -182,6 +194,7 @@ fn finish(
 ) -> Result<Trace> {
     let index = &version.index;
     index.router.rank(&sample.code, &mut scratch.rank);
+    leave_out(collection.schema.metric, index, sample.home, &mut scratch.rank.ranked);
     scratch.rank.sort_next(usize::MAX);
     let mut step_of = vec![0u32; index.router.len()];
     for (step, (_, position)) in scratch.rank.ranked.iter().enumerate() {
@@ -202,6 +215,18 @@ fn finish(
     let kept = candidates.iter().take(rerank::width(K));
     let found = kept.filter(|(_, _, key)| truth.contains(key)).map(|(_, step, _)| *step).collect();
     Ok(Trace { gaps, rows, found, truth: truth.len() })
+}
+
+/// Scores the sampled row's own bucket as if the row had not been there when the centroid was set: a mean of n rows
+/// without one of them is n / (n - 1) times as far from it. A query that is no row finds its buckets as hard as that.
+fn leave_out(metric: Metric, index: &Index, home: usize, ranked: &mut [(f32, u32)]) {
+    let rows: u32 = index.runs(home).iter().map(|run| run.rows).sum();
+    let spread_term = SPREAD_WEIGHT * index.router.table().spread[home];
+    // Under dot a score is no distance, and rows are found by their length as much as by their direction.
+    if metric != Metric::Dot {
+        let further = (rows as f32 / (rows.max(2) - 1) as f32).powi(2);
+        ranked[home].0 = (ranked[home].0 - spread_term) * further + spread_term;
+    }
 }
 
 /// Largest gap up to, and rows before, each step. The threshold at a step is that of the candidates met by then.

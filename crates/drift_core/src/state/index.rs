@@ -94,7 +94,12 @@ impl Index {
         &self.runs[self.run_starts[position] as usize..self.run_starts[position + 1] as usize]
     }
 
-    /// Every live run.
+    /// Position of the bucket that run `at` of [`Index::all_runs`] belongs to.
+    pub fn position_of_run(&self, at: usize) -> usize {
+        self.run_starts.partition_point(|start| *start as usize <= at) - 1
+    }
+
+    /// Every live run, in order of bucket.
     pub fn all_runs(&self) -> &[Run] {
         &self.runs
     }

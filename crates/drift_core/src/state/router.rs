@@ -13,7 +13,7 @@ use crate::types::Metric;
 use std::sync::Arc;
 
 /// Weight of a bucket's spread in its score under l2 and cosine.
-const SPREAD_WEIGHT: f32 = 0.5;
+pub const SPREAD_WEIGHT: f32 = 0.5;
 
 /// Standard deviations of a residual's inner product with the query that a bucket's best row is expected to reach.
 const DOT_DEVIATIONS: f32 = 2.0;
