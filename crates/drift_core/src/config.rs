@@ -69,8 +69,6 @@ pub struct Config {
     /// Rows per bucket that training aims at, 8 to 65,536. Many near buckets beat few wide ones: 32 rows scan half of
     /// what 4 sqrt(n) lists do at equal recall (PERFORMANCE.md, section 2).
     pub bucket_rows_target: usize,
-    /// Segments before they are merged, 2 to 1,024: each adds one run to a bucket and one file handle.
-    pub segments_max: usize,
     /// Recall that a search aims at when it names none, in (0, 1].
     pub recall_default: f32,
 }
@@ -88,7 +86,6 @@ impl Default for Config {
             write_timeout_ms: 60_000,
             hnsw_rows_min: 4_096,
             bucket_rows_target: 32,
-            segments_max: 8,
             recall_default: 0.95,
         }
     }
@@ -106,7 +103,6 @@ impl Config {
             ("write_timeout_ms", self.write_timeout_ms as usize, 1, 86_400_000),
             ("hnsw_rows_min", self.hnsw_rows_min, 16, usize::MAX),
             ("bucket_rows_target", self.bucket_rows_target, 8, 65_536),
-            ("segments_max", self.segments_max, 2, 1_024),
         ];
         for (name, value, min, max) in ranges {
             if value < min || value > max {

@@ -4,7 +4,7 @@ use drift_core::clock::Components;
 use drift_core::config::{Config, Durability};
 use drift_core::db::{Collection, Database};
 use drift_core::error::ErrorKind;
-use drift_core::ingest::source::{LoadOptions, MemorySource, RowBatch, VectorBuf};
+use drift_core::ingest::source::{BatchVectors, MemorySource, RowBatch};
 use drift_core::types::{HitIds, IdRef, IdType, Ids, Metric, Missing, Schema, SearchOptions, Vectors, never_interrupt};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -124,9 +124,9 @@ proptest! {
                     prop_assert_eq!(count as usize, before - model.len());
                 }
                 Step::Load(ids) => {
-                    let batch = RowBatch { ids: Ids::Int(ids.clone()), vectors: VectorBuf::F32(values(&ids, version)) };
+                    let batch = RowBatch { ids: Ids::Int(ids.clone()), vectors: BatchVectors::F32(values(&ids, version)) };
                     let mut source = MemorySource::new(vec![batch]);
-                    collection.load(&mut source, &LoadOptions::default(), &mut |_| ControlFlow::Continue(())).expect("load");
+                    collection.load(&mut source, &mut |_| ControlFlow::Continue(())).expect("load");
                     model.extend(ids.iter().map(|id| (*id, version)));
                 }
                 Step::Flush => collection.flush().expect("flush"),

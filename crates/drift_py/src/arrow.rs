@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch, RecordBatchRe
 use arrow_schema::{DataType, Field};
 use drift_core::error::Error;
 use drift_core::ingest::arrow::{Place, chunked_ids, chunked_vectors};
-use drift_core::ingest::source::VectorBuf;
+use drift_core::ingest::source::BatchVectors;
 use drift_core::types::{Ids, Schema};
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
@@ -42,7 +42,7 @@ pub fn ids(value: &Bound<'_, PyAny>, schema: &Schema) -> PyResult<Ids> {
 }
 
 /// Vectors of an Arrow array; one chunk of f32 or f16 is not copied.
-pub fn vectors(value: &Bound<'_, PyAny>, schema: &Schema) -> PyResult<VectorBuf> {
+pub fn vectors(value: &Bound<'_, PyAny>, schema: &Schema) -> PyResult<BatchVectors> {
     let chunks = chunks(value, "vectors")?;
     let place = Place { source: SOURCE, column: "vectors", first_row: 0 };
     value.py().detach(|| chunked_vectors(&chunks, schema.dim, &place)).or_raise(value.py())

@@ -5,7 +5,7 @@
 use crate::arrow;
 use crate::error::OrRaise;
 use drift_core::error::Error;
-use drift_core::ingest::source::VectorBuf;
+use drift_core::ingest::source::BatchVectors;
 use drift_core::types::{Ids, Schema, StrIds, Vectors};
 use half::f16;
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
@@ -48,7 +48,7 @@ pub enum VectorsIn<'py> {
     /// A C-contiguous f16 array.
     F16(PyReadonlyArrayDyn<'py, f16>),
     /// An Arrow array.
-    Arrow(VectorBuf),
+    Arrow(BatchVectors),
 }
 
 impl<'py> VectorsIn<'py> {
@@ -73,10 +73,10 @@ impl<'py> VectorsIn<'py> {
     }
 
     /// The values, copied from NumPy or shared with Arrow, for use beyond the call.
-    pub fn into_buffer(self) -> PyResult<VectorBuf> {
+    pub fn into_buffer(self) -> PyResult<BatchVectors> {
         Ok(match self {
-            VectorsIn::F32(array) => VectorBuf::F32(array.as_slice()?.to_vec()),
-            VectorsIn::F16(array) => VectorBuf::F16(array.as_slice()?.to_vec()),
+            VectorsIn::F32(array) => BatchVectors::F32(array.as_slice()?.to_vec()),
+            VectorsIn::F16(array) => BatchVectors::F16(array.as_slice()?.to_vec()),
             VectorsIn::Arrow(buffer) => buffer,
         })
     }

@@ -8,7 +8,7 @@ use crate::signals::Signals;
 use drift_core::db::Collection;
 use drift_core::error::{Error, Result};
 use drift_core::ingest::arrow::{ArrowSource, ColumnNames, ParquetSource};
-use drift_core::ingest::source::{LoadOptions, LoadProgress, RowBatch, RowSource};
+use drift_core::ingest::source::{LoadProgress, RowBatch, RowSource};
 use drift_core::types::Schema;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyTuple};
@@ -142,7 +142,7 @@ fn run<'py>(
         }
         if signals.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let loaded = py.detach(|| collection.load(&mut source, &LoadOptions::default(), &mut report));
+    let loaded = py.detach(|| collection.load(&mut source, &mut report));
     let loaded = signals.finish(py, loaded)?;
     let entries = [("rows", loaded.rows), ("buckets", loaded.buckets), ("segments", loaded.segments)];
     let dict = output::counts(py, &entries)?;

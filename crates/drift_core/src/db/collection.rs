@@ -6,7 +6,7 @@
 use super::{Database, stats, verify};
 use crate::config::Durability;
 use crate::error::{Error, Result};
-use crate::ingest::source::{LoadOptions, LoadReport, RowSource};
+use crate::ingest::source::{LoadReport, RowSource};
 use crate::ingest::{self, OnProgress};
 use crate::maintain;
 use crate::search::{self, calibrate};
@@ -134,14 +134,9 @@ impl Collection {
     }
 
     /// Loads all rows of a source in one commit; ids that exist are replaced.
-    pub fn load(
-        &self,
-        source: &mut dyn RowSource,
-        options: &LoadOptions,
-        progress: OnProgress<'_>,
-    ) -> Result<LoadReport> {
+    pub fn load(&self, source: &mut dyn RowSource, progress: OnProgress<'_>) -> Result<LoadReport> {
         let state = self.state()?;
-        let report = ingest::load(state, source, options, progress)?;
+        let report = ingest::load(state, source, progress)?;
         calibrate::refresh(state)?;
         maintain::after_load(state)?;
         Ok(report)

@@ -7,7 +7,7 @@
 //! Seqs are taken when writing begins and reserved in the log before the manifest names them. From there to the commit
 //! the load holds the maintenance lock: were a delete flushed in between, its tombstone could pass the rows by.
 
-use super::source::{LoadOptions, LoadProgress, LoadReport, RowSource};
+use super::source::{LoadProgress, LoadReport, RowSource};
 use super::spool::{Chunk, Spool};
 use super::write::kill;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,12 +26,7 @@ pub type OnProgress<'a> = &'a mut dyn FnMut(LoadProgress) -> ControlFlow<()>;
 const NEW_BUCKETS_MIN: usize = 8;
 
 /// Loads every row of `source`.
-pub fn load(
-    collection: &CollectionState,
-    source: &mut dyn RowSource,
-    _options: &LoadOptions,
-    progress: OnProgress<'_>,
-) -> Result<LoadReport> {
+pub fn load(collection: &CollectionState, source: &mut dyn RowSource, progress: OnProgress<'_>) -> Result<LoadReport> {
     collection.check_writable()?;
     let clock = collection.components.clock.clone();
     let start = clock.monotonic();

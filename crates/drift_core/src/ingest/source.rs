@@ -2,7 +2,7 @@
 //!
 //! Layer 6, without dependencies, so that any reader (Arrow, Parquet, a Python iterator, a test) can be a source.
 //! Vectors keep the element type of the source: f16 files stay f16 down to the cold block. A batch may borrow the
-//! reader's own memory ([`VectorBuf::SharedF32`]), so that Arrow columns reach the engine without a copy.
+//! reader's own memory ([`BatchVectors::SharedF32`]), so that Arrow columns reach the engine without a copy.
 
 use crate::error::{Error, Result};
 use crate::types::{Ids, Schema, Vectors};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// Owned or shared row-major vectors.
 #[derive(Clone)]
-pub enum VectorBuf {
+pub enum BatchVectors {
     /// Owned f32 values.
     F32(Vec<f32>),
     /// Owned f16 values.
@@ -22,22 +22,22 @@ pub enum VectorBuf {
     SharedF16(Arc<dyn AsRef<[f16]> + Send + Sync>),
 }
 
-impl VectorBuf {
+impl BatchVectors {
     /// The values, borrowed.
     pub fn as_vectors(&self) -> Vectors<'_> {
         match self {
-            VectorBuf::F32(values) => Vectors::F32(values),
-            VectorBuf::F16(values) => Vectors::F16(values),
-            VectorBuf::SharedF32(values) => Vectors::F32((**values).as_ref()),
-            VectorBuf::SharedF16(values) => Vectors::F16((**values).as_ref()),
+            BatchVectors::F32(values) => Vectors::F32(values),
+            BatchVectors::F16(values) => Vectors::F16(values),
+            BatchVectors::SharedF32(values) => Vectors::F32((**values).as_ref()),
+            BatchVectors::SharedF16(values) => Vectors::F16((**values).as_ref()),
         }
     }
 }
 
-impl std::fmt::Debug for VectorBuf {
+impl std::fmt::Debug for BatchVectors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let vectors = self.as_vectors();
-        write!(f, "VectorBuf({:?}, {} values)", vectors.element_type(), vectors.values())
+        write!(f, "BatchVectors({:?}, {} values)", vectors.element_type(), vectors.values())
     }
 }
 
@@ -47,7 +47,7 @@ pub struct RowBatch {
     /// `n` ids.
     pub ids: Ids,
     /// `n * dim` values.
-    pub vectors: VectorBuf,
+    pub vectors: BatchVectors,
 }
 
 impl RowBatch {
@@ -111,13 +111,6 @@ impl RowSource for MemorySource {
     }
 }
 
-/// How a bulk load is run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoadOptions {
-    /// Threads, 1 or more; all cores when `None`.
-    pub threads: Option<usize>,
-}
-
 /// How far a bulk load is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadProgress {
@@ -150,15 +143,15 @@ mod tests {
     #[test]
     fn a_batch_with_a_missing_value_is_refused() {
         let schema = Schema::new(2, Metric::L2, IdType::Int).unwrap();
-        let good = RowBatch { ids: Ids::Int(vec![1, 2]), vectors: VectorBuf::F32(vec![0.0; 4]) };
+        let good = RowBatch { ids: Ids::Int(vec![1, 2]), vectors: BatchVectors::F32(vec![0.0; 4]) };
         assert!(good.validate(&schema).is_ok());
-        let bad = RowBatch { ids: Ids::Int(vec![1, 2]), vectors: VectorBuf::SharedF32(Arc::new(vec![0.0; 3])) };
+        let bad = RowBatch { ids: Ids::Int(vec![1, 2]), vectors: BatchVectors::SharedF32(Arc::new(vec![0.0; 3])) };
         assert!(bad.validate(&schema).unwrap_err().message().contains("2 ids and 3 vector values"));
     }
 
     #[test]
     fn a_memory_source_gives_its_batches_in_order() {
-        let batch = |id| RowBatch { ids: Ids::Int(vec![id]), vectors: VectorBuf::F16(vec![f16::ONE]) };
+        let batch = |id| RowBatch { ids: Ids::Int(vec![id]), vectors: BatchVectors::F16(vec![f16::ONE]) };
         let mut source = MemorySource::new(vec![batch(1), batch(2)]);
         assert_eq!(source.rows_total(), Some(2));
         assert_eq!(source.next().unwrap().unwrap().ids, Ids::Int(vec![1]));

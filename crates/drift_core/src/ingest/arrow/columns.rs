@@ -5,7 +5,7 @@
 //! value is used: nulls, list lengths, the range of ids.
 
 use crate::error::{Error, Result};
-use crate::ingest::source::VectorBuf;
+use crate::ingest::source::BatchVectors;
 use crate::types::{ID_BYTES_MAX, IdType, Ids, StrIds, Vectors};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -127,7 +127,7 @@ fn str_ids<'a>(values: impl Iterator<Item = Option<&'a str>>, place: &Place<'_>)
 }
 
 /// Reads a column of vectors of `dim` values and checks type, nulls and length of each.
-pub fn vectors(array: &dyn Array, dim: usize, place: &Place<'_>) -> Result<VectorBuf> {
+pub fn vectors(array: &dyn Array, dim: usize, place: &Place<'_>) -> Result<BatchVectors> {
     check_vector_type(array.data_type(), dim).map_err(|e| in_column(e, place))?;
     place.refuse_nulls(array)?;
     match array.data_type() {
@@ -140,7 +140,7 @@ pub fn vectors(array: &dyn Array, dim: usize, place: &Place<'_>) -> Result<Vecto
     }
 }
 
-fn list_values<O: OffsetSizeTrait>(lists: &GenericListArray<O>, dim: usize, place: &Place<'_>) -> Result<VectorBuf> {
+fn list_values<O: OffsetSizeTrait>(lists: &GenericListArray<O>, dim: usize, place: &Place<'_>) -> Result<BatchVectors> {
     let offsets = lists.value_offsets();
     for (row, pair) in offsets.windows(2).enumerate() {
         let length = pair[1].as_usize() - pair[0].as_usize();
@@ -153,16 +153,18 @@ fn list_values<O: OffsetSizeTrait>(lists: &GenericListArray<O>, dim: usize, plac
 }
 
 /// The values `start..start + count` of a list's child, shared when their type is stored as it is.
-fn values(child: &dyn Array, start: usize, count: usize, dim: usize, place: &Place<'_>) -> Result<VectorBuf> {
+fn values(child: &dyn Array, start: usize, count: usize, dim: usize, place: &Place<'_>) -> Result<BatchVectors> {
     let child = child.slice(start, count);
     if let Some(at) = child.logical_nulls().and_then(|nulls| (0..count).find(|&at| nulls.is_null(at))) {
         return Err(place.error(at / dim, format!("value {} of the vector is null", at % dim)));
     }
     Ok(match child.data_type() {
-        DataType::Float16 => VectorBuf::SharedF16(Arc::new(child.as_primitive::<Float16Type>().values().clone())),
-        DataType::Float32 => VectorBuf::SharedF32(Arc::new(child.as_primitive::<Float32Type>().values().clone())),
+        DataType::Float16 => BatchVectors::SharedF16(Arc::new(child.as_primitive::<Float16Type>().values().clone())),
+        DataType::Float32 => BatchVectors::SharedF32(Arc::new(child.as_primitive::<Float32Type>().values().clone())),
         // A finite f64 beyond f32 becomes infinite, and infinite values are refused by the engine with their place.
-        _ => VectorBuf::F32(child.as_primitive::<Float64Type>().values().iter().map(|&value| value as f32).collect()),
+        _ => {
+            BatchVectors::F32(child.as_primitive::<Float64Type>().values().iter().map(|&value| value as f32).collect())
+        }
     })
 }
 
@@ -182,7 +184,7 @@ pub fn chunked_ids(chunks: &[ArrayRef], id_type: IdType, place: &Place<'_>) -> R
 }
 
 /// Reads the chunks of one column of vectors, as [`vectors`] reads one array; several chunks are copied together.
-pub fn chunked_vectors(chunks: &[ArrayRef], dim: usize, place: &Place<'_>) -> Result<VectorBuf> {
+pub fn chunked_vectors(chunks: &[ArrayRef], dim: usize, place: &Place<'_>) -> Result<BatchVectors> {
     if let [chunk] = chunks {
         return vectors(chunk.as_ref(), dim, place);
     }
@@ -196,7 +198,7 @@ pub fn chunked_vectors(chunks: &[ArrayRef], dim: usize, place: &Place<'_>) -> Re
         place.first_row += chunk.len() as u64;
     }
     // All chunks of a column have one type, so one of the two is empty.
-    Ok(if halves.is_empty() { VectorBuf::F32(singles) } else { VectorBuf::F16(halves) })
+    Ok(if halves.is_empty() { BatchVectors::F32(singles) } else { BatchVectors::F16(halves) })
 }
 
 fn in_column(error: Error, place: &Place<'_>) -> Error {
