@@ -55,8 +55,8 @@ pub struct Config {
     /// Bytes that the engine may hold in memory for a bulk load and the memtables, 64 MiB or more. A bulk load above
     /// it goes through a spool file.
     pub memory_limit_bytes: usize,
-    /// Rows of a memtable before it is frozen and flushed, 16 to 1,000,000. Flat search of 16k rows of SQ8 takes less
-    /// than 0.3 ms at d = 384, and a flush of them writes every bucket of a million rows less than once.
+    /// Rows of a memtable before it is frozen and flushed, 16 to 1,000,000. A flush of 16k rows
+    /// writes each bucket of half a million rows once on average.
     pub memtable_rows_max: usize,
     /// Bytes of a memtable before it is frozen and flushed, whatever the row count.
     pub memtable_bytes_max: usize,

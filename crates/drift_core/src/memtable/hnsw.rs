@@ -23,8 +23,8 @@ pub trait Space: Sync {
 pub struct HnswOptions {
     /// Links per node and layer; twice as many on the lowest. 16 is the usual choice for text embeddings.
     pub m: usize,
-    /// Beam of an insert. 120 reaches recall@10 of 0.98 at a beam of 128 with half the work of the usual 200; the graph
-    /// lives for one memtable only.
+    /// Beam of an insert. 120 reaches recall@10 of 0.998 at a beam of 128 on packages_5k (benches/RESULTS.md), so
+    /// the usual 200 would buy nothing for a graph that lives for one memtable only.
     pub ef_construction: usize,
     /// Seed of the levels.
     pub seed: u64,

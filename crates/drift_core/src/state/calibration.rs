@@ -20,8 +20,8 @@ impl StopRule {
     pub const ALL: StopRule = StopRule { difference: f32::INFINITY, rows: u64::MAX };
 }
 
-/// Collections of at most this many flushed rows are scanned whole: it costs less than 50 us at d = 384, and a sample
-/// of so few rows says little.
+/// Collections of at most this many flushed rows are scanned whole: they are few enough to read, and a sample
+/// of them says little.
 pub const SCAN_ALL_ROWS: u64 = 2_000;
 
 /// Stop rules of an index, ascending by recall.

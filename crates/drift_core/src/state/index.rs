@@ -1,7 +1,7 @@
 //! Flushed rows as the scan sees them: for each bucket its runs, each a range of rows of one segment.
 //!
 //! Layer 5. Derived from the bucket table and the segments that the manifest names; built anew by every commit (a pass
-//! over the run tables, about 20 ns a run) so that there is no second copy of the truth to keep in step. Runs stand in
+//! over the run tables) so that there is no second copy of the truth to keep in step. Runs stand in
 //! one array with one offset per bucket: a scan reads both in sequence.
 
 use super::{BucketTable, Calibration, Router};
