@@ -17,6 +17,7 @@ __all__ = [
     "IdsLike",
     "LoadSource",
     "Metric",
+    "Precision",
     "Missing",
     "Progress",
     "VectorsLike",
@@ -42,6 +43,7 @@ class ArrowStream(Protocol):
 
 
 Metric: TypeAlias = Literal["l2", "cosine", "dot"]
+Precision: TypeAlias = Literal["1bit", "sq8"]
 IdType: TypeAlias = Literal["int", "str"]
 Durability: TypeAlias = Literal["always", "interval", "os", "none"]
 Missing: TypeAlias = Literal["error", "skip"]

@@ -306,6 +306,7 @@ fn check_same_schema(name: &str, have: &Schema, want: &Schema) -> Result<()> {
         ("dim", have.dim.to_string(), want.dim.to_string()),
         ("metric", have.metric.name().to_owned(), want.metric.name().to_owned()),
         ("id_type", have.id_type.name().to_owned(), want.id_type.name().to_owned()),
+        ("precision", have.precision.name().to_owned(), want.precision.name().to_owned()),
     ];
     match differences.iter().find(|(_, have, want)| have != want) {
         None => Ok(()),

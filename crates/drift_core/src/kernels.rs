@@ -24,6 +24,7 @@ mod tests;
 pub use matrix::dots;
 
 use crate::error::{Error, Result};
+use crate::types::LINE_BYTES;
 use std::sync::OnceLock;
 
 /// Largest magnitude of a query code of [`Kernels::sq8_dot`].
@@ -44,6 +45,44 @@ pub struct CodeSums {
     pub squares: i64,
 }
 
+/// Entries of a block of 1-bit codes.
+///
+/// A block is, for every 16 dimensions, one line of 64 bytes: byte `16 s + e % 16` holds in its lower (e < 16) or upper half
+/// the four bits of entry `e` for dimensions `4 s .. 4 s + 4` of the line; then 32 numbers A and 32 numbers B, the upper
+/// halves of f32. One order serves 16-, 32- and 64-byte registers (FastScan; Andre et al. 2015).
+pub const BLOCK_ENTRIES: usize = 32;
+
+/// Bytes of the numbers A and B of a block.
+pub const BLOCK_FACTOR_BYTES: usize = 2 * 2 * BLOCK_ENTRIES;
+
+/// Lines whose table values can be summed in a byte without overflow: every value is at most [`table_levels`].
+const BYTE_SUM_LINES: usize = 24;
+
+/// Largest value of a table of `lines` lines.
+pub fn table_levels(lines: usize) -> u8 {
+    (255 / lines.clamp(1, BYTE_SUM_LINES)) as u8
+}
+
+/// How the sum of an entry's table values becomes `<q, b>` of the query with its signs: `offset + step * sum`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TableScale {
+    /// `<q, b>` of an entry whose values are all 0.
+    pub offset: f32,
+    /// What one level adds.
+    pub step: f32,
+}
+
+/// An entry survives a scan when `A < limit + B * (offset + step * sum)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BlockLimit {
+    /// The threshold less what all entries of the bucket have in common.
+    pub limit: f32,
+    /// The table's offset plus the allowance for the error of the codes.
+    pub offset: f32,
+    /// The table's step.
+    pub step: f32,
+}
+
 /// The kernels of one instruction set. Every function panics when the lengths of its slices do not fit together.
 #[derive(Debug)]
 pub struct Kernels {
@@ -62,6 +101,17 @@ pub struct Kernels {
     pub sq8_encode: fn(values: &[f32], mid: f32, scale: f32, codes: &mut [u8]) -> CodeSums,
     /// Smallest and largest of `values`; `(inf, -inf)` when empty. Values are finite.
     pub min_max: fn(values: &[f32]) -> (f32, f32),
+    /// Builds the lookup table of 1-bit codes for `query`, see [`TableScale`]; `table` has [`LINE_BYTES`] bytes for every 16
+    /// dimensions begun.
+    pub bits_table: fn(query: &[f32], table: &mut [u8]) -> TableScale,
+    /// Whether each of the [`BLOCK_ENTRIES`] entries of each block may be nearer than a limit, see [`BlockLimit`]: bit `e` of
+    /// `masks[b]`. There are `masks.len()` blocks of `table.len() + 128` bytes.
+    pub bits_scan: fn(blocks: &[u8], table: &[u8], limit: BlockLimit, masks: &mut [u32]),
+    /// `A - B * (offset + step * sum)` of each entry of each block.
+    pub bits_estimates: fn(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [f32]),
+    /// Writes the indices of the values in `low..high` to the beginning of `found`, in ascending order, and counts them. Both
+    /// slices are equally long.
+    pub between: fn(values: &[f32], low: f32, high: f32, found: &mut [u32]) -> usize,
     /// Multiplies by `weights` one by one, then applies the unnormalised Walsh-Hadamard transform in place. Both slices
     /// have the same power of two as length.
     pub hadamard: fn(values: &mut [f32], weights: &[f32]),
@@ -156,6 +206,19 @@ fn check_codes(codes: &[u8], query: &[i8], rows: usize) {
 #[inline(always)]
 fn check_pair<A, B>(a: &[A], b: &[B]) {
     assert_eq!(a.len(), b.len(), "slices of equal length");
+}
+
+/// The door of [`Kernels::bits_table`].
+#[inline(always)]
+fn check_table(query: &[f32], table: &[u8]) {
+    assert_eq!(table.len(), query.len().div_ceil(16) * LINE_BYTES, "a line for every 16 dimensions");
+}
+
+/// The door of the block kernels.
+#[inline(always)]
+fn check_blocks(blocks: &[u8], table: &[u8], count: usize) {
+    assert!(table.len().is_multiple_of(LINE_BYTES), "whole lines");
+    assert_eq!(Some(blocks.len()), count.checked_mul(table.len() + BLOCK_FACTOR_BYTES), "whole blocks");
 }
 
 /// The door of [`Kernels::hadamard`].

@@ -7,6 +7,7 @@
 mod buckets;
 pub mod calibrate;
 mod exact;
+mod filter;
 mod get;
 mod memory;
 mod rerank;
@@ -19,6 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::SearchMode;
 use crate::state::{CollectionState, StopRule, Version};
 use crate::types::{Hits, Interrupt, SearchOptions, Vectors};
+use buckets::Limits;
 use rayon::prelude::*;
 use std::sync::atomic::Ordering;
 
@@ -49,7 +51,7 @@ pub fn search(
     }
     let stop = match options.nprobe {
         Some(_) => StopRule::ALL,
-        None => version.index.calibration.rule(recall, options.k, version.index.rows()),
+        None => version.index.rule(recall, options.k),
     };
     let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
     let answer = |queries: &[f32]| answer(collection, &version, queries, options, stop, interrupt);
@@ -72,17 +74,18 @@ fn answer(
     interrupt: Interrupt<'_>,
 ) -> Result<Hits> {
     let mut scratch = scratch::take(collection);
+    let limits = Limits { stop, buckets_max: options.nprobe.unwrap_or(usize::MAX), k: options.k };
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, queries.len() / collection.schema.dim);
     for (row, query) in queries.chunks_exact(collection.schema.dim).enumerate() {
         if row % QUERIES_PER_CHUNK == QUERIES_PER_CHUNK - 1 {
             check(interrupt)?;
         }
-        scratch.set_query(collection, query);
+        scratch.set_query(collection, &version.index.router, query);
         scratch.exact.reset(options.k);
         memory::scan(version, SearchMode::Graph, &mut scratch);
         if version.index.rows() > 0 {
             scratch.estimates.reset(rerank::width(options.k));
-            buckets::scan(collection, version, stop, options.nprobe, &mut scratch);
+            buckets::scan(collection, version, &limits, &mut scratch);
             rerank::rerank(collection, version, &mut scratch)?;
         }
         push_hits(version, &mut scratch, &mut hits);

@@ -57,6 +57,8 @@ struct Hot {
     seqs: Vec<Seq>,
     codes: Codes,
     factors: Vec<Factors>,
+    /// Second bucket of each row; empty at precision sq8.
+    seconds: Vec<u32>,
     runs: Vec<RunEntry>,
     bloom: Bloom,
 }
@@ -112,6 +114,11 @@ impl Segment {
     /// Factors of all rows.
     pub fn factors(&self) -> &[Factors] {
         &self.hot.factors
+    }
+
+    /// Second bucket of each row, `u32::MAX` where it has none; empty at precision sq8.
+    pub fn second_buckets(&self) -> &[u32] {
+        &self.hot.seconds
     }
 
     /// Runs in ascending order of bucket.
@@ -214,6 +221,7 @@ impl Segment {
             + 8 * hot.seqs.capacity()
             + hot.codes.bytes()
             + size_of::<Factors>() * hot.factors.capacity()
+            + 4 * hot.seconds.capacity()
             + size_of::<RunEntry>() * hot.runs.capacity()
             + hot.bloom.bytes()
             + self.pages.heap_bytes()

@@ -9,6 +9,8 @@
 
 mod buckets;
 mod calibration;
+mod filter;
+mod homes;
 mod index;
 mod install;
 mod lookup;
@@ -22,11 +24,13 @@ mod version;
 
 pub use buckets::{BucketTable, ResidualSums};
 pub use calibration::{Calibration, SCAN_ALL_ROWS, StopRule};
-pub use index::{Index, LiveSegment, Run};
+pub use filter::{Filter, Layer, Part};
+pub use homes::Homes;
+pub use index::{Index, LiveSegment, Run, locate};
 pub use install::Installed;
 pub use lookup::{Found, Place};
 pub use placement::Placement;
-pub use router::{RankScratch, Router, SPREAD_WEIGHT};
+pub use router::{RankScratch, Ranked, Router, SPREAD_WEIGHT};
 pub use signal::{Signal, Work};
 pub use version::Version;
 
@@ -83,6 +87,8 @@ pub struct Counters {
     pub rows_scanned: AtomicU64,
     /// Buckets that a search read.
     pub buckets_scanned: AtomicU64,
+    /// Rows whose SQ8 code was read because their filter code passed.
+    pub rows_refined: AtomicU64,
     /// Exact rows read from disk.
     pub rows_reranked: AtomicU64,
     /// Flushes committed.

@@ -5,12 +5,14 @@
 
 mod check;
 mod ids;
+mod lines;
 mod reports;
 mod search;
 mod topk;
 mod vectors;
 
 pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
+pub use lines::{LINE_BYTES, Lines};
 pub use reports::{OptimizeReport, Stats, VerifyReport};
 pub use search::{HitIds, Hits, Interrupt, Missing, Rows, SearchOptions, never_interrupt};
 pub use topk::TopK;
@@ -63,6 +65,34 @@ impl Metric {
     }
 }
 
+/// What a scan reads of every row of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Filter codes of one bit a dimension, then SQ8 of the few rows that pass: fewer bytes a query.
+    OneBit,
+    /// SQ8 alone: fewer bytes of memory.
+    Sq8,
+}
+
+impl Precision {
+    /// The name used in the Python API and in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::OneBit => "1bit",
+            Precision::Sq8 => "sq8",
+        }
+    }
+
+    /// Reads a name as [`Precision::name`] writes it.
+    pub fn parse(name: &str) -> Result<Precision> {
+        match name {
+            "1bit" => Ok(Precision::OneBit),
+            "sq8" => Ok(Precision::Sq8),
+            _ => Err(Error::invalid(format!("unknown precision {name:?}: use \"1bit\" or \"sq8\""))),
+        }
+    }
+}
+
 /// What a collection is created with and never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
@@ -72,6 +102,8 @@ pub struct Schema {
     pub metric: Metric,
     /// Type of the external ids.
     pub id_type: IdType,
+    /// What a scan reads.
+    pub precision: Precision,
 }
 
 impl Schema {
@@ -80,6 +112,11 @@ impl Schema {
         if dim == 0 || dim > DIM_MAX {
             return Err(Error::invalid(format!("dim is {dim}: it must be between 1 and {DIM_MAX}")));
         }
-        Ok(Schema { dim, metric, id_type })
+        Ok(Schema { dim, metric, id_type, precision: Precision::OneBit })
+    }
+
+    /// The same schema with another precision.
+    pub fn with_precision(self, precision: Precision) -> Schema {
+        Schema { precision, ..self }
     }
 }

@@ -50,7 +50,7 @@ impl Opening<'_> {
             // Orphans of a crashed commit may hold the next numbers.
             manifest.next_file = next_file_number(&*self.backend, &manifest)?;
         }
-        let index = Arc::new(self.index(&manifest, &schema)?);
+        let index = Arc::new(self.pool.install(|| self.index(&manifest, &schema))?);
         let (bitstore, missing) = self.bitstore(&manifest)?;
         let memtable = Arc::new(Memtable::new(&schema, manifest.wal_floor));
         let version =
@@ -93,9 +93,12 @@ impl Opening<'_> {
             let file = SegmentFile { id: entry.file, length: entry.length, digest: entry.digest, rows: entry.rows };
             let segment = Segment::open(&*self.backend, self.identity, file, schema).map_err(named_but_missing)?;
             let dropped = entry.dropped_buckets.iter().map(|&id| BucketId(id)).collect();
-            segments.push(LiveSegment { segment: Arc::new(segment), dropped: Arc::new(dropped) });
+            segments.push(LiveSegment { segment: Arc::new(segment), dropped: Arc::new(dropped), base: 0 });
         }
-        Index::build(router, segments, Arc::new(Calibration::new(manifest.calibration.clone())))
+        let empty =
+            Index::empty(router.clone(), schema).with_calibration(Calibration::new(manifest.calibration.clone()));
+        // Deaths are not known yet; none may be left out.
+        empty.next(router, segments, 0)
     }
 
     /// The bitstore's checkpoint and the place from which segments are missing in it; an empty one, and 0, where there

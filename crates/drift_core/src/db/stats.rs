@@ -36,6 +36,7 @@ pub(super) fn stats(collection: &CollectionState) -> Result<Stats> {
         rows_scanned: count(&counters.rows_scanned),
         buckets_scanned: count(&counters.buckets_scanned),
         rows_reranked: count(&counters.rows_reranked),
+        rows_refined: count(&counters.rows_refined),
         flushes: count(&counters.flushes),
         segment_bytes_written: count(&counters.segment_bytes_written),
         last_seq: version.seq,

@@ -11,9 +11,7 @@ use super::source::{LoadProgress, LoadReport, RowSource};
 use super::spool::{Chunk, Spool};
 use super::write::kill;
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::{
-    BucketTable, CollectionState, Index, Installed, LiveSegment, ResidualSums, Router, Version, Writes,
-};
+use crate::state::{BucketTable, CollectionState, Index, Installed, ResidualSums, Router, Version, Writes};
 use crate::types::{BucketId, Seq};
 use crate::wal::Record;
 use std::ops::ControlFlow;
@@ -112,10 +110,16 @@ fn write(
     report.buckets = new.len() as u64;
     report.segments = segments.len() as u64;
     manifest.next_seq = manifest.next_seq.max(first_seq + rows as Seq);
+    let version = collection.pin();
+    let mut all = version.index.segments.clone();
+    let first = all.len();
+    all.extend(segments);
+    let index = collection.pool.install(|| version.index.next(router, all, version.seq))?;
     let mut writes = collection.writes.lock();
     let commit_seq = reserve_locked(&mut writes, 1)?;
     maintenance.commit(manifest)?;
-    publish(collection, &mut writes, router, segments, commit_seq)
+    publish(collection, &mut writes, Arc::new(index), first, commit_seq);
+    Ok(())
 }
 
 /// Defines buckets on a sample of the rows, unless these are few and there are buckets already.
@@ -151,19 +155,9 @@ fn reserve_locked(writes: &mut Writes, count: u64) -> Result<Seq> {
     Ok(first_seq)
 }
 
-/// Shows the new rows. What they supersede dies at `commit_seq`, which is newer than any snapshot that cannot see them.
-fn publish(
-    collection: &CollectionState,
-    writes: &mut Writes,
-    router: Arc<Router>,
-    added: Vec<LiveSegment>,
-    commit_seq: Seq,
-) -> Result<()> {
+/// Shows the rows of the segments from place `first` on. What they supersede dies at `commit_seq`, which is newer than any snapshot that cannot see them.
+fn publish(collection: &CollectionState, writes: &mut Writes, index: Arc<Index>, first: usize, commit_seq: Seq) {
     let version = collection.pin();
-    let mut segments = version.index.segments.clone();
-    let first = segments.len();
-    segments.extend(added);
-    let index = Arc::new(Index::build(router, segments, version.index.calibration.clone())?);
     collection.commit_moves(writes, |_| {
         let mut live_rows = version.live_rows as i64;
         collection.install_segments(&index, first, |place, row, installed| {
@@ -172,7 +166,6 @@ fn publish(
         });
         Version { seq: commit_seq, live_rows: live_rows as u64, index: index.clone(), ..(*version).clone() }
     });
-    Ok(())
 }
 
 /// Settles one new row against the other rows of its id; returns the change in live rows.

@@ -4,7 +4,9 @@
 //! what makes the calls of the functions compiled for them sound. The two tables differ in the byte products only:
 //! `vpmaddubsw` + `vpmaddwd` + `vpaddd` against one `vpdpbusd` on 256 bits.
 
-use super::{CODE_ALIGN, CodeSums, Kernels, check_codes, check_hadamard, check_pair, scalar};
+mod bits;
+
+use super::{CODE_ALIGN, CodeSums, Kernels, check_blocks, check_codes, check_hadamard, check_pair, scalar};
 use std::arch::x86_64::*;
 
 /// The AVX2 table.
@@ -34,6 +36,27 @@ pub(super) static KERNELS: Kernels = Kernels {
         check_pair(values, codes);
         // SAFETY: as for l2.
         unsafe { sq8_encode(values, mid, scale, codes) }
+    },
+    bits_table: |query, table| {
+        // SAFETY: features as for l2; the body is safe code.
+        unsafe { bits::table(query, table) }
+    },
+    bits_scan: |blocks, table, limit, masks| {
+        check_blocks(blocks, table, masks.len());
+        // SAFETY: features as for l2; check_blocks established the lengths.
+        unsafe { bits::scan(blocks, table, limit, masks) }
+    },
+    bits_estimates: |blocks, table, scale, out| {
+        let (entries, rest) = out.as_chunks_mut();
+        assert!(rest.is_empty(), "an estimate for every entry");
+        check_blocks(blocks, table, entries.len());
+        // SAFETY: as for bits_scan.
+        unsafe { bits::estimates(blocks, table, scale, entries) }
+    },
+    between: |values, low, high, found| {
+        check_pair(values, found);
+        // SAFETY: features as for l2; the lengths are equal.
+        unsafe { bits::between(values, low, high, found) }
     },
     min_max: |values| {
         // SAFETY: features as for l2; one slice has no length to agree with.

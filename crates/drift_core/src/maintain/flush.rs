@@ -10,7 +10,7 @@ use crate::config::Durability;
 use crate::error::Result;
 use crate::manifest::{Manifest, TombstoneFile};
 use crate::memtable::{Extract, Memtable};
-use crate::state::{CollectionState, Index, LiveSegment, Maintenance, ResidualSums, Router, Version};
+use crate::state::{CollectionState, LiveSegment, Maintenance, ResidualSums, Router, Version};
 use crate::types::BucketId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -69,12 +69,13 @@ fn define_buckets(collection: &CollectionState, extract: &Extract, manifest: &mu
     let rotated = collection.rotate_rows(&extract.vectors.as_ref());
     let count = collection.bucket_count(extract.ids.len());
     let mut table = collection.train(&rotated, count, BucketId(manifest.next_bucket));
-    let (positions, residuals) = collection.pool.install(|| collection.router(table.clone()).assign(&rotated));
+    let router = collection.router(table.clone());
+    let homes = collection.pool.install(|| router.homes(&rotated));
     let mut sums = ResidualSums::new(table.len());
-    sums.add(&positions, &residuals);
+    sums.add(&homes);
     table.set_spread(&sums);
     collection.add_bucket_file(&table, manifest)?;
-    Ok(collection.router(table))
+    Ok(router.with_table(table))
 }
 
 fn write_segment(
@@ -103,12 +104,13 @@ fn publish(
     router: Arc<Router>,
     written: Option<Written>,
 ) -> Result<()> {
-    let mut writes = collection.writes.lock();
     let version = collection.pin();
     let mut segments = version.index.segments.clone();
     let first = segments.len();
     segments.extend(written.iter().map(|written| written.segment.clone()));
-    let index = Arc::new(Index::build(router, segments, version.index.calibration.clone())?);
+    let index = Arc::new(collection.pool.install(|| version.index.next(router, segments, version.seq))?);
+    let mut writes = collection.writes.lock();
+    let version = collection.pin();
     collection.commit_moves(&mut writes, |_| {
         if let Some(written) = &written {
             for (row, &source) in written.rows.iter().enumerate() {

@@ -10,7 +10,7 @@ use super::remove::remove_unreferenced;
 use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::segment::SegmentWriter;
-use crate::state::{BucketTable, CollectionState, Index, LiveSegment, Maintenance, ResidualSums, Version};
+use crate::state::{BucketTable, CollectionState, Index, LiveSegment, Maintenance, ResidualSums, Router, Version};
 use crate::types::{BucketId, ElementType, Ids, OptimizeReport, Seq, VectorBuf};
 use std::sync::Arc;
 
@@ -103,9 +103,9 @@ impl Plan {
         for rows in homeless.chunks(BATCH_ROWS) {
             let gathered = Gathered::read(collection, index, rows)?;
             let rotated = collection.rotate_rows(&gathered.vectors.as_ref());
-            let (positions, _) = collection.pool.install(|| router.assign(&rotated));
-            for (&row, position) in rows.iter().zip(positions) {
-                self.stay[position as usize].1.push(row);
+            let homes = collection.pool.install(|| router.homes(&rotated));
+            for (&row, homes) in rows.iter().zip(homes) {
+                self.stay[homes.first as usize].1.push(row);
             }
         }
         Ok(())
@@ -169,25 +169,27 @@ fn element_type(index: &Index) -> ElementType {
 struct Rewriter<'a> {
     collection: &'a CollectionState,
     index: &'a Index,
+    router: &'a Router,
     writer: SegmentWriter,
     pending: Vec<Source>,
-    buckets: Vec<BucketId>,
+    /// Table position of the bucket of each pending row.
+    positions: Vec<u32>,
     /// Source of each row of the new segment.
     sources: Vec<Source>,
 }
 
 impl Rewriter<'_> {
-    fn push(&mut self, bucket: BucketId, rows: &[Source]) -> Result<()> {
+    fn push(&mut self, position: usize, rows: &[Source]) -> Result<()> {
         self.pending.extend_from_slice(rows);
-        self.buckets.resize(self.pending.len(), bucket);
+        self.positions.resize(self.pending.len(), position as u32);
         if self.pending.len() >= BATCH_ROWS { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.pending);
-        let gathered = Gathered::read(self.collection, self.index, &rows)?;
-        let buckets = std::mem::take(&mut self.buckets);
-        let placement = self.collection.place_in(gathered.ids, gathered.seqs, gathered.vectors, buckets);
+        let Gathered { ids, seqs, vectors } = Gathered::read(self.collection, self.index, &rows)?;
+        let positions = std::mem::take(&mut self.positions);
+        let placement = self.collection.place_in(ids, seqs, vectors, self.router, &positions);
         let order = placement.order();
         placement.write(&order, self.collection.schema.dim, &mut self.writer)?;
         self.sources.extend(order.iter().map(|&row| rows[row as usize]));
@@ -199,15 +201,17 @@ fn rewrite(collection: &CollectionState, maintenance: &mut Maintenance, version:
     let index = &version.index;
     let mut manifest = maintenance.manifest.next();
     let count = plan.stay.iter().map(|(_, rows)| rows.len()).chain(plan.large.iter().map(Vec::len)).sum();
-    let writer = collection.begin_segment(element_type(index), count)?;
-    let mut rewriter =
-        Rewriter { collection, index, writer, pending: Vec::new(), buckets: Vec::new(), sources: Vec::new() };
-    for (bucket, rows) in plan.stay.iter().filter(|(_, rows)| !rows.is_empty()) {
-        rewriter.push(*bucket, rows)?;
+    let Plan { mut table, stay, large, .. } = plan;
+    let mut members: Vec<Vec<Source>> = stay.into_iter().map(|(_, rows)| rows).collect();
+    for rows in &large {
+        split(collection, index, rows, &mut manifest, &mut table, &mut members)?;
     }
-    let mut table = plan.table;
-    for rows in &plan.large {
-        split(collection, index, rows, &mut manifest, &mut table, &mut rewriter)?;
+    let router = Arc::new(collection.router(table));
+    let writer = collection.begin_segment(element_type(index), count)?;
+    let (pending, positions, sources) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rewriter = Rewriter { collection, index, router: &router, writer, pending, positions, sources };
+    for (position, rows) in members.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+        rewriter.push(position, rows)?;
     }
     rewriter.flush()?;
     let Rewriter { writer, sources, .. } = rewriter;
@@ -219,37 +223,37 @@ fn rewrite(collection: &CollectionState, maintenance: &mut Maintenance, version:
     manifest.bitstore_file = None;
     manifest.bitstore_segments.clear();
     let segment = collection.end_segment(writer, &mut manifest)?;
-    collection.add_bucket_file(&table, &mut manifest)?;
+    collection.add_bucket_file(router.table(), &mut manifest)?;
     maintenance.commit(manifest)?;
-    publish(collection, index, table, segment, &sources)?;
+    publish(collection, version, router, segment, &sources)?;
     checkpoint(collection, maintenance)?;
     Ok(sources.len() as u64)
 }
 
-/// Splits one bucket's rows into buckets of the target size.
+/// Splits one bucket's rows into buckets of the target size, at the end of `table`.
 fn split(
     collection: &CollectionState,
     index: &Index,
     rows: &[Source],
     manifest: &mut Manifest,
     table: &mut BucketTable,
-    rewriter: &mut Rewriter<'_>,
+    members: &mut Vec<Vec<Source>>,
 ) -> Result<()> {
     let gathered = Gathered::read(collection, index, rows)?;
     let rotated = collection.rotate_rows(&gathered.vectors.as_ref());
     let count = collection.bucket_count(rows.len());
     let mut children = collection.train(&rotated, count, BucketId(manifest.next_bucket));
-    let (positions, residuals) = collection.pool.install(|| collection.router(children.clone()).assign(&rotated));
+    let homes = collection.pool.install(|| collection.router(children.clone()).homes(&rotated));
     let mut sums = ResidualSums::new(children.len());
-    sums.add(&positions, &residuals);
+    sums.add(&homes);
     children.set_spread(&sums);
-    let mut members = vec![Vec::new(); children.len()];
-    for (&row, position) in rows.iter().zip(positions) {
-        members[position as usize].push(row);
+    let mut rows_of = vec![Vec::new(); children.len()];
+    for (&row, homes) in rows.iter().zip(homes) {
+        rows_of[homes.first as usize].push(row);
     }
-    for (position, members) in members.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
+    for (position, rows) in rows_of.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
         table.push(children.ids[position], children.centroid(position), children.spread[position]);
-        rewriter.push(children.ids[position], members)?;
+        members.push(rows);
     }
     manifest.next_bucket += children.len() as u32;
     Ok(())
@@ -257,14 +261,14 @@ fn split(
 
 fn publish(
     collection: &CollectionState,
-    old: &Index,
-    table: BucketTable,
+    old: &Version,
+    router: Arc<Router>,
     segment: LiveSegment,
     sources: &[Source],
 ) -> Result<()> {
-    let router = Arc::new(collection.router(table));
     let new = segment.segment.clone();
-    let index = Arc::new(Index::build(router, vec![segment], old.calibration.clone())?);
+    let old = &old.index;
+    let index = Arc::new(collection.pool.install(|| old.next(router, vec![segment], 0))?);
     let mut writes = collection.writes.lock();
     let version = collection.pin();
     collection.commit_moves(&mut writes, |_| {

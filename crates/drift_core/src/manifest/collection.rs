@@ -8,7 +8,7 @@ use super::messages::{CalibrationMessage, ManifestMessage, SegmentMessage, ident
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{FileId, magic};
 use crate::storage::{Backend, names};
-use crate::types::{IdType, Metric, Schema, Seq};
+use crate::types::{IdType, Metric, Precision, Schema, Seq};
 use prost::Message;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -139,6 +139,7 @@ impl Manifest {
             dim: self.schema.dim as u32,
             metric: self.schema.metric.name().to_owned(),
             id_type: self.schema.id_type.name().to_owned(),
+            precision: self.schema.precision.name().to_owned(),
             wal_floor: self.wal_floor,
             last_log: self.last_log,
             next_seq: self.next_seq,
@@ -171,6 +172,7 @@ impl Manifest {
         });
         let schema = Metric::parse(&message.metric)
             .and_then(|metric| Schema::new(message.dim as usize, metric, IdType::parse(&message.id_type)?))
+            .and_then(|schema| Ok(schema.with_precision(Precision::parse(&message.precision)?)))
             .map_err(|error| link.corrupt(error))?;
         let calibration = message.calibration.iter().map(|point| CalibrationPoint {
             recall: point.recall,

@@ -42,6 +42,8 @@ pub(super) struct ManifestMessage {
     pub(super) calibrated_rows: u64,
     #[prost(uint64, tag = "17")]
     pub(super) last_log: u64,
+    #[prost(string, tag = "18")]
+    pub(super) precision: String,
 }
 
 /// A segment that a manifest names.

@@ -1,20 +1,18 @@
-//! Scans buckets, nearest first, by SQ8 estimate.
+//! Scans buckets, nearest first, until the stop rule says that the rest will not pay.
 //!
 //! Layer 6. Distances here are the engine's own: squared L2 in rotated space (under cosine between unit vectors, hence
-//! twice the reported distance), negated inner product under dot. A bucket's codes are contiguous per run; a row's
-//! visibility is only asked once its estimate has beaten the current worst, so dead rows cost their scan and nothing
-//! else.
+//! twice the reported distance), negated inner product under dot. What is read of a bucket is the filter's entries
+//! (`super::filter`) or, without a filter and when everything is to be scanned, the SQ8 codes of its rows. A row's visibility
+//! is only asked once its estimate has beaten the current worst, so dead rows cost their scan and nothing else.
 
+use super::filter;
 use super::scratch::Scratch;
 use crate::kernels::kernels;
 use crate::quant::sq8::{Factors, QueryCode};
 use crate::segment::Segment;
-use crate::state::{CollectionState, Run, StopRule, Version};
+use crate::state::{CollectionState, Ranked, Run, StopRule, Version};
 use crate::types::{Metric, Seq};
 use std::sync::atomic::Ordering;
-
-/// Buckets that are ranked precisely at first; the next step doubles.
-const SORTED_FIRST: usize = 128;
 
 /// A row of a segment as one number: segment place, then row.
 pub fn key(segment: u32, row: u32) -> u64 {
@@ -26,34 +24,76 @@ pub fn place(key: u64) -> (u32, u32) {
     ((key >> 32) as u32, key as u32)
 }
 
-/// Fills `scratch.estimates` with the best rows among the buckets that `stop` (or `nprobe`) admits.
-pub fn scan(
-    collection: &CollectionState,
+/// How far a search goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// When it stops by itself.
+    pub stop: StopRule,
+    /// Most buckets that it reads.
+    pub buckets_max: usize,
+    /// Neighbours wanted.
+    pub k: usize,
+}
+
+/// Fills `scratch.estimates` with the best rows within the limits.
+pub fn scan(collection: &CollectionState, version: &Version, limits: &Limits, scratch: &mut Scratch) {
+    let work = match &version.index.filter {
+        Some(filter) if limits.stop != StopRule::ALL || limits.buckets_max < version.index.router.len() => {
+            filter::scan(collection, version, filter, limits, scratch)
+        }
+        _ => scan_codes(collection.schema.metric, version, limits, scratch),
+    };
+    let counters = &collection.counters;
+    counters.rows_scanned.fetch_add(work.rows, Ordering::Relaxed);
+    counters.buckets_scanned.fetch_add(work.buckets, Ordering::Relaxed);
+    counters.rows_refined.fetch_add(work.refined, Ordering::Relaxed);
+}
+
+/// What a scan read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    /// Codes, be they of rows or of entries.
+    pub rows: u64,
+    /// Buckets.
+    pub buckets: u64,
+    /// SQ8 codes of rows that passed a filter.
+    pub refined: u64,
+}
+
+/// The next bucket in rank order that the limits admit.
+#[inline]
+pub fn next_bucket(
     version: &Version,
-    stop: StopRule,
-    nprobe: Option<usize>,
+    limits: &Limits,
+    work: &Work,
+    threshold: f32,
     scratch: &mut Scratch,
-) {
-    let index = &version.index;
-    index.router.rank(&scratch.code, &mut scratch.rank);
-    let buckets_max = nprobe.unwrap_or(usize::MAX).min(index.router.len());
-    let (mut sorted, mut done, mut rows) = (0, 0, 0u64);
-    while done < buckets_max {
-        if done == sorted {
-            sorted = scratch.rank.sort_next(SORTED_FIRST.max(sorted));
-        }
-        let (score, position) = scratch.rank.ranked[done];
-        if rows >= stop.rows || score - scratch.estimates.threshold() > stop.difference {
-            break;
-        }
-        for run in index.runs(position as usize) {
-            rows += u64::from(run.rows);
-            scan_run(collection.schema.metric, index.segment(run), run, version.seq, scratch);
-        }
-        done += 1;
+) -> Option<Ranked> {
+    let done = work.buckets as usize;
+    if done >= limits.buckets_max || work.rows >= limits.stop.rows {
+        return None;
     }
-    collection.counters.rows_scanned.fetch_add(rows, Ordering::Relaxed);
-    collection.counters.buckets_scanned.fetch_add(done as u64, Ordering::Relaxed);
+    while done >= scratch.rank.ranked.len() {
+        if !version.index.router.next(&scratch.code, &mut scratch.rank) {
+            return None;
+        }
+    }
+    let ranked = scratch.rank.ranked[done];
+    (ranked.score - threshold <= limits.stop.difference).then_some(ranked)
+}
+
+fn scan_codes(metric: Metric, version: &Version, limits: &Limits, scratch: &mut Scratch) -> Work {
+    let index = &version.index;
+    let mut work = Work::default();
+    index.router.begin(&scratch.code, &scratch.bits, &mut scratch.rank);
+    while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
+        for run in index.runs(bucket.position as usize) {
+            work.rows += u64::from(run.rows);
+            scan_run(metric, index.segment(run), run, version.seq, scratch);
+        }
+        work.buckets += 1;
+    }
+    work
 }
 
 fn scan_run(metric: Metric, segment: &Segment, run: &Run, snapshot: Seq, scratch: &mut Scratch) {
@@ -76,6 +116,7 @@ fn scan_run(metric: Metric, segment: &Segment, run: &Run, snapshot: Seq, scratch
 }
 
 /// The engine's distance of a query to a row, from the raw product of their codes.
+#[inline]
 pub fn estimate(metric: Metric, query: &QueryCode, product: i32, factors: &Factors) -> f32 {
     match metric {
         Metric::L2 | Metric::Cosine => query.l2(product, factors),

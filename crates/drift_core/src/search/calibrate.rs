@@ -12,9 +12,10 @@ use crate::clock;
 use crate::error::Result;
 use crate::kernels::kernels;
 use crate::manifest::CalibrationPoint;
-use crate::quant::sq8::QueryCode;
-use crate::state::{Calibration, CollectionState, Index, Run, SCAN_ALL_ROWS, SPREAD_WEIGHT, Version};
-use crate::types::{Metric, TopK};
+use crate::quant::bits::{BitCode, BitQuery};
+use crate::quant::sq8::{self, QueryCode};
+use crate::state::{Calibration, CollectionState, Index, Ranked, Run, SCAN_ALL_ROWS, SPREAD_WEIGHT, Version};
+use crate::types::{BucketId, Metric, TopK};
 use rand::RngExt;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -52,9 +53,9 @@ const MARGIN: f32 = 0.1;
 struct Trace {
     /// Largest (score - threshold) up to each step.
     gaps: Vec<f32>,
-    /// Rows scanned before each step.
+    /// Codes scanned before each step.
     rows: Vec<u64>,
-    /// Steps at which the true neighbours that survive re-ranking are found.
+    /// Steps at which the true neighbours that survive filter and re-ranking are found.
     found: Vec<u32>,
     /// How many true neighbours there are.
     truth: usize,
@@ -82,7 +83,7 @@ pub fn measure(collection: &CollectionState) -> Result<()> {
     let traces: Result<Vec<Vec<Trace>>> =
         collection.pool.install(|| queries.par_chunks(GROUP).map(|rows| trace(collection, &version, rows)).collect());
     let traces: Vec<Trace> = traces?.into_iter().flatten().collect();
-    let points = fit(&traces, rows);
+    let points = fit(&traces, version.index.codes());
     let mut maintenance = collection.maintenance.lock();
     let mut manifest = maintenance.manifest.next();
     manifest.calibration = points.clone();
@@ -133,6 +134,7 @@ struct Sampled {
     home: usize,
     query: Vec<f32>,
     code: QueryCode,
+    bits: BitQuery,
     best: TopK,
     /// Bucket and row of each candidate that got into `best`.
     seen: Vec<(u32, u64)>,
@@ -145,12 +147,13 @@ fn trace(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Re
     for &Origin { segment, row, position } in rows {
         let mut vector = vec![0.0; collection.schema.dim];
         version.index.segments[segment as usize].segment.read_vectors(row..row + 1, &mut vector, &mut scratch.cold)?;
-        scratch.set_query(collection, &vector);
+        scratch.set_query(collection, &version.index.router, &vector);
         samples.push(Sampled {
             key: key(segment, row),
             home: position,
             query: scratch.query.clone(),
             code: scratch.code.clone(),
+            bits: scratch.bits.clone(),
             best: TopK::new(CANDIDATES),
             seen: Vec::new(),
         });
@@ -192,61 +195,130 @@ fn finish(
     mut sample: Sampled,
     scratch: &mut Scratch,
 ) -> Result<Trace> {
-    let index = &version.index;
-    index.router.rank(&sample.code, &mut scratch.rank);
-    leave_out(collection.schema.metric, index, sample.home, &mut scratch.rank.ranked);
-    scratch.rank.sort_next(usize::MAX);
+    let (metric, index) = (collection.schema.metric, &version.index);
+    index.router.begin(&sample.code, &sample.bits, &mut scratch.rank);
+    while index.router.next(&sample.code, &mut scratch.rank) {}
+    leave_out(metric, index, sample.home, &mut scratch.rank.ranked);
+    let ranked = &scratch.rank.ranked;
     let mut step_of = vec![0u32; index.router.len()];
-    for (step, (_, position)) in scratch.rank.ranked.iter().enumerate() {
-        step_of[*position as usize] = step as u32;
+    for (step, ranked) in ranked.iter().enumerate() {
+        step_of[ranked.position as usize] = step as u32;
     }
-    // Estimate, step and key of each candidate, by estimate.
-    let candidates: Vec<(f32, u32, u64)> = sample
+    let seen: Vec<(f32, u32, u64)> = sample
         .best
         .sorted()
         .iter()
         .map(|&(distance, at)| {
             let (position, key) = sample.seen[at as usize];
-            (distance, step_of[position as usize], key)
+            (distance, position, key)
         })
         .collect();
-    let (gaps, rows) = walk(index, &scratch.rank.ranked, &candidates);
+    let mut copies =
+        Copies { metric, index, sample: &mut sample, ranked, step_of: &step_of, row: vec![0.0; collection.schema.dim] };
+    // Estimate, first step and key of each candidate, by estimate.
+    let candidates: Vec<(f32, u32, u64)> = seen
+        .iter()
+        .map(|&(distance, position, key)| {
+            let steps = copies.positions(position, key).into_iter().flatten().map(|at| step_of[at as usize]);
+            (distance, steps.min().unwrap_or(u32::MAX), key)
+        })
+        .collect();
+    let walk = Walk::new(index, ranked, &candidates);
+    let kept: Vec<(u32, u64)> = seen.iter().take(rerank::width(K)).map(|&(_, position, key)| (position, key)).collect();
+    let steps: Vec<(u64, Option<u32>)> =
+        kept.iter().map(|&(position, key)| (key, copies.found_at(position, key, &walk.thresholds))).collect();
     let truth = true_neighbours(collection, version, &sample.query, &candidates, scratch)?;
-    let kept = candidates.iter().take(rerank::width(K));
-    let found = kept.filter(|(_, _, key)| truth.contains(key)).map(|(_, step, _)| *step).collect();
-    Ok(Trace { gaps, rows, found, truth: truth.len() })
+    let found = steps.iter().filter(|(key, _)| truth.contains(key)).filter_map(|(_, step)| *step).collect();
+    Ok(Trace { gaps: walk.gaps, rows: walk.rows, found, truth: truth.len() })
+}
+
+/// Where a scan meets a row: in its own bucket and, with a filter, in its second one.
+struct Copies<'a> {
+    metric: Metric,
+    index: &'a Index,
+    sample: &'a mut Sampled,
+    ranked: &'a [Ranked],
+    step_of: &'a [u32],
+    row: Vec<f32>,
+}
+
+impl Copies<'_> {
+    /// Positions of the buckets that have an entry of the row, whose own bucket is at `position`.
+    fn positions(&self, position: u32, key: u64) -> [Option<u32>; 2] {
+        let (segment, row) = buckets::place(key);
+        let second = self.index.segments[segment as usize].segment.second_buckets().get(row as usize);
+        let second = second.and_then(|&bucket| self.index.router.table().position(BucketId(bucket)));
+        [Some(position), second.map(|position| position as u32)]
+    }
+
+    /// The first step whose scan lets the row pass, given the threshold at each step.
+    fn found_at(&mut self, position: u32, key: u64, thresholds: &[f32]) -> Option<u32> {
+        if self.index.filter.is_none() {
+            return Some(self.step_of[position as usize]);
+        }
+        let (segment, row) = buckets::place(key);
+        let segment = &self.index.segments[segment as usize].segment;
+        sq8::reconstruct(segment.codes(row..row + 1), &segment.factors()[row as usize], &mut self.row);
+        let router = &self.index.router;
+        let mut code = BitCode::default();
+        let passed = self.positions(position, key).into_iter().flatten().filter_map(|position| {
+            let step = self.step_of[position as usize];
+            let centre = self.ranked[step as usize].centre;
+            code.set(self.metric, &self.row, router.table().centroid(position as usize), router.origin());
+            (self.sample.bits.bound(&code, centre) < thresholds[step as usize]).then_some(step)
+        });
+        passed.min()
+    }
 }
 
 /// Scores the sampled row's own bucket as if the row had not been there when the centroid was set: a mean of n rows
 /// without one of them is n / (n - 1) times as far from it. A query that is no row finds its buckets as hard as that.
-fn leave_out(metric: Metric, index: &Index, home: usize, ranked: &mut [(f32, u32)]) {
+fn leave_out(metric: Metric, index: &Index, home: usize, ranked: &mut Vec<Ranked>) {
+    // Under dot a score is no distance, and rows are found by their length as much as by their direction.
+    if metric == Metric::Dot {
+        return;
+    }
     let rows: u32 = index.runs(home).iter().map(|run| run.rows).sum();
     let spread_term = SPREAD_WEIGHT * index.router.table().spread[home];
-    // Under dot a score is no distance, and rows are found by their length as much as by their direction.
-    if metric != Metric::Dot {
-        let further = (rows as f32 / (rows.max(2) - 1) as f32).powi(2);
-        ranked[home].0 = (ranked[home].0 - spread_term) * further + spread_term;
-    }
+    let further = (rows as f32 / (rows.max(2) - 1) as f32).powi(2);
+    let place = ranked.iter().position(|ranked| ranked.position as usize == home);
+    let mut own = ranked.remove(place.expect("invariant: every bucket is ranked"));
+    own.score = (own.score - spread_term) * further + spread_term;
+    let place = ranked.iter().position(|ranked| ranked.score > own.score).unwrap_or(ranked.len());
+    ranked.insert(place, own);
 }
 
-/// Largest gap up to, and rows before, each step. The threshold at a step is that of the candidates met by then.
-fn walk(index: &Index, ranked: &[(f32, u32)], candidates: &[(f32, u32, u64)]) -> (Vec<f32>, Vec<u64>) {
-    let mut by_step: Vec<(u32, f32)> = candidates.iter().map(|&(distance, step, _)| (step, distance)).collect();
-    by_step.sort_unstable_by_key(|(step, _)| *step);
-    let mut window = TopK::new(rerank::width(K));
-    let (mut next, mut gap, mut total) = (0, f32::NEG_INFINITY, 0u64);
-    let (mut gaps, mut rows) = (Vec::with_capacity(ranked.len()), Vec::with_capacity(ranked.len()));
-    for (step, &(score, position)) in ranked.iter().enumerate() {
-        gap = gap.max(score - window.threshold());
-        gaps.push(gap);
-        rows.push(total);
-        total += index.runs(position as usize).iter().map(|run| u64::from(run.rows)).sum::<u64>();
-        while let Some((_, distance)) = by_step.get(next).filter(|(at, _)| *at as usize <= step) {
-            window.push(*distance, next as u64);
-            next += 1;
+/// What a search that never stops would see on its way.
+struct Walk {
+    /// See [`Trace::gaps`].
+    gaps: Vec<f32>,
+    /// See [`Trace::rows`].
+    rows: Vec<u64>,
+    /// Distance of the k-th candidate met before each step.
+    thresholds: Vec<f32>,
+}
+
+impl Walk {
+    fn new(index: &Index, ranked: &[Ranked], candidates: &[(f32, u32, u64)]) -> Walk {
+        let mut by_step: Vec<(u32, f32)> = candidates.iter().map(|&(distance, step, _)| (step, distance)).collect();
+        by_step.sort_unstable_by_key(|(step, _)| *step);
+        let mut window = TopK::new(K);
+        let (mut next, mut gap, mut total) = (0, f32::NEG_INFINITY, 0u64);
+        let room = || Vec::with_capacity(ranked.len());
+        let mut walk = Walk { gaps: room(), rows: Vec::with_capacity(ranked.len()), thresholds: room() };
+        for (step, ranked) in ranked.iter().enumerate() {
+            gap = gap.max(ranked.score - window.threshold());
+            walk.gaps.push(gap);
+            walk.rows.push(total);
+            walk.thresholds.push(window.threshold());
+            total += index.codes_of(ranked.position as usize);
+            while let Some((_, distance)) = by_step.get(next).filter(|(at, _)| *at as usize <= step) {
+                window.push(*distance, next as u64);
+                next += 1;
+            }
         }
+        walk
     }
-    (gaps, rows)
 }
 
 /// Keys of the exact nearest among the best candidates.

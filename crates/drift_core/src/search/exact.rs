@@ -39,7 +39,7 @@ pub fn search(
     let mut scratch = scratch::take(collection);
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, queries.len() / dim);
     for (row, query) in queries.chunks_exact(dim).enumerate() {
-        scratch.set_query(collection, query);
+        scratch.set_query(collection, &version.index.router, query);
         scratch.exact.reset(options.k);
         parts.iter().for_each(|part| scratch.exact.merge(&part[row]));
         memory::scan(version, SearchMode::Flat, &mut scratch);

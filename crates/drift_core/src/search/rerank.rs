@@ -22,15 +22,17 @@ pub fn width(k: usize) -> usize {
 
 /// Moves `scratch.estimates` into `scratch.exact`, measured exactly.
 pub fn rerank(collection: &CollectionState, version: &Version, scratch: &mut Scratch) -> Result<()> {
-    let Scratch { estimates, exact, query, vector, cold, .. } = scratch;
-    let rows = estimates.sorted_by_key();
-    for &(_, key) in rows {
+    let Scratch { estimates, exact, query, vector, cold, keys, .. } = scratch;
+    keys.clear();
+    keys.extend(estimates.sorted().iter().map(|(_, key)| *key));
+    keys.sort_unstable();
+    for &key in keys.iter() {
         let (segment, row) = place(key);
         let segment = &version.index.segments[segment as usize].segment;
         segment.read_vectors(row..row + 1, vector, cold)?;
         exact.push(exact_distance(collection.schema.metric, query, vector), key);
     }
-    collection.counters.rows_reranked.fetch_add(rows.len() as u64, Ordering::Relaxed);
+    collection.counters.rows_reranked.fetch_add(keys.len() as u64, Ordering::Relaxed);
     Ok(())
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Layer 6.
 
+use crate::quant::bits::BitQuery;
 use crate::quant::sq8::QueryCode;
-use crate::state::{CollectionState, RankScratch};
+use crate::state::{CollectionState, RankScratch, Router};
 use crate::types::TopK;
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -16,12 +17,24 @@ pub struct Scratch {
     pub rotated: Vec<f32>,
     /// The same, quantised.
     pub code: QueryCode,
+    /// The same as a table for 1-bit codes.
+    pub bits: BitQuery,
     /// Bucket scores.
     pub rank: RankScratch,
     /// Raw products of one run.
     pub products: Vec<i32>,
+    /// Entries of one part of a bucket that pass, a bit each.
+    pub masks: Vec<u32>,
+    /// Estimates of the entries of one part of a bucket.
+    pub blocks: Vec<f32>,
+    /// Estimate and row number of the entries of the first buckets.
+    pub first: Vec<(f32, u32)>,
+    /// Numbers of the rows that passed the filter.
+    pub survivors: Vec<u32>,
     /// Best rows by estimate.
     pub estimates: TopK,
+    /// Keys of the rows to be read, in file order.
+    pub keys: Vec<u64>,
     /// Best rows by exact distance.
     pub exact: TopK,
     /// One exact vector.
@@ -51,9 +64,15 @@ pub fn take(collection: &CollectionState) -> Loan {
         query: vec![0.0; dim],
         rotated: vec![0.0; dim],
         code: QueryCode::new(dim),
+        bits: BitQuery::new(dim),
         rank: RankScratch::default(),
+        masks: Vec::new(),
+        blocks: Vec::new(),
+        first: Vec::new(),
+        survivors: Vec::new(),
         products: Vec::new(),
         estimates: TopK::new(0),
+        keys: Vec::new(),
         exact: TopK::new(0),
         vector: vec![0.0; dim],
         cold: Vec::new(),
@@ -88,12 +107,13 @@ impl Drop for Loan {
 }
 
 impl Scratch {
-    /// Prepares, rotates and quantises a query.
-    pub fn set_query(&mut self, collection: &CollectionState, query: &[f32]) {
+    /// Prepares, rotates and quantises a query for the buckets of `router`.
+    pub fn set_query(&mut self, collection: &CollectionState, router: &Router, query: &[f32]) {
         self.query.copy_from_slice(query);
         collection.prepare(&mut self.query);
         self.rotated.copy_from_slice(&self.query);
         collection.rotation.apply(&mut self.rotated);
         self.code.set(&self.rotated);
+        self.bits.set(&self.rotated, router.origin());
     }
 }

@@ -44,6 +44,9 @@ pub struct Footer {
     /// Factors of the codes, 12 bytes each.
     #[prost(message, required, tag = "9")]
     pub factors: Section,
+    /// Second bucket of each row, u32 each; of no length at precision sq8.
+    #[prost(message, required, tag = "12")]
+    pub seconds: Section,
     /// Run index, 12 bytes each.
     #[prost(message, required, tag = "10")]
     pub runs: Section,

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::{ByteReader, HEADER_BYTES, Header, magic, read_ids};
 use crate::quant::sq8::code_stride;
 use crate::storage::{Backend, names};
-use crate::types::{ElementType, IdType, Schema};
+use crate::types::{ElementType, IdType, Precision, Schema};
 
 impl Segment {
     /// Opens the segment that a manifest of the collection `owner` names.
@@ -80,6 +80,7 @@ impl Loader<'_> {
             (footer.seqs, rows * 8),
             (footer.codes, rows * code_stride(schema.dim)),
             (footer.factors, rows * 12),
+            (footer.seconds, if schema.precision == Precision::OneBit { rows * 4 } else { 0 }),
         ];
         let all = [footer.ids, footer.runs, footer.bloom].into_iter().map(|section| (section, section.length as usize));
         for (section, length) in fixed.into_iter().chain(all) {
@@ -126,6 +127,7 @@ impl Loader<'_> {
             seqs: self.array(footer.seqs)?,
             codes,
             factors: self.array(footer.factors)?,
+            seconds: self.array(footer.seconds)?,
             runs: self.array(footer.runs)?,
             bloom: Bloom::from_words(self.array(footer.bloom)?),
         };

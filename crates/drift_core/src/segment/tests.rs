@@ -40,7 +40,15 @@ fn write(backend: &MemoryBackend, id_type: IdType, element_type: ElementType) ->
             codes.extend(code);
         }
         let seqs: Vec<Seq> = rows.map(|row| row as Seq + 100).collect();
-        let rows = RunRows { ids: &ids, seqs: &seqs, vectors: vectors.as_ref(), codes: &codes, factors: &factors };
+        let seconds: Vec<u32> = (0..ids.len() as u32).collect();
+        let rows = RunRows {
+            ids: &ids,
+            seqs: &seqs,
+            vectors: vectors.as_ref(),
+            codes: &codes,
+            factors: &factors,
+            seconds: &seconds,
+        };
         writer.push_run(BucketId(bucket), rows).expect("push");
     }
     writer.finish(backend).expect("finish")

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::{ByteWriter, FileId, Header, checksum, magic, write_ids};
 use crate::quant::sq8::{Factors, code_stride};
 use crate::storage::{Backend, WriteFile, names};
-use crate::types::{BucketId, ElementType, Ids, Schema, Seq, Vectors};
+use crate::types::{BucketId, ElementType, Ids, Precision, Schema, Seq, Vectors};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Bytes gathered before a write call.
@@ -29,6 +29,8 @@ pub struct RunRows<'a> {
     pub codes: &'a [u8],
     /// Factors of the codes.
     pub factors: &'a [Factors],
+    /// Second buckets, `u32::MAX` for none; empty at precision sq8.
+    pub seconds: &'a [u32],
 }
 
 /// A segment under way; dropped before [`SegmentWriter::finish`] it leaves nothing.
@@ -66,6 +68,7 @@ impl SegmentWriter {
             seqs: Vec::with_capacity(rows),
             codes: Codes::with_capacity(code_stride(schema.dim), rows),
             factors: Vec::with_capacity(rows),
+            seconds: Vec::with_capacity(if schema.precision == Precision::OneBit { rows } else { 0 }),
             runs: Vec::new(),
             bloom: Bloom::new(rows),
         };
@@ -88,6 +91,7 @@ impl SegmentWriter {
         self.hot.seqs.extend_from_slice(rows.seqs);
         self.hot.codes.extend(rows.codes);
         self.hot.factors.extend_from_slice(rows.factors);
+        self.hot.seconds.extend_from_slice(rows.seconds);
         for id in rows.ids.iter() {
             self.hot.bloom.insert(id.hash64());
             self.hot.ids.push(id);
@@ -104,7 +108,9 @@ impl SegmentWriter {
     pub fn finish(mut self, backend: &dyn Backend) -> Result<Segment> {
         let (dim, stride) = (self.schema.dim, code_stride(self.schema.dim));
         let rows = self.hot.seqs.len();
-        if self.hot.codes.as_slice().len() != rows * stride || self.hot.factors.len() != rows {
+        let seconds = if self.schema.precision == Precision::OneBit { rows } else { 0 };
+        let hot = &self.hot;
+        if hot.codes.as_slice().len() != rows * stride || hot.factors.len() != rows || hot.seconds.len() != seconds {
             return Err(Error::internal(format!("{}: columns of different lengths", self.name)));
         }
         let vectors =
@@ -123,6 +129,7 @@ impl SegmentWriter {
             ids: pages.section(ids.as_slice())?,
             codes: pages.section(self.hot.codes.as_slice())?,
             factors: pages.section(bytemuck::cast_slice(&self.hot.factors))?,
+            seconds: pages.section(bytemuck::cast_slice(&self.hot.seconds))?,
             runs: pages.section(bytemuck::cast_slice(&self.hot.runs))?,
             bloom: pages.section(bytemuck::cast_slice(self.hot.bloom.words()))?,
         };

@@ -4,6 +4,7 @@
 //! index are built from it. Centroids live in rotated space; spread is the mean squared distance of a bucket's rows to
 //! its centroid when the bucket was defined.
 
+use super::homes::Homes;
 use crate::types::BucketId;
 
 /// Sum and count of squared residuals, by position in a bucket table.
@@ -17,10 +18,10 @@ impl ResidualSums {
     }
 
     /// Adds assigned rows.
-    pub fn add(&mut self, positions: &[u32], residuals: &[f32]) {
-        for (&position, &residual) in positions.iter().zip(residuals) {
-            let sum = &mut self.0[position as usize];
-            *sum = (sum.0 + f64::from(residual), sum.1 + 1);
+    pub fn add(&mut self, homes: &[Homes]) {
+        for home in homes {
+            let sum = &mut self.0[home.first as usize];
+            *sum = (sum.0 + f64::from(home.residual), sum.1 + 1);
         }
     }
 }
@@ -64,6 +65,15 @@ impl BucketTable {
     pub fn centroid(&self, position: usize) -> &[f32] {
         let dim = self.centroids.len() / self.ids.len();
         &self.centroids[position * dim..(position + 1) * dim]
+    }
+
+    /// Mean of the centroids; zero when there are none.
+    pub fn mean(&self, dim: usize) -> Vec<f32> {
+        let mut sums = vec![0.0f64; dim];
+        for centroid in self.centroids.chunks_exact(dim) {
+            sums.iter_mut().zip(centroid).for_each(|(sum, &value)| *sum += f64::from(value));
+        }
+        sums.iter().map(|sum| (sum / self.len().max(1) as f64) as f32).collect()
     }
 
     /// The same buckets with ids from `first`.

@@ -41,13 +41,10 @@ impl Calibration {
         &self.points
     }
 
-    /// The rule for a target in (0, 1] among `rows` flushed rows, for the `k` nearest: the first measured point at or
+    /// The rule for a target in (0, 1] among `rows` codes to scan, for the `k` nearest: the first measured point at or
     /// above the target. Above the highest one, or where nothing was measured, everything is scanned. The budget was
     /// measured for ten neighbours and grows with the square root of `k`.
     pub fn rule(&self, recall: f32, k: usize, rows: u64) -> StopRule {
-        if rows <= SCAN_ALL_ROWS {
-            return StopRule::ALL;
-        }
         let Some(point) = self.points.iter().find(|point| point.recall >= recall - 1e-6) else { return StopRule::ALL };
         let scale = (k as f64 / 10.0).max(1.0).sqrt();
         StopRule {

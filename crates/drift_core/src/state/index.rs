@@ -4,10 +4,10 @@
 //! over the run tables) so that there is no second copy of the truth to keep in step. Runs stand in
 //! one array with one offset per bucket: a scan reads both in sequence.
 
-use super::{BucketTable, Calibration, Router};
-use crate::error::{Error, Result};
+use super::{BucketTable, Calibration, Filter, Router, SCAN_ALL_ROWS, StopRule};
+use crate::error::{Error, ErrorKind, Result};
 use crate::segment::Segment;
-use crate::types::{BucketId, Seq};
+use crate::types::{BucketId, Metric, Precision, Schema, Seq};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -29,6 +29,15 @@ pub struct LiveSegment {
     pub segment: Arc<Segment>,
     /// Buckets whose rows here were rewritten elsewhere.
     pub dropped: Arc<HashSet<BucketId>>,
+    /// Number of its first row among the rows of all segments of the index: what filter entries name rows by.
+    pub base: u32,
+}
+
+/// Segment place and row of a row's number among all.
+#[inline]
+pub fn locate(segments: &[LiveSegment], row: u32) -> (u32, u32) {
+    let place = if segments.len() == 1 { 0 } else { segments.partition_point(|live| live.base <= row) - 1 };
+    (place as u32, row - segments[place].base)
 }
 
 /// All flushed rows, by bucket.
@@ -37,19 +46,40 @@ pub struct Index {
     pub router: Arc<Router>,
     /// Segments in order of commit.
     pub segments: Vec<LiveSegment>,
+    /// 1-bit codes of the rows; none at precision sq8.
+    pub filter: Option<Filter>,
     /// How far a search goes per recall target.
     pub calibration: Arc<Calibration>,
+    metric: Metric,
     run_starts: Vec<u32>,
     runs: Vec<Run>,
     rows: u64,
 }
 
 impl Index {
-    /// Builds the run lists. Every live run must belong to a bucket of the table.
-    pub fn build(router: Arc<Router>, segments: Vec<LiveSegment>, calibration: Arc<Calibration>) -> Result<Index> {
+    /// An index without rows.
+    pub fn empty(router: Arc<Router>, schema: &Schema) -> Index {
+        Index {
+            filter: (schema.precision == Precision::OneBit).then(Filter::default),
+            metric: schema.metric,
+            run_starts: vec![0; router.len() + 1],
+            router,
+            segments: Vec::new(),
+            calibration: Arc::default(),
+            runs: Vec::new(),
+            rows: 0,
+        }
+    }
+
+    /// The index of `segments`, in place of this one: what both have in common is not made again. Every live run must belong
+    /// to a bucket of the router. `seq` is the oldest snapshot that will read it. Runs on the caller's pool.
+    pub fn next(&self, router: Arc<Router>, mut segments: Vec<LiveSegment>, seq: Seq) -> Result<Index> {
         let buckets = router.table();
         let mut placed = Vec::new();
-        for (place, live) in segments.iter().enumerate() {
+        let mut base = 0u32;
+        for (place, live) in segments.iter_mut().enumerate() {
+            live.base = base;
+            base = base.checked_add(live.segment.rows()).ok_or_else(too_many_rows)?;
             for (bucket, range) in live.segment.runs() {
                 if live.dropped.contains(&bucket) {
                     continue;
@@ -64,7 +94,22 @@ impl Index {
         let run_starts = starts(&placed, buckets);
         let rows = placed.iter().map(|(_, run)| u64::from(run.rows)).sum();
         let runs = placed.into_iter().map(|(_, run)| run).collect();
-        Ok(Index { router, segments, calibration, run_starts, runs, rows })
+        let filter = self.filter.as_ref().map(|filter| {
+            let known = self.is_beginning_of(&router, &segments).then_some((filter, self.segments.len()));
+            Filter::extended(known, &router, self.metric, &segments, seq)
+        });
+        let calibration = self.calibration.clone();
+        Ok(Index { router, segments, filter, calibration, metric: self.metric, run_starts, runs, rows })
+    }
+
+    /// Whether the first of `segments` are the ones of this index, in the same buckets.
+    fn is_beginning_of(&self, router: &Router, segments: &[LiveSegment]) -> bool {
+        let same = |(old, new): (&LiveSegment, &LiveSegment)| {
+            Arc::ptr_eq(&old.segment, &new.segment) && Arc::ptr_eq(&old.dropped, &new.dropped)
+        };
+        self.router.same_buckets(router)
+            && self.segments.len() <= segments.len()
+            && self.segments.iter().zip(segments).all(same)
     }
 
     /// The same rows with other stop rules.
@@ -72,7 +117,9 @@ impl Index {
         Index {
             router: self.router.clone(),
             segments: self.segments.clone(),
+            filter: self.filter.clone(),
             calibration: Arc::new(calibration),
+            metric: self.metric,
             run_starts: self.run_starts.clone(),
             runs: self.runs.clone(),
             rows: self.rows,
@@ -81,7 +128,26 @@ impl Index {
 
     /// Bytes of heap memory in use, without the segments'.
     pub fn heap_bytes(&self) -> usize {
-        self.router.heap_bytes() + 4 * self.run_starts.len() + size_of::<Run>() * self.runs.len()
+        let filter = self.filter.as_ref().map_or(0, Filter::heap_bytes);
+        self.router.heap_bytes() + filter + 4 * self.run_starts.len() + size_of::<Run>() * self.runs.len()
+    }
+
+    /// Codes that a scan of the bucket at `position` reads.
+    pub fn codes_of(&self, position: usize) -> u64 {
+        match &self.filter {
+            Some(filter) => filter.slots_of(position),
+            None => self.runs(position).iter().map(|run| u64::from(run.rows)).sum(),
+        }
+    }
+
+    /// When a search for the `k` nearest with recall at `recall` stops.
+    pub fn rule(&self, recall: f32, k: usize) -> StopRule {
+        if self.rows <= SCAN_ALL_ROWS { StopRule::ALL } else { self.calibration.rule(recall, k, self.codes()) }
+    }
+
+    /// Codes that a scan of everything reads: those of the filter's blocks, or of the rows.
+    pub fn codes(&self) -> u64 {
+        self.filter.as_ref().map_or(self.rows, Filter::slots)
     }
 
     /// Rows in live runs, dead ones included.
@@ -131,6 +197,13 @@ fn starts(placed: &[(u32, Run)], buckets: &BucketTable) -> Vec<u32> {
         starts[position + 1] += starts[position];
     }
     starts
+}
+
+fn too_many_rows() -> Error {
+    Error::new(
+        ErrorKind::Exhausted,
+        "the collection's segments hold more than 4,294,967,295 rows, dead ones included: optimize(), or use several collections",
+    )
 }
 
 fn unknown_bucket(segment: &Segment, bucket: BucketId) -> Error {

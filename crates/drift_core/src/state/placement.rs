@@ -3,11 +3,13 @@
 //! Layer 5, between the router and the segment writer; flush, bulk load and rewriting all place rows this way, so a
 //! row's code and bucket never depend on how it came in.
 
+use super::filter::NO_BUCKET;
+use super::homes::Homes;
 use super::{CollectionState, ResidualSums, Router};
 use crate::error::Result;
 use crate::quant::sq8::{self, Clip, Factors};
 use crate::segment::{RunRows, SegmentWriter};
-use crate::types::{BucketId, Ids, Seq, VectorBuf, Vectors};
+use crate::types::{BucketId, Ids, Precision, Seq, VectorBuf, Vectors};
 use rayon::prelude::*;
 
 /// Rows rotated and assigned at a time: 24 MiB of f32 at d = 384.
@@ -25,6 +27,8 @@ pub struct Placement {
     pub buckets: Vec<BucketId>,
     codes: Vec<u8>,
     factors: Vec<Factors>,
+    /// Second bucket of each row; empty at precision sq8.
+    seconds: Vec<u32>,
 }
 
 impl CollectionState {
@@ -58,19 +62,44 @@ impl CollectionState {
         let mut placement = self.unplaced(ids, seqs, vectors);
         placement.buckets.reserve_exact(rows);
         self.encode_blocks(&mut placement, |placement, rotated| {
-            let (positions, residuals) = self.pool.install(|| router.assign(rotated));
-            sums.add(&positions, &residuals);
-            placement.buckets.extend(positions.iter().map(|&position| router.table().ids[position as usize]));
+            let homes = self.pool.install(|| router.homes(rotated));
+            sums.add(&homes);
+            placement.buckets.extend(homes.iter().map(|homes| router.table().ids[homes.first as usize]));
+            self.set_seconds(placement, router, &homes);
         });
         placement
     }
 
-    /// Encodes rows whose buckets are known.
-    pub fn place_in(&self, ids: Ids, seqs: Vec<Seq>, vectors: VectorBuf, buckets: Vec<BucketId>) -> Placement {
+    /// Encodes rows whose buckets are known: for each its table position in `router`.
+    pub fn place_in(
+        &self,
+        ids: Ids,
+        seqs: Vec<Seq>,
+        vectors: VectorBuf,
+        router: &Router,
+        positions: &[u32],
+    ) -> Placement {
         let mut placement = self.unplaced(ids, seqs, vectors);
-        placement.buckets = buckets;
-        self.encode_blocks(&mut placement, |_, _| ());
+        placement.buckets = positions.iter().map(|&position| router.table().ids[position as usize]).collect();
+        if self.schema.precision == Precision::Sq8 {
+            self.encode_blocks(&mut placement, |_, _| ());
+        } else {
+            let mut positions = positions;
+            self.encode_blocks(&mut placement, |placement, rotated| {
+                let (block, rest) = positions.split_at(rotated.len() / self.schema.dim);
+                positions = rest;
+                let homes = self.pool.install(|| router.homes_in(rotated, block));
+                self.set_seconds(placement, router, &homes);
+            });
+        }
         placement
+    }
+
+    fn set_seconds(&self, placement: &mut Placement, router: &Router, homes: &[Homes]) {
+        if self.schema.precision == Precision::OneBit {
+            let second = |homes: &Homes| homes.second.map_or(NO_BUCKET, |at| router.table().ids[at as usize].0);
+            placement.seconds.extend(homes.iter().map(second));
+        }
     }
 
     fn unplaced(&self, ids: Ids, seqs: Vec<Seq>, vectors: VectorBuf) -> Placement {
@@ -82,6 +111,7 @@ impl CollectionState {
             buckets: Vec::new(),
             codes: vec![0; rows * sq8::code_stride(self.schema.dim)],
             factors: vec![Factors::default(); rows],
+            seconds: Vec::new(),
         }
     }
 
@@ -123,6 +153,7 @@ impl Placement {
             let mut raw = VectorBuf::with_capacity(vectors.element_type(), run.len() * dim);
             let mut codes = Vec::with_capacity(run.len() * stride);
             let mut factors = Vec::with_capacity(run.len());
+            let mut seconds = Vec::with_capacity(run.len());
             for &row in run {
                 let row = row as usize;
                 ids.push(self.ids.get(row));
@@ -130,9 +161,17 @@ impl Placement {
                 raw.extend(&vectors.slice(row * dim, (row + 1) * dim));
                 codes.extend_from_slice(&self.codes[row * stride..(row + 1) * stride]);
                 factors.push(self.factors[row]);
+                seconds.extend(self.seconds.get(row));
             }
             let bucket = self.buckets[run[0] as usize];
-            let rows = RunRows { ids: &ids, seqs: &seqs, vectors: raw.as_ref(), codes: &codes, factors: &factors };
+            let rows = RunRows {
+                ids: &ids,
+                seqs: &seqs,
+                vectors: raw.as_ref(),
+                codes: &codes,
+                factors: &factors,
+                seconds: &seconds,
+            };
             writer.push_run(bucket, rows)?;
         }
         Ok(())

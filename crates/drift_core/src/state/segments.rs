@@ -49,5 +49,5 @@ impl CollectionState {
 }
 
 fn live(segment: Segment) -> LiveSegment {
-    LiveSegment { segment: Arc::new(segment), dropped: Arc::new(HashSet::new()) }
+    LiveSegment { segment: Arc::new(segment), dropped: Arc::new(HashSet::new()), base: 0 }
 }

@@ -36,6 +36,8 @@ pub struct Stats {
     pub buckets_scanned: u64,
     /// Exact vectors that they read from storage.
     pub rows_reranked: u64,
+    /// Rows whose SQ8 code was read because their filter code passed, since open.
+    pub rows_refined: u64,
     /// Flushes since the collection was opened.
     pub flushes: u64,
     /// Bytes written into segments since the collection was opened.
@@ -69,6 +71,7 @@ impl Stats {
             ("rows_scanned", self.rows_scanned),
             ("buckets_scanned", self.buckets_scanned),
             ("rows_reranked", self.rows_reranked),
+            ("rows_refined", self.rows_refined),
             ("flushes", self.flushes),
             ("segment_bytes_written", self.segment_bytes_written),
             ("last_seq", self.last_seq),
