@@ -105,8 +105,9 @@ pub struct Kernels {
     /// dimensions begun.
     pub bits_table: fn(query: &[f32], table: &mut [u8]) -> TableScale,
     /// Whether each of the [`BLOCK_ENTRIES`] entries of each block may be nearer than a limit, see [`BlockLimit`]: bit `e` of
-    /// `masks[b]`. There are `masks.len()` blocks of `table.len() + 128` bytes.
-    pub bits_scan: fn(blocks: &[u8], table: &[u8], limit: BlockLimit, masks: &mut [u32]),
+    /// `masks[b]`. There are `masks.len()` blocks of `table.len() + 128` bytes. The cache lines of `ahead` are asked for on the
+    /// way, one for each that is read, so that memory always has something to do and never too much.
+    pub bits_scan: fn(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead: &[u8], masks: &mut [u32]),
     /// `A - B * (offset + step * sum)` of each entry of each block.
     pub bits_estimates: fn(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [f32]),
     /// Writes the indices of the values in `low..high` to the beginning of `found`, in ascending order, and counts them. Both

@@ -16,7 +16,7 @@ mod writer;
 pub use writer::{RunRows, SegmentWriter};
 
 use crate::error::{Error, Result};
-use crate::format::FileId;
+use crate::format::{FileId, checksum};
 use crate::quant::sq8::Factors;
 use crate::storage::ReadFile;
 use crate::types::{BucketId, ElementType, IdRef, Ids, Seq, VectorBuf, Vectors};
@@ -71,7 +71,6 @@ pub struct Segment {
     element_type: ElementType,
     hot: Hot,
     pages: Pages,
-    cold_offset: u64,
     deaths: Deaths,
 }
 
@@ -166,9 +165,12 @@ impl Segment {
     /// Exact vectors of consecutive rows as f32 into `out`; `scratch` keeps its memory between calls.
     pub fn read_vectors(&self, rows: Range<u32>, out: &mut [f32], scratch: &mut Vec<u8>) -> Result<()> {
         let bytes = self.read_cold(rows, scratch)?;
-        match self.element_type {
-            ElementType::F32 => copy_f32(bytes, out),
-            ElementType::F16 => copy_f16(bytes, out),
+        for (row, out) in bytes.chunks_exact(cold_stride(self.row_bytes())).zip(out.chunks_exact_mut(self.dim)) {
+            let row = &row[..self.row_bytes()];
+            match self.element_type {
+                ElementType::F32 => copy_f32(row, out),
+                ElementType::F16 => copy_f16(row, out),
+            }
         }
         Ok(())
     }
@@ -176,24 +178,44 @@ impl Segment {
     /// Appends the exact vectors of consecutive rows as given.
     pub fn read_vectors_raw(&self, rows: Range<u32>, out: &mut VectorBuf, scratch: &mut Vec<u8>) -> Result<()> {
         let bytes = self.read_cold(rows, scratch)?;
+        let rows = bytes.chunks_exact(cold_stride(self.row_bytes())).map(|row| &row[..self.row_bytes()]);
         match self.element_type {
             ElementType::F32 => {
-                let mut values = vec![0.0f32; bytes.len() / 4];
-                copy_f32(bytes, &mut values);
-                out.extend(&Vectors::F32(&values));
+                let mut values = vec![0.0f32; self.dim];
+                rows.for_each(|row| {
+                    copy_f32(row, &mut values);
+                    out.extend(&Vectors::F32(&values));
+                });
             }
             ElementType::F16 => {
-                let mut values = vec![f16::ZERO; bytes.len() / 2];
-                bytemuck::cast_slice_mut::<f16, u8>(&mut values).copy_from_slice(bytes);
-                out.extend(&Vectors::F16(&values));
+                let mut values = vec![f16::ZERO; self.dim];
+                rows.for_each(|row| {
+                    bytemuck::cast_slice_mut::<f16, u8>(&mut values).copy_from_slice(row);
+                    out.extend(&Vectors::F16(&values));
+                });
             }
         }
         Ok(())
     }
 
+    /// The cold bytes of consecutive rows, each followed by its checksum. One row is read alone and checked by that, several
+    /// are read with their pages.
     fn read_cold<'a>(&self, rows: Range<u32>, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-        let start = self.cold_offset + u64::from(rows.start) * self.row_bytes() as u64;
-        self.pages.read(start, rows.len() * self.row_bytes(), scratch)
+        let (row_bytes, stride) = (self.row_bytes(), cold_stride(self.row_bytes()));
+        let start = cold_offset(u64::from(rows.start), row_bytes);
+        if rows.len() != 1 {
+            return self.pages.read(start, rows.len() * stride, scratch);
+        }
+        if scratch.len() < stride {
+            scratch.resize(stride, 0);
+        }
+        let bytes = &mut scratch[..stride];
+        self.pages.file().read_at(start, bytes)?;
+        let (row, sum) = bytes.split_at(row_bytes);
+        if checksum(self.file.id, start, row).to_le_bytes() != sum {
+            return Err(Error::corrupt(format!("{} at offset {start}: the checksum does not match", self.name)));
+        }
+        Ok(bytes)
     }
 
     /// Reads the whole file again and checks every byte of it.
@@ -230,9 +252,22 @@ impl Segment {
 
     fn assemble(file: SegmentFile, name: String, parts: Assembled, hot: Hot) -> Segment {
         let deaths = Deaths::new(hot.seqs.len());
-        let Assembled { dim, element_type, pages, cold_offset } = parts;
-        Segment { file, name, dim, element_type, hot, pages, cold_offset, deaths }
+        let Assembled { dim, element_type, pages } = parts;
+        Segment { file, name, dim, element_type, hot, pages, deaths }
     }
+}
+
+/// Bytes of the checksum behind each exact vector.
+const ROW_SUM_BYTES: usize = 4;
+
+/// Bytes from one exact vector to the next.
+fn cold_stride(row_bytes: usize) -> usize {
+    row_bytes + ROW_SUM_BYTES
+}
+
+/// Where the exact vector of a row stands: behind the page of the header.
+fn cold_offset(row: u64, row_bytes: usize) -> u64 {
+    pages::PAGE as u64 + row * cold_stride(row_bytes) as u64
 }
 
 /// What a segment needs besides its hot part.
@@ -240,7 +275,6 @@ struct Assembled {
     dim: usize,
     element_type: ElementType,
     pages: Pages,
-    cold_offset: u64,
 }
 
 /// Little-endian bytes, of any alignment, as f32.

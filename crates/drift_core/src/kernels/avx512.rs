@@ -40,10 +40,10 @@ pub(super) static KERNELS: Kernels = Kernels {
         // SAFETY: features as for l2; the body is safe code.
         unsafe { bits::table(query, table) }
     },
-    bits_scan: |blocks, table, limit, masks| {
+    bits_scan: |blocks, table, limit, ahead, masks| {
         check_blocks(blocks, table, masks.len());
         // SAFETY: features as for l2; check_blocks established the lengths.
-        unsafe { bits::scan(blocks, table, limit, masks) }
+        unsafe { bits::scan(blocks, table, limit, ahead, masks) }
     },
     bits_estimates: |blocks, table, scale, out| {
         let (entries, rest) = out.as_chunks_mut();

@@ -5,7 +5,7 @@
 
 use super::{
     BLOCK_ENTRIES, BLOCK_FACTOR_BYTES, BlockLimit, CodeSums, Kernels, TableScale, check_blocks, check_codes,
-    check_hadamard, check_pair, check_table, table_levels,
+    check_hadamard, check_pair, check_table, prefetch, table_levels,
 };
 use crate::types::LINE_BYTES;
 
@@ -175,7 +175,8 @@ fn block_factors(block: &[u8], at: usize) -> [(f32, f32); BLOCK_ENTRIES] {
     std::array::from_fn(|entry| (number(entry), number(entry + BLOCK_ENTRIES)))
 }
 
-fn bits_scan(blocks: &[u8], table: &[u8], limit: BlockLimit, masks: &mut [u32]) {
+fn bits_scan(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead: &[u8], masks: &mut [u32]) {
+    prefetch(ahead);
     check_blocks(blocks, table, masks.len());
     for (block, mask) in blocks.chunks_exact(table.len() + BLOCK_FACTOR_BYTES).zip(masks) {
         let sums = block_sums(&block[..table.len()], table);

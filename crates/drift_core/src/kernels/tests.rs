@@ -102,14 +102,14 @@ proptest! {
         let scale = (oracle().bits_table)(&query, &mut table);
         let limit = BlockLimit { limit, offset: scale.offset + allowance, step: scale.step };
         let (mut masks, mut estimates) = (vec![0; count], vec![0.0; count * BLOCK_ENTRIES]);
-        (oracle().bits_scan)(&blocks, &table, limit, &mut masks);
+        (oracle().bits_scan)(&blocks, &table, limit, &[], &mut masks);
         (oracle().bits_estimates)(&blocks, &table, scale, &mut estimates);
         for tables in available() {
             let mut other = vec![1; table.len()];
             prop_assert_eq!((tables.bits_table)(&query, &mut other), scale, "{}", tables.name);
             prop_assert_eq!(&other, &table, "{}", tables.name);
             let (mut other_masks, mut other_estimates) = (vec![7; count], vec![7.0; count * BLOCK_ENTRIES]);
-            (tables.bits_scan)(&blocks, &table, limit, &mut other_masks);
+            (tables.bits_scan)(&blocks, &table, limit, &blocks, &mut other_masks);
             (tables.bits_estimates)(&blocks, &table, scale, &mut other_estimates);
             prop_assert_eq!(&other_masks, &masks, "{}", tables.name);
             prop_assert_eq!(&other_estimates, &estimates, "{}", tables.name);

@@ -190,15 +190,15 @@ impl BitQuery {
         &self.shifted
     }
 
-    /// For each block of a bucket the entries that may be nearer than `threshold`.
+    /// For each block of a bucket the entries that may be nearer than `threshold`; `ahead` is what will be read soon.
     #[inline]
-    pub fn scan(&self, blocks: &[u8], centre: Centre, threshold: f32, masks: &mut [u32]) {
+    pub fn scan(&self, blocks: &[u8], centre: Centre, threshold: f32, ahead: &[u8], masks: &mut [u32]) {
         let limit = BlockLimit {
             limit: threshold - centre.distance,
             offset: self.scale.offset + self.slack * centre.reach,
             step: self.scale.step,
         };
-        (kernels().bits_scan)(blocks, self.table.as_slice(), limit, masks);
+        (kernels().bits_scan)(blocks, self.table.as_slice(), limit, ahead, masks);
     }
 
     /// The lowest distance that a scan takes an entry of `centre` for, but for the rounding of its numbers.

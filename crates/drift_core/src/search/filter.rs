@@ -32,8 +32,8 @@ pub fn scan(
     // Survivors up to the first mark are refined; those up to the second have been asked from memory.
     let (mut refined, mut asked) = (0, 0);
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
-        ask_for_bucket(filter, work.buckets as usize + PREFETCH_BUCKETS, scratch);
-        work.rows += scan_bucket(version, filter, bucket, scratch.estimates.nth(limits.k), scratch);
+        let at = work.buckets as usize;
+        work.rows += scan_bucket(version, filter, bucket, at, scratch.estimates.nth(limits.k), scratch);
         work.buckets += 1;
         refine(metric, version, refined..asked, scratch);
         refined = asked;
@@ -76,8 +76,16 @@ fn start(metric: Metric, version: &Version, filter: &Filter, limits: &Limits, sc
 }
 
 /// Scans the blocks of a bucket; returns how many entries they have room for.
-fn scan_bucket(version: &Version, filter: &Filter, bucket: Ranked, threshold: f32, scratch: &mut Scratch) -> u64 {
+fn scan_bucket(
+    version: &Version,
+    filter: &Filter,
+    bucket: Ranked,
+    at: usize,
+    threshold: f32,
+    scratch: &mut Scratch,
+) -> u64 {
     let mut entries = 0;
+    let ahead = scratch.rank.ranked.get(at + PREFETCH_BUCKETS).map(|ranked| ranked.position as usize);
     for layer in filter.layers() {
         let part = layer.part(bucket.position as usize);
         let blocks = part.rows.len() / BLOCK_ENTRIES;
@@ -88,7 +96,8 @@ fn scan_bucket(version: &Version, filter: &Filter, bucket: Ranked, threshold: f3
             scratch.masks.resize(blocks, 0);
         }
         let masks = &mut scratch.masks[..blocks];
-        scratch.bits.scan(part.blocks, bucket.centre, threshold, masks);
+        let ahead = ahead.map_or(&[][..], |position| layer.part(position).blocks);
+        scratch.bits.scan(part.blocks, bucket.centre, threshold, ahead, masks);
         for (mask, rows) in masks.iter().zip(part.rows.chunks_exact(BLOCK_ENTRIES)) {
             let mut mask = *mask;
             while mask != 0 {

@@ -6,7 +6,7 @@ use super::bloom::Bloom;
 use super::codes::Codes;
 use super::footer::{self, Footer, RAW, Section, TRAILER_BYTES};
 use super::pages::{PAGE, Pages};
-use super::{Assembled, Hot, RunEntry, Segment, SegmentFile};
+use super::{Assembled, Hot, RunEntry, Segment, SegmentFile, cold_stride};
 use crate::error::{Error, Result};
 use crate::format::{ByteReader, HEADER_BYTES, Header, magic, read_ids};
 use crate::quant::sq8::code_stride;
@@ -44,7 +44,7 @@ impl Segment {
         let loader = Loader { pages: &pages, footer: &footer, name: &name };
         let element_type = loader.check(schema, &file)?;
         let hot = loader.hot(schema)?;
-        let parts = Assembled { dim: schema.dim, element_type, cold_offset: footer.vectors.offset, pages };
+        let parts = Assembled { dim: schema.dim, element_type, pages };
         Ok(Segment::assemble(file, name, parts, hot))
     }
 }
@@ -76,7 +76,7 @@ impl Loader<'_> {
         };
         let rows = footer.rows as usize;
         let fixed = [
-            (footer.vectors, rows * schema.dim * element_type.size()),
+            (footer.vectors, rows * cold_stride(schema.dim * element_type.size())),
             (footer.seqs, rows * 8),
             (footer.codes, rows * code_stride(schema.dim)),
             (footer.factors, rows * 12),
@@ -92,6 +92,9 @@ impl Loader<'_> {
             {
                 return Err(self.corrupt("a section of the footer does not fit the file"));
             }
+        }
+        if footer.vectors.offset != PAGE as u64 {
+            return Err(self.corrupt("the exact vectors do not follow the header"));
         }
         Ok(element_type)
     }

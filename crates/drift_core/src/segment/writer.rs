@@ -6,7 +6,7 @@ use super::bloom::Bloom;
 use super::codes::Codes;
 use super::footer::{self, Footer, RAW, Section};
 use super::pages::{PAGE, Pages};
-use super::{Assembled, Hot, RunEntry, Segment, SegmentFile};
+use super::{Assembled, Hot, RunEntry, Segment, SegmentFile, cold_offset};
 use crate::error::{Error, Result};
 use crate::format::{ByteWriter, FileId, Header, checksum, magic, write_ids};
 use crate::quant::sq8::{Factors, code_stride};
@@ -96,7 +96,13 @@ impl SegmentWriter {
             self.hot.bloom.insert(id.hash64());
             self.hot.ids.push(id);
         }
-        self.pages.write(rows.vectors.as_bytes())
+        let row_bytes = self.schema.dim * self.element_type.size();
+        for (at, row) in rows.vectors.as_bytes().chunks_exact(row_bytes).enumerate() {
+            let offset = cold_offset(start as u64 + at as u64, row_bytes);
+            self.pages.write(row)?;
+            self.pages.write(&checksum(self.pages.id, offset, row).to_le_bytes())?;
+        }
+        Ok(())
     }
 
     /// Rows so far.
@@ -113,8 +119,8 @@ impl SegmentWriter {
         if hot.codes.as_slice().len() != rows * stride || hot.factors.len() != rows || hot.seconds.len() != seconds {
             return Err(Error::internal(format!("{}: columns of different lengths", self.name)));
         }
-        let vectors =
-            Section { offset: PAGE as u64, length: (rows * dim * self.element_type.size()) as u64, encoding: RAW };
+        let length = cold_offset(rows as u64, dim * self.element_type.size()) - PAGE as u64;
+        let vectors = Section { offset: PAGE as u64, length, encoding: RAW };
         self.pages.pad()?;
         let mut ids = ByteWriter::new();
         write_ids(&mut ids, &self.hot.ids);
@@ -137,12 +143,8 @@ impl SegmentWriter {
         let (length, digest, sums) = self.pages.finish(&footer)?;
         let file = SegmentFile { id, length, digest, rows: rows as u64 };
         let handle = backend.open(&names::segment(id))?;
-        let parts = Assembled {
-            dim,
-            element_type: self.element_type,
-            pages: Pages::new(handle, self.name.clone(), id, sums),
-            cold_offset: vectors.offset,
-        };
+        let parts =
+            Assembled { dim, element_type: self.element_type, pages: Pages::new(handle, self.name.clone(), id, sums) };
         Ok(Segment::assemble(file, self.name, parts, self.hot))
     }
 }

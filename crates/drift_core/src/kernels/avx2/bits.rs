@@ -2,9 +2,22 @@
 //!
 //! Layer 1, private to `kernels`.
 
-use crate::kernels::{BLOCK_ENTRIES, BLOCK_FACTOR_BYTES, BYTE_SUM_LINES, BlockLimit, TableScale, scalar};
+use crate::kernels::{BLOCK_ENTRIES, BLOCK_FACTOR_BYTES, BYTE_SUM_LINES, BlockLimit, TableScale, prefetch, scalar};
 use crate::types::LINE_BYTES;
 use std::arch::x86_64::*;
+
+/// Cache lines to be asked for.
+struct Ahead<'a>(&'a [u8]);
+
+impl Ahead<'_> {
+    #[inline(always)]
+    fn next(&mut self) {
+        if let Some((line, rest)) = self.0.split_at_checked(LINE_BYTES) {
+            prefetch(line);
+            self.0 = rest;
+        }
+    }
+}
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn table(query: &[f32], table: &mut [u8]) -> TableScale {
@@ -33,7 +46,7 @@ fn floats(sums: __m128i) -> __m256 {
 /// SAFETY of the caller: `table.len()` bytes, whole lines, are readable at `codes`.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn sums(codes: *const u8, table: &[u8]) -> [__m256; 4] {
+unsafe fn sums(codes: *const u8, table: &[u8], ahead: &mut Ahead<'_>) -> [__m256; 4] {
     const HALF: usize = LINE_BYTES / 2;
     let (nibble, zero) = (_mm256_set1_epi8(0x0f), _mm256_setzero_si256());
     let (mut low_sums, mut high_sums) = (zero, zero);
@@ -42,6 +55,7 @@ unsafe fn sums(codes: *const u8, table: &[u8]) -> [__m256; 4] {
         let end = table.len().min(at + BYTE_SUM_LINES * LINE_BYTES);
         let (mut low0, mut low1, mut high0, mut high1) = (zero, zero, zero, zero);
         while at < end {
+            ahead.next();
             // SAFETY: at + 64 <= table.len(), and codes has as many bytes.
             let (line0, line1, values0, values1) = unsafe {
                 let (codes, values) = (codes.add(at), table.as_ptr().add(at));
@@ -83,14 +97,15 @@ unsafe fn widen(numbers: *const u8) -> __m256 {
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn scan(blocks: &[u8], table: &[u8], limit: BlockLimit, masks: &mut [u32]) {
+pub(super) unsafe fn scan(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead: &[u8], masks: &mut [u32]) {
+    let mut ahead = Ahead(ahead);
     let (limits, offset, step) =
         (_mm256_set1_ps(limit.limit), _mm256_set1_ps(limit.offset), _mm256_set1_ps(limit.step));
     for (block, mask) in blocks.chunks_exact(table.len() + BLOCK_FACTOR_BYTES).zip(masks) {
         let codes = block.as_ptr();
         *mask = 0;
         // SAFETY: the block is table.len() bytes of codes, then 64 bytes of A, then 64 bytes of B.
-        for (part, sums) in unsafe { sums(codes, table) }.into_iter().enumerate() {
+        for (part, sums) in unsafe { sums(codes, table, &mut ahead) }.into_iter().enumerate() {
             let product = _mm256_add_ps(offset, _mm256_mul_ps(step, sums));
             // SAFETY: as above; part is at most 3.
             let (a, b) = unsafe {
@@ -101,6 +116,7 @@ pub(super) unsafe fn scan(blocks: &[u8], table: &[u8], limit: BlockLimit, masks:
             *mask |= (_mm256_movemask_ps(below) as u32) << (8 * part);
         }
     }
+    prefetch(ahead.0);
 }
 
 #[target_feature(enable = "avx2")]
@@ -109,7 +125,7 @@ pub(super) unsafe fn estimates(blocks: &[u8], table: &[u8], scale: TableScale, o
     for (block, out) in blocks.chunks_exact(table.len() + BLOCK_FACTOR_BYTES).zip(out) {
         let codes = block.as_ptr();
         // SAFETY: as in scan; out has 32 floats.
-        for (part, sums) in unsafe { sums(codes, table) }.into_iter().enumerate() {
+        for (part, sums) in unsafe { sums(codes, table, &mut Ahead(&[])) }.into_iter().enumerate() {
             let product = _mm256_add_ps(offset, _mm256_mul_ps(step, sums));
             // SAFETY: as above; part is at most 3.
             unsafe {

@@ -2,9 +2,22 @@
 //!
 //! Layer 1, private to `kernels`.
 
-use crate::kernels::{BLOCK_ENTRIES, BLOCK_FACTOR_BYTES, BYTE_SUM_LINES, BlockLimit, TableScale, scalar};
+use crate::kernels::{BLOCK_ENTRIES, BLOCK_FACTOR_BYTES, BYTE_SUM_LINES, BlockLimit, TableScale, prefetch, scalar};
 use crate::types::LINE_BYTES;
 use std::arch::x86_64::*;
+
+/// Cache lines to be asked for.
+struct Ahead<'a>(&'a [u8]);
+
+impl Ahead<'_> {
+    #[inline(always)]
+    fn next(&mut self) {
+        if let Some((line, rest)) = self.0.split_at_checked(LINE_BYTES) {
+            prefetch(line);
+            self.0 = rest;
+        }
+    }
+}
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
 pub(super) unsafe fn table(query: &[f32], table: &mut [u8]) -> TableScale {
@@ -26,7 +39,7 @@ fn fold(sums: __m512i) -> __m256i {
 /// SAFETY of the caller: `table.len()` bytes, whole lines, are readable at `codes`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn sums(codes: *const u8, table: &[u8]) -> (__m512, __m512) {
+unsafe fn sums(codes: *const u8, table: &[u8], ahead: &mut Ahead<'_>) -> (__m512, __m512) {
     let nibble = _mm512_set1_epi8(0x0f);
     let (mut low_sums, mut high_sums) = (_mm256_setzero_si256(), _mm256_setzero_si256());
     let mut at = 0;
@@ -34,6 +47,7 @@ unsafe fn sums(codes: *const u8, table: &[u8]) -> (__m512, __m512) {
         let end = table.len().min(at + BYTE_SUM_LINES * LINE_BYTES);
         let (mut low, mut high) = (_mm512_setzero_si512(), _mm512_setzero_si512());
         while at < end {
+            ahead.next();
             // SAFETY: at + 64 <= table.len(), and codes has as many bytes.
             let (line, values) = unsafe {
                 (_mm512_loadu_si512(codes.add(at).cast()), _mm512_loadu_si512(table.as_ptr().add(at).cast()))
@@ -61,14 +75,15 @@ unsafe fn widen(numbers: *const u8) -> __m512 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) unsafe fn scan(blocks: &[u8], table: &[u8], limit: BlockLimit, masks: &mut [u32]) {
+pub(super) unsafe fn scan(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead: &[u8], masks: &mut [u32]) {
+    let mut ahead = Ahead(ahead);
     let (limits, offset, step) =
         (_mm512_set1_ps(limit.limit), _mm512_set1_ps(limit.offset), _mm512_set1_ps(limit.step));
     for (block, mask) in blocks.chunks_exact(table.len() + BLOCK_FACTOR_BYTES).zip(masks) {
         let codes = block.as_ptr();
         // SAFETY: the block is table.len() bytes of codes, then 64 bytes of A, then 64 bytes of B.
         let (low, high, factors) = unsafe {
-            let (low, high) = sums(codes, table);
+            let (low, high) = sums(codes, table, &mut ahead);
             (low, high, codes.add(table.len()))
         };
         let half = |sums: __m512, a: __m512, b: __m512| {
@@ -84,6 +99,7 @@ pub(super) unsafe fn scan(blocks: &[u8], table: &[u8], limit: BlockLimit, masks:
         };
         *mask = u32::from(low) | u32::from(high) << 16;
     }
+    prefetch(ahead.0);
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -97,7 +113,7 @@ pub(super) unsafe fn estimates(blocks: &[u8], table: &[u8], scale: TableScale, o
         };
         // SAFETY: the block is table.len() bytes of codes, then 64 bytes of A, then 64 bytes of B; out has 32 floats.
         unsafe {
-            let (low, high) = sums(codes, table);
+            let (low, high) = sums(codes, table, &mut Ahead(&[]));
             let factors = codes.add(table.len());
             _mm512_storeu_ps(out.as_mut_ptr(), half(low, widen(factors), widen(factors.add(64))));
             _mm512_storeu_ps(out.as_mut_ptr().add(16), half(high, widen(factors.add(32)), widen(factors.add(96))));
