@@ -50,10 +50,22 @@ pub struct CodeSums {
 /// A block is, for every 16 dimensions, one line of 64 bytes: byte `16 s + e % 16` holds in its lower (e < 16) or upper half
 /// the four bits of entry `e` for dimensions `4 s .. 4 s + 4` of the line; then 32 numbers A and 32 numbers B, the upper
 /// halves of f32. One order serves 16-, 32- and 64-byte registers (FastScan; Andre et al. 2015).
+///
+/// Behind whole blocks there may be half a block, for 16 entries: byte `16 s + e` of a line for every 32 dimensions holds
+/// in its lower half entry `e`'s bits for dimensions `4 s .. 4 s + 4` of the line, in its upper half those for the same
+/// dimensions plus 16; then 16 numbers A and 16 numbers B.
 pub const BLOCK_ENTRIES: usize = 32;
 
-/// Bytes of the numbers A and B of a block.
-pub const BLOCK_FACTOR_BYTES: usize = 2 * 2 * BLOCK_ENTRIES;
+/// Entries of half a block.
+pub const HALF_ENTRIES: usize = BLOCK_ENTRIES / 2;
+
+/// Dimensions that take whole lines in both kinds of blocks; codes are padded to a multiple.
+pub const BLOCK_DIMS: usize = 32;
+
+/// Bytes of half a block whose query has a table of so many bytes.
+pub const fn half_block_bytes(table_bytes: usize) -> usize {
+    table_bytes / 2 + 2 * 2 * HALF_ENTRIES
+}
 
 /// Lines whose table values can be summed in a byte without overflow: every value is at most [`table_levels`].
 const BYTE_SUM_LINES: usize = 24;
@@ -101,14 +113,14 @@ pub struct Kernels {
     pub sq8_encode: fn(values: &[f32], mid: f32, scale: f32, codes: &mut [u8]) -> CodeSums,
     /// Smallest and largest of `values`; `(inf, -inf)` when empty. Values are finite.
     pub min_max: fn(values: &[f32]) -> (f32, f32),
-    /// Builds the lookup table of 1-bit codes for `query`, see [`TableScale`]; `table` has [`LINE_BYTES`] bytes for every 16
-    /// dimensions begun.
+    /// Builds the lookup table of 1-bit codes for `query`, see [`TableScale`]; `table` has two lines for every
+    /// [`BLOCK_DIMS`] dimensions begun.
     pub bits_table: fn(query: &[f32], table: &mut [u8]) -> TableScale,
     /// Whether each of the [`BLOCK_ENTRIES`] entries of each block may be nearer than a limit, see [`BlockLimit`]: bit `e` of
-    /// `masks[b]`. There are `masks.len()` blocks of `table.len() + 128` bytes. The cache lines of `ahead` are asked for on the
+    /// `masks[b]`. The last block may be half a block. The cache lines of `ahead` are asked for on the
     /// way, one for each that is read, so that memory always has something to do and never too much.
     pub bits_scan: fn(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead: &[u8], masks: &mut [u32]),
-    /// `A - B * (offset + step * sum)` of each entry of each block.
+    /// `A - B * (offset + step * sum)` of each entry of each block, the last of which may be half a block.
     pub bits_estimates: fn(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [f32]),
     /// Writes the indices of the values in `low..high` to the beginning of `found`, in ascending order, and counts them. Both
     /// slices are equally long.
@@ -212,14 +224,28 @@ fn check_pair<A, B>(a: &[A], b: &[B]) {
 /// The door of [`Kernels::bits_table`].
 #[inline(always)]
 fn check_table(query: &[f32], table: &[u8]) {
-    assert_eq!(table.len(), query.len().div_ceil(16) * LINE_BYTES, "a line for every 16 dimensions");
+    assert_eq!(table.len(), query.len().div_ceil(BLOCK_DIMS) * 2 * LINE_BYTES, "two lines for every 32 dimensions");
 }
 
 /// The door of the block kernels.
 #[inline(always)]
-fn check_blocks(blocks: &[u8], table: &[u8], count: usize) {
-    assert!(table.len().is_multiple_of(LINE_BYTES), "whole lines");
-    assert_eq!(Some(blocks.len()), count.checked_mul(table.len() + BLOCK_FACTOR_BYTES), "whole blocks");
+fn check_blocks(blocks: &[u8], table: &[u8], halves: usize) {
+    assert!(table.len().is_multiple_of(2 * LINE_BYTES), "whole lines");
+    assert_eq!(Some(blocks.len()), halves.checked_mul(half_block_bytes(table.len())), "whole and half blocks");
+}
+
+/// Whole blocks, and the half one behind them or nothing.
+#[inline(always)]
+fn split_blocks<'a>(blocks: &'a [u8], table: &[u8]) -> (std::slice::ChunksExact<'a, u8>, &'a [u8]) {
+    let blocks = blocks.chunks_exact(2 * half_block_bytes(table.len()));
+    let half = blocks.remainder();
+    (blocks, half)
+}
+
+/// Number of half blocks in `blocks`.
+#[inline(always)]
+fn half_blocks(blocks: &[u8], table: &[u8]) -> usize {
+    blocks.len() / half_block_bytes(table.len())
 }
 
 /// The door of [`Kernels::hadamard`].

@@ -5,7 +5,10 @@
 
 mod bits;
 
-use super::{CODE_ALIGN, CodeSums, Kernels, check_blocks, check_codes, check_hadamard, check_pair, scalar};
+use super::{
+    CODE_ALIGN, CodeSums, HALF_ENTRIES, Kernels, check_blocks, check_codes, check_hadamard, check_pair, half_blocks,
+    scalar,
+};
 use std::arch::x86_64::*;
 
 /// The AVX-512 table.
@@ -41,16 +44,17 @@ pub(super) static KERNELS: Kernels = Kernels {
         unsafe { bits::table(query, table) }
     },
     bits_scan: |blocks, table, limit, ahead, masks| {
-        check_blocks(blocks, table, masks.len());
+        let halves = half_blocks(blocks, table);
+        check_blocks(blocks, table, halves);
+        assert_eq!(masks.len(), halves.div_ceil(2), "a mask for every block");
         // SAFETY: features as for l2; check_blocks established the lengths.
         unsafe { bits::scan(blocks, table, limit, ahead, masks) }
     },
     bits_estimates: |blocks, table, scale, out| {
-        let (entries, rest) = out.as_chunks_mut();
-        assert!(rest.is_empty(), "an estimate for every entry");
-        check_blocks(blocks, table, entries.len());
+        assert!(out.len().is_multiple_of(HALF_ENTRIES), "an estimate for every entry");
+        check_blocks(blocks, table, out.len() / HALF_ENTRIES);
         // SAFETY: as for bits_scan.
-        unsafe { bits::estimates(blocks, table, scale, entries) }
+        unsafe { bits::estimates(blocks, table, scale, out) }
     },
     between: |values, low, high, found| {
         check_pair(values, found);

@@ -4,8 +4,8 @@
 //! whatever the target has as a baseline (SSE2 or NEON).
 
 use super::{
-    BLOCK_ENTRIES, BLOCK_FACTOR_BYTES, BlockLimit, CodeSums, Kernels, TableScale, check_blocks, check_codes,
-    check_hadamard, check_pair, check_table, prefetch, table_levels,
+    BLOCK_ENTRIES, BlockLimit, CodeSums, HALF_ENTRIES, Kernels, TableScale, check_blocks, check_codes, check_hadamard,
+    check_pair, check_table, half_blocks, prefetch, split_blocks, table_levels,
 };
 use crate::types::LINE_BYTES;
 
@@ -167,36 +167,65 @@ fn block_sums(codes: &[u8], table: &[u8]) -> [u16; BLOCK_ENTRIES] {
     sums
 }
 
-/// The numbers A and B of a block, widened.
+/// Sums of the table values of half a block's entries.
 #[inline(always)]
-fn block_factors(block: &[u8], at: usize) -> [(f32, f32); BLOCK_ENTRIES] {
-    let (numbers, _) = block[at..].as_chunks::<2>();
+fn half_sums(codes: &[u8], table: &[u8]) -> [u16; HALF_ENTRIES] {
+    let mut sums = [0u16; HALF_ENTRIES];
+    let (codes, _) = codes.as_chunks::<16>();
+    let (tables, _) = table.as_chunks::<16>();
+    for (at, codes) in codes.iter().enumerate() {
+        let (lower, upper) = (&tables[at / 4 * 8 + at % 4], &tables[at / 4 * 8 + 4 + at % 4]);
+        for (sum, &code) in sums.iter_mut().zip(codes) {
+            *sum += u16::from(lower[usize::from(code & 15)]) + u16::from(upper[usize::from(code >> 4)]);
+        }
+    }
+    sums
+}
+
+/// The numbers A and B of each of `N` entries.
+#[inline(always)]
+fn factors<const N: usize>(numbers: &[u8]) -> [(f32, f32); N] {
+    let (numbers, _) = numbers.as_chunks::<2>();
     let number = |at: usize| f32::from_bits(u32::from(u16::from_le_bytes(numbers[at])) << 16);
-    std::array::from_fn(|entry| (number(entry), number(entry + BLOCK_ENTRIES)))
+    std::array::from_fn(|entry| (number(entry), number(entry + N)))
 }
 
 fn bits_scan(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead: &[u8], masks: &mut [u32]) {
     prefetch(ahead);
-    check_blocks(blocks, table, masks.len());
-    for (block, mask) in blocks.chunks_exact(table.len() + BLOCK_FACTOR_BYTES).zip(masks) {
-        let sums = block_sums(&block[..table.len()], table);
-        *mask = 0;
-        for (entry, (&sum, (a, b))) in sums.iter().zip(block_factors(block, table.len())).enumerate() {
-            let bound = limit.limit + b * (limit.offset + limit.step * f32::from(sum));
-            *mask |= u32::from(a < bound) << entry;
-        }
+    let halves = half_blocks(blocks, table);
+    check_blocks(blocks, table, halves);
+    assert_eq!(masks.len(), halves.div_ceil(2), "a mask for every block");
+    let below = |entry: usize, sum: u16, (a, b): (f32, f32)| {
+        u32::from(a < limit.limit + b * (limit.offset + limit.step * f32::from(sum))) << entry
+    };
+    let (whole, half) = split_blocks(blocks, table);
+    for (block, mask) in whole.zip(&mut *masks) {
+        let (codes, numbers) = block.split_at(table.len());
+        let entries = block_sums(codes, table).into_iter().zip(factors::<BLOCK_ENTRIES>(numbers)).enumerate();
+        *mask = entries.map(|(entry, (sum, numbers))| below(entry, sum, numbers)).sum();
+    }
+    if let (false, Some(mask)) = (half.is_empty(), masks.last_mut()) {
+        let (codes, numbers) = half.split_at(table.len() / 2);
+        let entries = half_sums(codes, table).into_iter().zip(factors::<HALF_ENTRIES>(numbers)).enumerate();
+        *mask = entries.map(|(entry, (sum, numbers))| below(entry, sum, numbers)).sum();
     }
 }
 
 fn bits_estimates(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [f32]) {
-    assert!(out.len().is_multiple_of(BLOCK_ENTRIES), "an estimate for every entry");
-    let count = out.len() / BLOCK_ENTRIES;
-    check_blocks(blocks, table, count);
-    for (block, out) in blocks.chunks_exact(table.len() + BLOCK_FACTOR_BYTES).zip(out.chunks_exact_mut(BLOCK_ENTRIES)) {
-        let sums = block_sums(&block[..table.len()], table);
-        for ((out, &sum), (a, b)) in out.iter_mut().zip(&sums).zip(block_factors(block, table.len())) {
-            *out = a - b * (scale.offset + scale.step * f32::from(sum));
-        }
+    assert!(out.len().is_multiple_of(HALF_ENTRIES), "an estimate for every entry");
+    check_blocks(blocks, table, out.len() / HALF_ENTRIES);
+    let estimate = |sum: u16, (a, b): (f32, f32)| a - b * (scale.offset + scale.step * f32::from(sum));
+    let (whole, half) = split_blocks(blocks, table);
+    let (outs, rest) = out.as_chunks_mut::<BLOCK_ENTRIES>();
+    for (block, out) in whole.zip(outs) {
+        let (codes, numbers) = block.split_at(table.len());
+        let entries = block_sums(codes, table).into_iter().zip(factors::<BLOCK_ENTRIES>(numbers));
+        entries.zip(out).for_each(|((sum, numbers), out)| *out = estimate(sum, numbers));
+    }
+    if !half.is_empty() {
+        let (codes, numbers) = half.split_at(table.len() / 2);
+        let entries = half_sums(codes, table).into_iter().zip(factors::<HALF_ENTRIES>(numbers));
+        entries.zip(rest).for_each(|((sum, numbers), out)| *out = estimate(sum, numbers));
     }
 }
 

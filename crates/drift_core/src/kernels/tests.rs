@@ -84,31 +84,33 @@ proptest! {
 
     #[test]
     fn blocks_of_bits_are_the_same_on_every_table(
-        (query, lines, blocks) in (1usize..900, 0usize..4).prop_flat_map(|(dim, blocks)| {
-            let lines = dim.div_ceil(16);
-            let bytes = blocks * (lines * LINE_BYTES + BLOCK_FACTOR_BYTES);
+        (query, lines, blocks) in (1usize..900, 0usize..8).prop_flat_map(|(dim, blocks)| {
+            let lines = dim.div_ceil(BLOCK_DIMS) * 2;
+            let bytes = blocks * half_block_bytes(lines * LINE_BYTES);
             (vec(-1.0f32..1.0, dim), Just(lines), vec(any::<u8>(), bytes))
         }),
         limit in -2.0f32..2.0, allowance in 0.0f32..1.0,
     ) {
-        let block_bytes = lines * LINE_BYTES + BLOCK_FACTOR_BYTES;
+        let half = half_block_bytes(lines * LINE_BYTES);
         let mut blocks = blocks;
-        for block in blocks.chunks_exact_mut(block_bytes) {
+        let halves = blocks.len() / half;
+        for (at, block) in blocks.chunks_mut(2 * half).enumerate() {
+            let codes = if 2 * at + 1 < halves { lines } else { lines / 2 } * LINE_BYTES;
             // Numbers A and B of any sign below 4: the others would only compare infinities.
-            block[lines * LINE_BYTES..].chunks_exact_mut(2).for_each(|number| number[1] &= 0xbf);
+            block[codes..].chunks_exact_mut(2).for_each(|number| number[1] &= 0xbf);
         }
-        let count = blocks.len() / block_bytes;
+        let count = halves.div_ceil(2);
         let mut table = vec![0; lines * LINE_BYTES];
         let scale = (oracle().bits_table)(&query, &mut table);
         let limit = BlockLimit { limit, offset: scale.offset + allowance, step: scale.step };
-        let (mut masks, mut estimates) = (vec![0; count], vec![0.0; count * BLOCK_ENTRIES]);
+        let (mut masks, mut estimates) = (vec![0; count], vec![0.0; halves * HALF_ENTRIES]);
         (oracle().bits_scan)(&blocks, &table, limit, &[], &mut masks);
         (oracle().bits_estimates)(&blocks, &table, scale, &mut estimates);
         for tables in available() {
             let mut other = vec![1; table.len()];
             prop_assert_eq!((tables.bits_table)(&query, &mut other), scale, "{}", tables.name);
             prop_assert_eq!(&other, &table, "{}", tables.name);
-            let (mut other_masks, mut other_estimates) = (vec![7; count], vec![7.0; count * BLOCK_ENTRIES]);
+            let (mut other_masks, mut other_estimates) = (vec![7; count], vec![7.0; halves * HALF_ENTRIES]);
             (tables.bits_scan)(&blocks, &table, limit, &blocks, &mut other_masks);
             (tables.bits_estimates)(&blocks, &table, scale, &mut other_estimates);
             prop_assert_eq!(&other_masks, &masks, "{}", tables.name);

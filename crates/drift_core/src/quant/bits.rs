@@ -16,7 +16,7 @@
 //! estimate less `slack * B * |q - c|`. Vectors are taken relative to an origin near the mean of the data,
 //! which keeps A small against the differences that matter; under dot, where it would not cancel, it is zero.
 
-use crate::kernels::{BLOCK_ENTRIES, BLOCK_FACTOR_BYTES, BlockLimit, TableScale, kernels};
+use crate::kernels::{BLOCK_DIMS, BLOCK_ENTRIES, BlockLimit, HALF_ENTRIES, TableScale, half_block_bytes, kernels};
 use crate::types::{LINE_BYTES, Lines, Metric};
 
 /// Dimensions of a table of 16 values, hence of half a byte of an entry.
@@ -26,13 +26,18 @@ const GROUP: usize = 4;
 const NEVER: u16 = 0x7f80;
 
 /// Bytes of the codes of a block, and of a query's table.
-pub fn table_bytes(dim: usize) -> usize {
-    dim.div_ceil(16) * LINE_BYTES
+fn table_bytes(dim: usize) -> usize {
+    dim.div_ceil(BLOCK_DIMS) * 2 * LINE_BYTES
 }
 
-/// Bytes of a block.
-pub fn block_bytes(dim: usize) -> usize {
-    table_bytes(dim) + BLOCK_FACTOR_BYTES
+/// Bytes of half a block.
+pub fn half_bytes(dim: usize) -> usize {
+    half_block_bytes(table_bytes(dim))
+}
+
+/// Half blocks that `entries` entries take.
+pub fn halves(entries: usize) -> usize {
+    entries.div_ceil(HALF_ENTRIES)
 }
 
 /// Errors, in units of `B |q - c|`, that a scan allows for. Few dimensions leave fewer entries between a bucket's
@@ -85,24 +90,18 @@ impl BitCode {
         self.a += distance;
     }
 
-    /// Writes the code as entry `at` of a block that has none there.
-    pub fn write(&self, block: &mut [u8], at: usize) {
+    /// Writes the code as entry `at` of blocks that have none there.
+    pub fn write(&self, blocks: &mut Blocks<'_>, at: usize) {
+        let place = blocks.place(at);
         for (group, &bits) in self.groups.iter().enumerate() {
-            block[code_byte(group, at)] |= bits << code_shift(at);
+            let (byte, shift) = place.code(group);
+            blocks.bytes[byte] |= bits << shift;
         }
         // Beyond the range of f32 an entry is never refused: its row is then read for nothing, not lost.
         let a = if self.a.is_finite() { self.a } else { f32::MIN };
-        write_factor(block, at, upper_half(a));
-        write_factor(block, BLOCK_ENTRIES + at, upper_half(self.b));
+        write_number(blocks.bytes, place.a, upper_half(a));
+        write_number(blocks.bytes, place.b, upper_half(self.b));
     }
-}
-
-fn code_byte(group: usize, entry: usize) -> usize {
-    group * (LINE_BYTES / GROUP) + entry % (BLOCK_ENTRIES / 2)
-}
-
-fn code_shift(entry: usize) -> usize {
-    if entry < BLOCK_ENTRIES / 2 { 0 } else { GROUP }
 }
 
 /// The nearest number whose lower half is zero; finite for finite values.
@@ -113,39 +112,93 @@ fn upper_half(value: f32) -> u16 {
     if half & 0x7fff >= NEVER { (bits >> 16) as u16 } else { half }
 }
 
-fn factor_at(block: &[u8], at: usize) -> usize {
-    block.len() - BLOCK_FACTOR_BYTES + 2 * at
+fn write_number(bytes: &mut [u8], at: usize, value: u16) {
+    bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
 }
 
-fn write_factor(block: &mut [u8], at: usize, value: u16) {
-    let start = factor_at(block, at);
-    block[start..start + 2].copy_from_slice(&value.to_le_bytes());
+/// Where an entry stands in the bytes of blocks.
+struct Place {
+    /// Its byte of the first line.
+    byte: usize,
+    /// Its place within the block.
+    entry: usize,
+    whole: bool,
+    /// Its number A.
+    a: usize,
+    /// Its number B.
+    b: usize,
 }
 
-/// Makes every entry of a block none.
-pub fn clear(block: &mut [u8]) {
-    block.fill(0);
-    (0..BLOCK_ENTRIES).for_each(|entry| write_factor(block, entry, NEVER));
-}
-
-/// Whether entry `at` of a block is none.
-pub fn is_clear(block: &[u8], at: usize) -> bool {
-    let start = factor_at(block, at);
-    block[start..start + 2] == NEVER.to_le_bytes()
-}
-
-/// Copies entry `source` of a block to place `target`, which is none, of another.
-pub fn copy(from: &[u8], source: usize, to: &mut [u8], target: usize) {
-    let codes = from.len() - BLOCK_FACTOR_BYTES;
-    for group in 0..codes / (LINE_BYTES / GROUP) {
-        let bits = from[code_byte(group, source)] >> code_shift(source) & 0x0f;
-        to[code_byte(group, target)] |= bits << code_shift(target);
+impl Place {
+    fn new(blocks: usize, half: usize, at: usize) -> Place {
+        let codes = half - 2 * 2 * HALF_ENTRIES;
+        let (block, entry) = (at / BLOCK_ENTRIES, at % BLOCK_ENTRIES);
+        let start = block * 2 * half;
+        if block < blocks / (2 * half) {
+            let a = start + 2 * codes + 2 * entry;
+            Place { byte: start + entry % HALF_ENTRIES, entry, whole: true, a, b: a + 2 * BLOCK_ENTRIES }
+        } else {
+            let a = start + codes + 2 * entry;
+            Place { byte: start + entry, entry, whole: false, a, b: a + 2 * HALF_ENTRIES }
+        }
     }
-    for shift in [0, BLOCK_ENTRIES] {
-        let start = factor_at(from, shift + source);
-        let value = u16::from_le_bytes([from[start], from[start + 1]]);
-        write_factor(to, shift + target, value);
+
+    /// Byte and shift of the bits of four dimensions.
+    fn code(&self, group: usize) -> (usize, usize) {
+        if self.whole {
+            (self.byte + 16 * group, if self.entry < HALF_ENTRIES { 0 } else { GROUP })
+        } else {
+            (self.byte + group / 8 * LINE_BYTES + group % 4 * 16, if group % 8 < 4 { 0 } else { GROUP })
+        }
     }
+}
+
+/// Blocks of entries under construction: whole ones, then at most one half.
+pub struct Blocks<'a> {
+    bytes: &'a mut [u8],
+    half: usize,
+}
+
+impl Blocks<'_> {
+    /// Blocks without entries over `bytes`, a multiple of [`half_bytes`] of `dim`.
+    pub fn clear(bytes: &mut [u8], dim: usize) -> Blocks<'_> {
+        bytes.fill(0);
+        let half = half_bytes(dim);
+        let blocks = Blocks { bytes, half };
+        for at in 0..blocks.bytes.len() / half * HALF_ENTRIES {
+            let place = blocks.place(at);
+            write_number(blocks.bytes, place.a, NEVER);
+        }
+        blocks
+    }
+
+    fn place(&self, at: usize) -> Place {
+        Place::new(self.bytes.len(), self.half, at)
+    }
+
+    /// Copies entry `source` of other blocks of the same dimension to place `at`, which is none.
+    pub fn copy(&mut self, at: usize, from: &[u8], source: usize) {
+        let (to, source) = (self.place(at), Place::new(from.len(), self.half, source));
+        for group in 0..(self.half - 2 * 2 * HALF_ENTRIES) / 8 {
+            let ((byte, shift), (from_byte, from_shift)) = (to.code(group), source.code(group));
+            self.bytes[byte] |= (from[from_byte] >> from_shift & 0x0f) << shift;
+        }
+        for (to, source) in [(to.a, source.a), (to.b, source.b)] {
+            self.bytes[to..to + 2].copy_from_slice(&from[source..source + 2]);
+        }
+    }
+
+    /// Copies whole block `source` of other blocks of the same dimension to whole block `at`.
+    pub fn copy_whole(&mut self, at: usize, from: &[u8], source: usize) {
+        let bytes = 2 * self.half;
+        self.bytes[at * bytes..][..bytes].copy_from_slice(&from[source * bytes..][..bytes]);
+    }
+}
+
+/// Whether entry `at` of blocks is none.
+pub fn is_clear(blocks: &[u8], dim: usize, at: usize) -> bool {
+    let place = Place::new(blocks.len(), half_bytes(dim), at);
+    blocks[place.a..place.a + 2] == NEVER.to_le_bytes()
 }
 
 /// What the entries of one centre share.
@@ -236,17 +289,17 @@ mod tests {
     /// Blocks with an entry for each row, and the query's estimates of them.
     fn estimates(metric: Metric, rows: &[Vec<f32>], centre: &[f32], origin: &[f32], query: &[f32]) -> Vec<f32> {
         let dim = centre.len();
-        let mut blocks = vec![0; rows.len().div_ceil(BLOCK_ENTRIES) * block_bytes(dim)];
-        blocks.chunks_exact_mut(block_bytes(dim)).for_each(clear);
+        let mut bytes = vec![0; halves(rows.len()) * half_bytes(dim)];
+        let mut blocks = Blocks::clear(&mut bytes, dim);
         let mut code = BitCode::default();
         for (at, row) in rows.iter().enumerate() {
             code.set(metric, row, centre, origin);
-            code.write(&mut blocks[at / BLOCK_ENTRIES * block_bytes(dim)..][..block_bytes(dim)], at % BLOCK_ENTRIES);
+            code.write(&mut blocks, at);
         }
         let mut bits = BitQuery::new(dim);
         bits.set(query, origin);
-        let mut out = vec![0.0; rows.len().next_multiple_of(BLOCK_ENTRIES)];
-        bits.estimates(&blocks, &mut out);
+        let mut out = vec![0.0; rows.len().next_multiple_of(HALF_ENTRIES)];
+        bits.estimates(&bytes, &mut out);
         assert!(out[rows.len()..].iter().all(|estimate| *estimate == f32::INFINITY));
         out[..rows.len()].iter().map(|estimate| estimate + distance(metric, query, centre)).collect()
     }
@@ -279,28 +332,30 @@ mod tests {
     }
 
     #[test]
-    fn entries_move_between_blocks() {
-        let dim = 70;
+    fn entries_move_between_whole_and_half_blocks() {
+        let (dim, count) = (70, BLOCK_ENTRIES + HALF_ENTRIES);
         let (centre, origin) = (vector(dim, 1, 1.0), vector(dim, 2, 0.1));
-        let (mut from, mut to) = (vec![0; block_bytes(dim)], vec![0; block_bytes(dim)]);
-        clear(&mut from);
-        clear(&mut to);
+        let (mut from, mut to) = (vec![0; 3 * half_bytes(dim)], vec![0; 3 * half_bytes(dim)]);
+        let mut blocks = Blocks::clear(&mut from, dim);
         let mut code = BitCode::default();
-        for at in 0..BLOCK_ENTRIES {
+        for at in 0..count {
             code.set(Metric::L2, &vector(dim, 50 + at as u64, 1.0), &centre, &origin);
-            code.write(&mut from, at);
+            code.write(&mut blocks, at);
         }
-        for at in 0..BLOCK_ENTRIES {
-            assert!(is_clear(&to, 31 - at) && !is_clear(&from, at));
-            copy(&from, at, &mut to, 31 - at);
-        }
+        let mut moved = Blocks::clear(&mut to, dim);
+        (0..count).for_each(|at| assert!(is_clear(moved.bytes, dim, at) && !is_clear(&from, dim, at)));
+        (0..count).for_each(|at| moved.copy(count - 1 - at, &from, at));
         let mut bits = BitQuery::new(dim);
         bits.set(&vector(dim, 3, 1.0), &origin);
-        let (mut a, mut b) = ([0.0; BLOCK_ENTRIES], [0.0; BLOCK_ENTRIES]);
+        let (mut a, mut b) = (vec![0.0; count], vec![0.0; count]);
         bits.estimates(&from, &mut a);
         bits.estimates(&to, &mut b);
         b.reverse();
         assert_eq!(a, b);
+        Blocks::clear(&mut to, dim).copy_whole(0, &from, 0);
+        bits.estimates(&to, &mut b);
+        assert_eq!(a[..BLOCK_ENTRIES], b[..BLOCK_ENTRIES]);
+        assert!(b[BLOCK_ENTRIES..].iter().all(|estimate| *estimate == f32::INFINITY));
     }
 
     #[test]

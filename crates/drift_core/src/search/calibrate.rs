@@ -369,7 +369,8 @@ fn differences(traces: &[Trace]) -> Vec<f32> {
         traces.iter().flat_map(|trace| trace.found.iter().map(|&step| trace.gaps[step as usize])).collect();
     needed.sort_unstable_by(f32::total_cmp);
     let last = needed.len().saturating_sub(1) as f64;
-    let quantiles = (0..=40).map(|n| 0.4 + 0.6 * f64::from(n) / 40.0);
+    // Ever closer to 1: a high target is decided by the last few of a thousand.
+    let quantiles = (0..70).map(|n| 1.0 - 0.6 * 0.9f64.powi(n));
     let mut values: Vec<f32> = quantiles.filter_map(|q| needed.get((q * last) as usize).copied()).collect();
     values.retain(|value| value.is_finite());
     values.push(f32::INFINITY);

@@ -88,7 +88,7 @@ fn scan_bucket(
     let ahead = scratch.rank.ranked.get(at + PREFETCH_BUCKETS).map(|ranked| ranked.position as usize);
     for layer in filter.layers() {
         let part = layer.part(bucket.position as usize);
-        let blocks = part.rows.len() / BLOCK_ENTRIES;
+        let blocks = part.rows.len().div_ceil(BLOCK_ENTRIES);
         if blocks == 0 {
             continue;
         }
@@ -98,7 +98,7 @@ fn scan_bucket(
         let masks = &mut scratch.masks[..blocks];
         let ahead = ahead.map_or(&[][..], |position| layer.part(position).blocks);
         scratch.bits.scan(part.blocks, bucket.centre, threshold, ahead, masks);
-        for (mask, rows) in masks.iter().zip(part.rows.chunks_exact(BLOCK_ENTRIES)) {
+        for (mask, rows) in masks.iter().zip(part.rows.chunks(BLOCK_ENTRIES)) {
             let mut mask = *mask;
             while mask != 0 {
                 let row = rows[mask.trailing_zeros() as usize];

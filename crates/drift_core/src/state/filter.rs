@@ -8,8 +8,8 @@
 
 use super::index::LiveSegment;
 use super::router::Router;
-use crate::kernels::BLOCK_ENTRIES;
-use crate::quant::bits::{self, BitCode};
+use crate::kernels::{BLOCK_ENTRIES, HALF_ENTRIES};
+use crate::quant::bits::{self, BitCode, Blocks};
 use crate::quant::sq8;
 use crate::types::{Lines, Metric, Seq};
 use rayon::prelude::*;
@@ -23,11 +23,12 @@ pub const NO_BUCKET: u32 = u32::MAX;
 
 /// Entries of some rows, by bucket.
 pub struct Layer {
-    block_bytes: usize,
-    /// First block of each bucket, and the end of the last.
+    dim: usize,
+    half_bytes: usize,
+    /// First half block of each bucket, and the end of the last.
     starts: Vec<u32>,
     blocks: Lines,
-    /// The row of each entry of each block, see [`LiveSegment::base`]; what stands beside no entry is not read.
+    /// The row of each entry, see [`LiveSegment::base`]; what stands beside no entry is not read.
     rows: Vec<u32>,
     entries: u64,
 }
@@ -35,9 +36,9 @@ pub struct Layer {
 /// A bucket's part of a layer.
 #[derive(Clone, Copy)]
 pub struct Part<'a> {
-    /// Whole blocks.
+    /// Whole blocks, then at most half a one.
     pub blocks: &'a [u8],
-    /// The row of each of their entries.
+    /// The row of each entry that they have room for.
     pub rows: &'a [u32],
 }
 
@@ -53,80 +54,78 @@ impl Layer {
     pub fn part(&self, position: usize) -> Part<'_> {
         let (start, end) = (self.starts[position] as usize, self.starts[position + 1] as usize);
         Part {
-            blocks: &self.blocks.as_slice()[start * self.block_bytes..end * self.block_bytes],
-            rows: &self.rows[start * BLOCK_ENTRIES..end * BLOCK_ENTRIES],
+            blocks: &self.blocks.as_slice()[start * self.half_bytes..end * self.half_bytes],
+            rows: &self.rows[start * HALF_ENTRIES..end * HALF_ENTRIES],
         }
     }
 
     /// Codes the live runs of `segments`. Runs on the caller's pool.
     fn build(router: &Router, metric: Metric, segments: &[LiveSegment]) -> Layer {
         let members = Members::new(router, segments);
-        let (dim, stride) = (router.origin().len(), sq8::code_stride(router.origin().len()));
+        let dim = router.origin().len();
         let mut layer = Layer::empty(dim, router.len(), |position| members.of(position).len());
-        let Layer { block_bytes, starts, blocks, rows, .. } = &mut layer;
-        let parts = split(blocks.as_mut_slice(), starts, *block_bytes).into_par_iter();
-        let rows = split(rows, starts, BLOCK_ENTRIES).into_par_iter();
         let scratch = || (BitCode::default(), vec![0.0f32; dim]);
-        parts.zip(rows).enumerate().for_each_init(scratch, |(code, row), (position, (blocks, rows))| {
-            blocks.chunks_exact_mut(*block_bytes).for_each(bits::clear);
+        layer.parts_mut().enumerate().for_each_init(scratch, |(code, row), (position, (mut blocks, rows))| {
+            let centroid = router.table().centroid(position);
             for (at, member) in members.of(position).iter().enumerate() {
                 let segment = &segments[member.segment as usize];
                 let codes = segment.segment.codes(member.row..member.row + 1);
-                sq8::reconstruct(&codes[..stride], &segment.segment.factors()[member.row as usize], row);
-                code.set(metric, row, router.table().centroid(position), router.origin());
-                code.write(&mut blocks[at / BLOCK_ENTRIES * *block_bytes..][..*block_bytes], at % BLOCK_ENTRIES);
+                sq8::reconstruct(codes, &segment.segment.factors()[member.row as usize], row);
+                code.set(metric, row, centroid, router.origin());
+                code.write(&mut blocks, at);
                 rows[at] = segment.base + member.row;
             }
         });
         layer
     }
 
-    /// Blocks for so many entries of each bucket, not yet cleared.
+    /// Blocks for so many entries of each bucket.
     fn empty(dim: usize, buckets: usize, entries_of: impl Fn(usize) -> usize) -> Layer {
         let mut starts = vec![0u32; buckets + 1];
         let mut entries = 0;
         for position in 0..buckets {
             let count = entries_of(position);
             entries += count as u64;
-            starts[position + 1] = starts[position] + count.div_ceil(BLOCK_ENTRIES) as u32;
+            starts[position + 1] = starts[position] + bits::halves(count) as u32;
         }
-        let blocks = starts[buckets] as usize;
-        let block_bytes = bits::block_bytes(dim);
-        let rows = vec![0; blocks * BLOCK_ENTRIES];
-        Layer { block_bytes, starts, blocks: Lines::zeroed(blocks * block_bytes), rows, entries }
+        let (halves, half_bytes) = (starts[buckets] as usize, bits::half_bytes(dim));
+        let (blocks, rows) = (Lines::zeroed(halves * half_bytes), vec![0; halves * HALF_ENTRIES]);
+        Layer { dim, half_bytes, starts, blocks, rows, entries }
+    }
+
+    /// The part of each bucket, without entries, to be filled.
+    fn parts_mut(&mut self) -> impl IndexedParallelIterator<Item = (Blocks<'_>, &mut [u32])> {
+        let (dim, half_bytes) = (self.dim, self.half_bytes);
+        let blocks = split(self.blocks.as_mut_slice(), &self.starts, half_bytes);
+        let rows = split(&mut self.rows, &self.starts, HALF_ENTRIES);
+        blocks.into_par_iter().map(move |bytes| Blocks::clear(bytes, dim)).zip(rows)
     }
 
     /// The entries of both layers whose rows pass `keep`.
-    fn merged(&self, other: &Layer, dim: usize, keep: impl Fn(u32) -> bool + Sync) -> Layer {
+    fn merged(&self, other: &Layer, keep: impl Fn(u32) -> bool + Sync) -> Layer {
         let buckets = self.starts.len() - 1;
-        let kept: Vec<Vec<(&Layer, usize)>> = (0..buckets)
+        let kept: Vec<[Vec<u32>; 2]> = (0..buckets)
             .into_par_iter()
-            .map(|position| [self, other].into_iter().flat_map(|layer| layer.kept(position, &keep)).collect())
+            .map(|position| [self, other].map(|layer| layer.kept(position, &keep)))
             .collect();
-        let mut layer = Layer::empty(dim, buckets, |position| kept[position].len());
-        let Layer { block_bytes, starts, blocks, rows, .. } = &mut layer;
-        let parts = split(blocks.as_mut_slice(), starts, *block_bytes).into_par_iter();
-        let rows = split(rows, starts, BLOCK_ENTRIES).into_par_iter();
-        parts.zip(rows).zip(&kept).for_each(|((blocks, rows), kept)| {
-            let blocks = blocks.chunks_exact_mut(*block_bytes).zip(rows.chunks_mut(BLOCK_ENTRIES));
-            blocks.zip(kept.chunks(BLOCK_ENTRIES)).for_each(|((block, rows), kept)| copy_entries(block, rows, kept));
+        let mut layer = Layer::empty(self.dim, buckets, |position| kept[position].iter().map(Vec::len).sum());
+        layer.parts_mut().zip(&kept).enumerate().for_each(|(position, ((mut blocks, rows), kept))| {
+            let mut done = 0;
+            for (layer, kept) in [self, other].into_iter().zip(kept) {
+                let part = layer.part(position);
+                copy_entries(&mut blocks, &mut rows[done..], done, part, kept);
+                done += kept.len();
+            }
         });
         layer
     }
 
-    fn block(&self, block: usize) -> &[u8] {
-        &self.blocks.as_slice()[block * self.block_bytes..][..self.block_bytes]
-    }
-
     /// Places of the entries of a bucket whose rows pass.
-    fn kept<'a>(&'a self, position: usize, keep: &'a impl Fn(u32) -> bool) -> impl Iterator<Item = (&'a Layer, usize)> {
-        let places = self.starts[position] as usize * BLOCK_ENTRIES..self.starts[position + 1] as usize * BLOCK_ENTRIES;
-        places.filter(move |&place| self.has(place) && keep(self.rows[place])).map(move |place| (self, place))
-    }
-
-    /// Whether there is an entry at a place.
-    fn has(&self, place: usize) -> bool {
-        !bits::is_clear(self.block(place / BLOCK_ENTRIES), place % BLOCK_ENTRIES)
+    fn kept(&self, position: usize, keep: &impl Fn(u32) -> bool) -> Vec<u32> {
+        let part = self.part(position);
+        let places = 0..part.rows.len();
+        let kept = places.filter(|&at| !bits::is_clear(part.blocks, self.dim, at) && keep(part.rows[at]));
+        kept.map(|at| at as u32).collect()
     }
 
     fn heap_bytes(&self) -> usize {
@@ -134,29 +133,28 @@ impl Layer {
     }
 }
 
-/// Fills one block from the places of others.
-fn copy_entries(block: &mut [u8], rows: &mut [u32], kept: &[(&Layer, usize)]) {
-    let whole = kept.len() == BLOCK_ENTRIES
-        && kept[0].1.is_multiple_of(BLOCK_ENTRIES)
-        && kept
-            .iter()
-            .enumerate()
-            .all(|(at, (layer, place))| std::ptr::eq(*layer, kept[0].0) && *place == kept[0].1 + at);
-    if whole {
-        let (layer, place) = kept[0];
-        block.copy_from_slice(layer.block(place / BLOCK_ENTRIES));
-    } else {
-        bits::clear(block);
-        for (at, (layer, place)) in kept.iter().enumerate() {
-            bits::copy(layer.block(place / BLOCK_ENTRIES), place % BLOCK_ENTRIES, block, at);
+/// Copies the entries of `part` at the places `kept` to the places from `first` on: block by block where both have the
+/// same whole blocks, else one by one.
+fn copy_entries(blocks: &mut Blocks<'_>, rows: &mut [u32], first: usize, part: Part<'_>, kept: &[u32]) {
+    let mut at = 0;
+    while at < kept.len() {
+        let source = kept[at] as usize;
+        rows[at] = part.rows[source];
+        let aligned = (first + at).is_multiple_of(BLOCK_ENTRIES) && source.is_multiple_of(BLOCK_ENTRIES);
+        let last = kept.get(at + BLOCK_ENTRIES - 1).is_some_and(|last| *last as usize == source + BLOCK_ENTRIES - 1);
+        // 32 entries of half a block and a whole one would not be 32 places in a row from a whole block's beginning.
+        if aligned && last {
+            blocks.copy_whole((first + at) / BLOCK_ENTRIES, part.blocks, source / BLOCK_ENTRIES);
+            rows[at..at + BLOCK_ENTRIES].copy_from_slice(&part.rows[source..source + BLOCK_ENTRIES]);
+            at += BLOCK_ENTRIES;
+        } else {
+            blocks.copy(first + at, part.blocks, source);
+            at += 1;
         }
-    }
-    for (row, (layer, place)) in rows.iter_mut().zip(kept) {
-        *row = layer.rows[*place];
     }
 }
 
-/// Cuts `values`, `unit` for every block, at the starts of the buckets.
+/// Cuts `values`, `unit` for every half block, at the starts of the buckets.
 fn split<'a, T>(mut values: &'a mut [T], starts: &[u32], unit: usize) -> Vec<&'a mut [T]> {
     let mut parts = Vec::with_capacity(starts.len() - 1);
     for pair in starts.windows(2) {
@@ -241,7 +239,7 @@ impl Filter {
         while let [.., large, small] = &filter.layers[..]
             && small.entries * MERGE_SHARE > large.entries
         {
-            let merged = large.merged(small, router.origin().len(), keep);
+            let merged = large.merged(small, keep);
             filter.layers.truncate(filter.layers.len() - 2);
             filter.layers.push(Arc::new(merged));
         }

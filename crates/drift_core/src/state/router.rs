@@ -8,7 +8,7 @@
 
 use super::BucketTable;
 use crate::kernels::{BLOCK_ENTRIES, kernels, prefetch};
-use crate::quant::bits::{self, BitCode, BitQuery, Centre};
+use crate::quant::bits::{self, BitCode, BitQuery, Blocks, Centre};
 use crate::quant::sq8::{self, Clip, Factors, QueryCode};
 use crate::types::{Lines, Metric};
 use std::sync::Arc;
@@ -66,10 +66,10 @@ struct CentroidCodes {
 
 impl CentroidCodes {
     fn new(table: &BucketTable, dim: usize, origin: &[f32]) -> CentroidCodes {
-        let (count, block_bytes) = (table.len().div_ceil(BLOCK_ENTRIES), bits::block_bytes(dim));
+        let count = table.len().div_ceil(BLOCK_ENTRIES);
         let stride = sq8::code_stride(dim);
-        let mut blocks = Lines::zeroed(count * block_bytes);
-        blocks.as_mut_slice().chunks_exact_mut(block_bytes.max(1)).for_each(bits::clear);
+        let mut lines = Lines::zeroed(count * 2 * bits::half_bytes(dim));
+        let mut blocks = Blocks::clear(lines.as_mut_slice(), dim);
         let mut codes = Lines::zeroed(table.len() * stride);
         let mut factors = Vec::with_capacity(table.len());
         let mut code = BitCode::default();
@@ -77,10 +77,9 @@ impl CentroidCodes {
             let bytes = &mut codes.as_mut_slice()[position * stride..][..stride];
             factors.push(sq8::encode(centroid, Clip::default(), bytes));
             code.set(Metric::L2, centroid, origin, origin);
-            let block = &mut blocks.as_mut_slice()[position % count * block_bytes..][..block_bytes];
-            code.write(block, position / count);
+            code.write(&mut blocks, entry_of(position, count));
         }
-        CentroidCodes { blocks, count, stride, codes, factors }
+        CentroidCodes { blocks: lines, count, stride, codes, factors }
     }
 
     fn code(&self, position: usize) -> &[u8] {

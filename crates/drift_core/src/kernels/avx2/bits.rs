@@ -2,7 +2,7 @@
 //!
 //! Layer 1, private to `kernels`.
 
-use crate::kernels::{BLOCK_ENTRIES, BLOCK_FACTOR_BYTES, BYTE_SUM_LINES, BlockLimit, TableScale, prefetch, scalar};
+use crate::kernels::{BLOCK_ENTRIES, BYTE_SUM_LINES, BlockLimit, TableScale, prefetch, scalar, split_blocks};
 use crate::types::LINE_BYTES;
 use std::arch::x86_64::*;
 
@@ -85,6 +85,43 @@ unsafe fn sums(codes: *const u8, table: &[u8], ahead: &mut Ahead<'_>) -> [__m256
     ]
 }
 
+/// Sums of the table values of entries 0..8 and 8..16 of half a block.
+///
+/// SAFETY of the caller: `table.len() / 2` bytes, whole lines, are readable at `codes`.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn half_sums(codes: *const u8, table: &[u8]) -> [__m256; 2] {
+    const HALF: usize = LINE_BYTES / 2;
+    let (nibble, zero) = (_mm256_set1_epi8(0x0f), _mm256_setzero_si256());
+    let mut all = zero;
+    let mut at = 0;
+    while at < table.len() {
+        let end = table.len().min(at + 2 * BYTE_SUM_LINES * LINE_BYTES);
+        let (mut even0, mut even1, mut odd0, mut odd1) = (zero, zero, zero, zero);
+        while at < end {
+            // SAFETY: at + 128 <= table.len(), whole pairs of lines, and codes has half as many bytes.
+            let load = |pointer: *const u8| unsafe { _mm256_loadu_si256(pointer.cast()) };
+            // SAFETY: as above.
+            let (line, values) = unsafe { (codes.add(at / 2), table.as_ptr().add(at)) };
+            let step = |half: usize| {
+                // SAFETY: half is 0 or 32, within the lines above.
+                let (line, lower, upper) =
+                    unsafe { (load(line.add(half)), load(values.add(half)), load(values.add(LINE_BYTES + half))) };
+                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(line), nibble);
+                (_mm256_shuffle_epi8(lower, _mm256_and_si256(line, nibble)), _mm256_shuffle_epi8(upper, high))
+            };
+            let ((lower0, upper0), (lower1, upper1)) = (step(0), step(HALF));
+            even0 = _mm256_add_epi8(even0, lower0);
+            even1 = _mm256_add_epi8(even1, lower1);
+            odd0 = _mm256_add_epi8(odd0, upper0);
+            odd1 = _mm256_add_epi8(odd1, upper1);
+            at += 2 * LINE_BYTES;
+        }
+        all = _mm256_add_epi16(all, _mm256_add_epi16(fold(even0, even1), fold(odd0, odd1)));
+    }
+    [floats(_mm256_castsi256_si128(all)), floats(_mm256_extracti128_si256::<1>(all))]
+}
+
 /// Eight numbers that are the upper halves of f32.
 ///
 /// SAFETY of the caller: 16 bytes are readable at `numbers`.
@@ -101,37 +138,61 @@ pub(super) unsafe fn scan(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead:
     let mut ahead = Ahead(ahead);
     let (limits, offset, step) =
         (_mm256_set1_ps(limit.limit), _mm256_set1_ps(limit.offset), _mm256_set1_ps(limit.step));
-    for (block, mask) in blocks.chunks_exact(table.len() + BLOCK_FACTOR_BYTES).zip(masks) {
-        let codes = block.as_ptr();
+    // SAFETY of the caller: the numbers A of eight entries are at `a`, their numbers B at `b`.
+    let below = |sums: __m256, a: *const u8, b: *const u8| unsafe {
+        let product = _mm256_add_ps(offset, _mm256_mul_ps(step, sums));
+        let bound = _mm256_add_ps(limits, _mm256_mul_ps(widen(b), product));
+        _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(widen(a), bound)) as u32
+    };
+    let (whole, half) = split_blocks(blocks, table);
+    for (block, mask) in whole.zip(&mut *masks) {
         *mask = 0;
         // SAFETY: the block is table.len() bytes of codes, then 64 bytes of A, then 64 bytes of B.
-        for (part, sums) in unsafe { sums(codes, table, &mut ahead) }.into_iter().enumerate() {
-            let product = _mm256_add_ps(offset, _mm256_mul_ps(step, sums));
-            // SAFETY: as above; part is at most 3.
-            let (a, b) = unsafe {
-                let factors = codes.add(table.len() + 16 * part);
-                (widen(factors), widen(factors.add(64)))
-            };
-            let below = _mm256_cmp_ps::<_CMP_LT_OQ>(a, _mm256_add_ps(limits, _mm256_mul_ps(b, product)));
-            *mask |= (_mm256_movemask_ps(below) as u32) << (8 * part);
+        unsafe {
+            for (part, sums) in sums(block.as_ptr(), table, &mut ahead).into_iter().enumerate() {
+                let numbers = block.as_ptr().add(table.len() + 16 * part);
+                *mask |= below(sums, numbers, numbers.add(64)) << (8 * part);
+            }
+        }
+    }
+    if let (false, Some(mask)) = (half.is_empty(), masks.last_mut()) {
+        *mask = 0;
+        // SAFETY: half a block is table.len() / 2 bytes of codes, then 32 bytes of A, then 32 bytes of B.
+        unsafe {
+            for (part, sums) in half_sums(half.as_ptr(), table).into_iter().enumerate() {
+                let numbers = half.as_ptr().add(table.len() / 2 + 16 * part);
+                *mask |= below(sums, numbers, numbers.add(32)) << (8 * part);
+            }
         }
     }
     prefetch(ahead.0);
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn estimates(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [[f32; BLOCK_ENTRIES]]) {
+pub(super) unsafe fn estimates(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [f32]) {
     let (offset, step) = (_mm256_set1_ps(scale.offset), _mm256_set1_ps(scale.step));
-    for (block, out) in blocks.chunks_exact(table.len() + BLOCK_FACTOR_BYTES).zip(out) {
-        let codes = block.as_ptr();
+    // SAFETY of the caller: the numbers A of eight entries are at `a`, their numbers B at `b`.
+    let estimate = |sums: __m256, a: *const u8, b: *const u8| unsafe {
+        let product = _mm256_add_ps(offset, _mm256_mul_ps(step, sums));
+        _mm256_sub_ps(widen(a), _mm256_mul_ps(widen(b), product))
+    };
+    let (whole, half) = split_blocks(blocks, table);
+    let (outs, rest) = out.as_chunks_mut::<BLOCK_ENTRIES>();
+    for (block, out) in whole.zip(outs) {
         // SAFETY: as in scan; out has 32 floats.
-        for (part, sums) in unsafe { sums(codes, table, &mut Ahead(&[])) }.into_iter().enumerate() {
-            let product = _mm256_add_ps(offset, _mm256_mul_ps(step, sums));
-            // SAFETY: as above; part is at most 3.
-            unsafe {
-                let factors = codes.add(table.len() + 16 * part);
-                let estimate = _mm256_sub_ps(widen(factors), _mm256_mul_ps(widen(factors.add(64)), product));
-                _mm256_storeu_ps(out.as_mut_ptr().add(8 * part), estimate);
+        unsafe {
+            for (part, sums) in sums(block.as_ptr(), table, &mut Ahead(&[])).into_iter().enumerate() {
+                let numbers = block.as_ptr().add(table.len() + 16 * part);
+                _mm256_storeu_ps(out.as_mut_ptr().add(8 * part), estimate(sums, numbers, numbers.add(64)));
+            }
+        }
+    }
+    if !half.is_empty() {
+        // SAFETY: as in scan; 16 floats are left, see check_blocks.
+        unsafe {
+            for (part, sums) in half_sums(half.as_ptr(), table).into_iter().enumerate() {
+                let numbers = half.as_ptr().add(table.len() / 2 + 16 * part);
+                _mm256_storeu_ps(rest.as_mut_ptr().add(8 * part), estimate(sums, numbers, numbers.add(32)));
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Layer 1, private to `kernels`.
 
-use crate::kernels::{BLOCK_ENTRIES, BLOCK_FACTOR_BYTES, BYTE_SUM_LINES, BlockLimit, TableScale, prefetch, scalar};
+use crate::kernels::{BLOCK_ENTRIES, BYTE_SUM_LINES, BlockLimit, TableScale, prefetch, scalar, split_blocks};
 use crate::types::LINE_BYTES;
 use std::arch::x86_64::*;
 
@@ -63,6 +63,38 @@ unsafe fn sums(codes: *const u8, table: &[u8], ahead: &mut Ahead<'_>) -> (__m512
     (_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(low_sums)), _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(high_sums)))
 }
 
+/// Sums of the table values of the 16 entries of half a block.
+///
+/// SAFETY of the caller: `table.len() / 2` bytes, whole lines, are readable at `codes`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn half_sums(codes: *const u8, table: &[u8]) -> __m512 {
+    let nibble = _mm512_set1_epi8(0x0f);
+    let mut all = _mm256_setzero_si256();
+    let mut at = 0;
+    while at < table.len() {
+        let end = table.len().min(at + 2 * BYTE_SUM_LINES * LINE_BYTES);
+        let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+        while at < end {
+            // SAFETY: at + 128 <= table.len(), whole pairs of lines, and codes has half as many bytes.
+            let (line, lower, upper) = unsafe {
+                let values = table.as_ptr().add(at);
+                (
+                    _mm512_loadu_si512(codes.add(at / 2).cast()),
+                    _mm512_loadu_si512(values.cast()),
+                    _mm512_loadu_si512(values.add(LINE_BYTES).cast()),
+                )
+            };
+            even = _mm512_add_epi8(even, _mm512_shuffle_epi8(lower, _mm512_and_si512(line, nibble)));
+            let high = _mm512_and_si512(_mm512_srli_epi16::<4>(line), nibble);
+            odd = _mm512_add_epi8(odd, _mm512_shuffle_epi8(upper, high));
+            at += 2 * LINE_BYTES;
+        }
+        all = _mm256_add_epi16(all, _mm256_add_epi16(fold(even), fold(odd)));
+    }
+    _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(all))
+}
+
 /// 16 numbers that are the upper halves of f32.
 ///
 /// SAFETY of the caller: 32 bytes are readable at `numbers`.
@@ -79,44 +111,55 @@ pub(super) unsafe fn scan(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead:
     let mut ahead = Ahead(ahead);
     let (limits, offset, step) =
         (_mm512_set1_ps(limit.limit), _mm512_set1_ps(limit.offset), _mm512_set1_ps(limit.step));
-    for (block, mask) in blocks.chunks_exact(table.len() + BLOCK_FACTOR_BYTES).zip(masks) {
-        let codes = block.as_ptr();
+    let below = |sums: __m512, a: __m512, b: __m512| {
+        let product = _mm512_add_ps(offset, _mm512_mul_ps(step, sums));
+        u32::from(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, _mm512_add_ps(limits, _mm512_mul_ps(b, product))))
+    };
+    let (whole, half) = split_blocks(blocks, table);
+    for (block, mask) in whole.zip(&mut *masks) {
         // SAFETY: the block is table.len() bytes of codes, then 64 bytes of A, then 64 bytes of B.
-        let (low, high, factors) = unsafe {
-            let (low, high) = sums(codes, table, &mut ahead);
-            (low, high, codes.add(table.len()))
-        };
-        let half = |sums: __m512, a: __m512, b: __m512| {
-            let product = _mm512_add_ps(offset, _mm512_mul_ps(step, sums));
-            _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, _mm512_add_ps(limits, _mm512_mul_ps(b, product)))
-        };
-        // SAFETY: four times 32 bytes of factors.
-        let (low, high) = unsafe {
-            (
-                half(low, widen(factors), widen(factors.add(64))),
-                half(high, widen(factors.add(32)), widen(factors.add(96))),
-            )
-        };
-        *mask = u32::from(low) | u32::from(high) << 16;
+        unsafe {
+            let (low, high) = sums(block.as_ptr(), table, &mut ahead);
+            let numbers = block.as_ptr().add(table.len());
+            let low = below(low, widen(numbers), widen(numbers.add(64)));
+            let high = below(high, widen(numbers.add(32)), widen(numbers.add(96)));
+            *mask = low | high << 16;
+        }
+    }
+    if let (false, Some(mask)) = (half.is_empty(), masks.last_mut()) {
+        // SAFETY: half a block is table.len() / 2 bytes of codes, then 32 bytes of A, then 32 bytes of B.
+        unsafe {
+            let numbers = half.as_ptr().add(table.len() / 2);
+            *mask = below(half_sums(half.as_ptr(), table), widen(numbers), widen(numbers.add(32)));
+        }
     }
     prefetch(ahead.0);
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) unsafe fn estimates(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [[f32; BLOCK_ENTRIES]]) {
+pub(super) unsafe fn estimates(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [f32]) {
     let (offset, step) = (_mm512_set1_ps(scale.offset), _mm512_set1_ps(scale.step));
-    for (block, out) in blocks.chunks_exact(table.len() + BLOCK_FACTOR_BYTES).zip(out) {
-        let codes = block.as_ptr();
-        let half = |sums: __m512, a: __m512, b: __m512| {
-            let product = _mm512_add_ps(offset, _mm512_mul_ps(step, sums));
-            _mm512_sub_ps(a, _mm512_mul_ps(b, product))
-        };
-        // SAFETY: the block is table.len() bytes of codes, then 64 bytes of A, then 64 bytes of B; out has 32 floats.
+    let estimate = |sums: __m512, a: __m512, b: __m512| {
+        let product = _mm512_add_ps(offset, _mm512_mul_ps(step, sums));
+        _mm512_sub_ps(a, _mm512_mul_ps(b, product))
+    };
+    let (whole, half) = split_blocks(blocks, table);
+    let (outs, rest) = out.as_chunks_mut::<BLOCK_ENTRIES>();
+    for (block, out) in whole.zip(outs) {
+        // SAFETY: as in scan; out has 32 floats.
         unsafe {
-            let (low, high) = sums(codes, table, &mut Ahead(&[]));
-            let factors = codes.add(table.len());
-            _mm512_storeu_ps(out.as_mut_ptr(), half(low, widen(factors), widen(factors.add(64))));
-            _mm512_storeu_ps(out.as_mut_ptr().add(16), half(high, widen(factors.add(32)), widen(factors.add(96))));
+            let (low, high) = sums(block.as_ptr(), table, &mut Ahead(&[]));
+            let (numbers, out) = (block.as_ptr().add(table.len()), out.as_mut_ptr());
+            _mm512_storeu_ps(out, estimate(low, widen(numbers), widen(numbers.add(64))));
+            _mm512_storeu_ps(out.add(16), estimate(high, widen(numbers.add(32)), widen(numbers.add(96))));
+        }
+    }
+    if !half.is_empty() {
+        // SAFETY: as in scan; 16 floats are left, see check_blocks.
+        unsafe {
+            let numbers = half.as_ptr().add(table.len() / 2);
+            let found = estimate(half_sums(half.as_ptr(), table), widen(numbers), widen(numbers.add(32)));
+            _mm512_storeu_ps(rest.as_mut_ptr(), found);
         }
     }
 }
