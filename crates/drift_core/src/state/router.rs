@@ -19,12 +19,15 @@ pub const SPREAD_WEIGHT: f32 = 0.5;
 /// Standard deviations of a residual's inner product with the query that a bucket's best row is expected to reach.
 const DOT_DEVIATIONS: f32 = 2.0;
 
-/// Buckets in the first chunk, about; each next chunk doubles what has been ranked.
-const FIRST_CHUNK: f32 = 96.0;
+/// Buckets in a chunk, about, until twice as many have been ranked: a later chunk is half of what is there already.
+const CHUNK_MIN: usize = 96;
 
-/// Share of the blocks of centroids of which at least one may be in a chunk that is cut by block minima: beyond it the
-/// minima say too little about how many centroids lie below them, and everything left is one chunk.
-const CUT_SHARE: f32 = 0.85;
+/// Buckets up to which a chunk is cut by block minima, as a share of the blocks: beyond it most blocks have a centroid
+/// below the cut, and minima say too little about how many they have. A sample of the estimates then tells more.
+const MINIMA_SHARE: f32 = 1.0;
+
+/// One in so many estimates is in the sample; a prime, so that it meets all places of a block.
+const SAMPLE_STEP: usize = 7;
 
 /// Distance of centroids ahead at which their codes are asked for.
 const PREFETCH_AHEAD: usize = 8;
@@ -94,6 +97,12 @@ pub struct RankScratch {
     scores: Vec<f32>,
     /// Smallest score of each block.
     minima: Vec<f32>,
+    /// Some of the scores.
+    sample: Vec<f32>,
+    /// Score and place of the buckets of a chunk, to be sorted.
+    order: Vec<u64>,
+    /// Buckets of a chunk in the order in which they were found.
+    chunk: Vec<Ranked>,
     /// Entries of the chunk under way.
     found: Vec<u32>,
     /// Buckets in chunks; each chunk is in ascending order of score.
@@ -103,6 +112,24 @@ pub struct RankScratch {
 }
 
 impl RankScratch {
+    /// An estimate below which lie about as many buckets more as the next chunk has.
+    fn cut(&mut self, blocks: usize, buckets: usize) -> f32 {
+        let wanted = self.ranked.len() + CHUNK_MIN.max(self.ranked.len() / 2);
+        if wanted + CHUNK_MIN >= buckets {
+            return f32::INFINITY;
+        }
+        let (wanted, blocks) = (wanted as f32, blocks as f32);
+        if wanted < MINIMA_SHARE * blocks {
+            // So many entries thrown into the blocks at random meet this share of them.
+            let place = (blocks * (1.0 - (-wanted / blocks).exp())) as usize;
+            return *self.minima.select_nth_unstable_by(place, f32::total_cmp).1;
+        }
+        self.sample.clear();
+        self.sample.extend(self.scores.iter().step_by(SAMPLE_STEP));
+        let place = (wanted / SAMPLE_STEP as f32) as usize;
+        *self.sample.select_nth_unstable_by(place, f32::total_cmp).1
+    }
+
     fn set_minima(&mut self) {
         self.minima.clear();
         let (blocks, _) = self.scores.as_chunks::<BLOCK_ENTRIES>();
@@ -222,10 +249,11 @@ impl Router {
     /// Ranks the next chunk of buckets behind those in `scratch.ranked`; false when all are there. The chunks, and so the
     /// order of buckets, do not depend on how far a search goes.
     pub fn next(&self, query: &QueryCode, scratch: &mut RankScratch) -> bool {
-        let first = scratch.ranked.len();
-        if first >= self.len() {
+        if scratch.ranked.len() >= self.len() {
             return false;
         }
+        scratch.order.clear();
+        scratch.chunk.clear();
         let found = self.find_chunk(scratch);
         let query_norm = query.norm2().sqrt();
         let found = &scratch.found[..found];
@@ -235,31 +263,28 @@ impl Router {
             }
             let position = position_of(entry as usize, self.codes.count);
             let product = (kernels().sq8_dot)(self.codes.code(position), query.codes());
-            scratch.ranked.push(self.rank(query, query_norm, product, position));
+            let ranked = self.rank(query, query_norm, product, position);
+            scratch.order.push(u64::from(ascending(ranked.score)) << 32 | at as u64);
+            scratch.chunk.push(ranked);
         }
-        scratch.ranked[first..].sort_unstable_by(|a, b| a.score.total_cmp(&b.score).then(a.position.cmp(&b.position)));
+        scratch.order.sort_unstable();
+        scratch.ranked.extend(scratch.order.iter().map(|&order| scratch.chunk[order as u32 as usize]));
         true
     }
 
     /// Puts the entries of the next chunk, those whose estimate lies between two cuts, into `found`, and counts them.
     fn find_chunk(&self, scratch: &mut RankScratch) -> usize {
-        let RankScratch { scores, minima, found, ranked, reached } = scratch;
-        found.resize(scores.len(), 0);
-        let blocks = self.codes.count as f32;
-        // n entries thrown into the blocks at random meet this share of them.
-        let wanted = (ranked.len() as f32 * 2.0).max(FIRST_CHUNK);
-        let met = 1.0 - (-wanted / blocks).exp();
-        if met < CUT_SHARE {
-            let place = ((met * blocks) as usize).min(minima.len() - 1);
-            let cut = *minima.select_nth_unstable_by(place, f32::total_cmp).1;
-            let count = (kernels().between)(scores, *reached, cut, found);
-            if count > 0 {
-                *reached = cut;
-                return count;
-            }
+        scratch.found.resize(scratch.scores.len(), 0);
+        let cut = scratch.cut(self.codes.count, self.len());
+        let RankScratch { scores, found, reached, .. } = scratch;
+        let mut end = cut;
+        let mut count = (kernels().between)(scores, *reached, end, found);
+        if count == 0 {
+            // Equal estimates up to the cut: take all that is left rather than nothing.
+            end = f32::INFINITY;
+            count = (kernels().between)(scores, *reached, end, found);
         }
-        let count = (kernels().between)(scores, *reached, f32::INFINITY, found);
-        *reached = f32::INFINITY;
+        *reached = end;
         count
     }
 
@@ -282,6 +307,12 @@ impl Router {
 /// How much nearer than its centroid a bucket's best row is expected under dot, for a query of length 1.
 fn dot_deviation(spread: f32, dim: usize) -> f32 {
     -DOT_DEVIATIONS * (spread / dim as f32).sqrt()
+}
+
+/// The bits of a number, so that they ascend as the numbers do.
+fn ascending(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
 }
 
 fn entry_of(position: usize, blocks: usize) -> usize {
