@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 /// Rows re-ranked beside the `k` wanted: SQ8 confuses neighbours of nearly equal distance, seldom by more than two
 /// ranks among ten (PERFORMANCE.md, section 2, point 5: twelve rows for ten).
-const SPARE_MIN: usize = 4;
+const SPARE_MIN: usize = 2;
 
 /// How many rows to re-rank for the `k` nearest.
 pub fn width(k: usize) -> usize {

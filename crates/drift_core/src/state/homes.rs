@@ -12,7 +12,7 @@ use crate::quant::sq8::QueryCode;
 use rayon::prelude::*;
 
 /// Weight of the parallel part of the second residual.
-const PARALLEL_WEIGHT: f32 = 1.5;
+const PARALLEL_WEIGHT: f32 = 2.0;
 
 /// Nearest centroids among which the second bucket is sought.
 const SECOND_CANDIDATES: usize = 20;
