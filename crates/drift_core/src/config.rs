@@ -64,7 +64,8 @@ pub struct Config {
     pub frozen_memtables_max: usize,
     /// Longest wait of a writer for room, milliseconds.
     pub write_timeout_ms: u64,
-    /// Rows of a memtable from which an HNSW graph is built beside it. Below, a flat scan is as fast and free to build.
+    /// Rows of a memtable from which an HNSW graph is built beside it. Below, a scan of 1-bit codes is faster: at d = 384 it
+    /// takes about 2 ns a row.
     pub hnsw_rows_min: usize,
     /// Rows per bucket that training aims at, 8 to 65,536. Many near buckets beat few wide ones: 32 rows scan half of
     /// what 4 sqrt(n) lists do at equal recall (PERFORMANCE.md, section 2).
@@ -84,7 +85,7 @@ impl Default for Config {
             memtable_bytes_max: 64 << 20,
             frozen_memtables_max: 4,
             write_timeout_ms: 60_000,
-            hnsw_rows_min: 4_096,
+            hnsw_rows_min: 65_536,
             bucket_rows_target: 32,
             recall_default: 0.95,
         }

@@ -2,19 +2,22 @@
 //!
 //! Layer 4. Rows are appended by one writer at a time (the holder of the collection's write lock) and read by anyone
 //! without locks: an append-only vector whose rows never move or change but for their death. A batch's vectors and ids
-//! are one allocation each. Searched flat; from a few thousand rows on an HNSW graph is built beside it, in the
-//! background, over a prefix of the rows.
+//! are one allocation each. Rows are coded by the writer, a chunk at a time, and searched by a scan of the codes; a memtable
+//! beyond some ten thousand rows gets an HNSW graph as well, in the background, over a prefix of the rows.
 
 mod arena;
+mod codes;
 mod extract;
 pub mod hnsw;
 mod search;
 
+pub use codes::MemtableQuery;
 pub use extract::Extract;
 pub use search::SearchMode;
 
 use crate::types::{IdRef, Ids, Metric, Schema, Seq, VectorBuf};
 use arena::{Batch, Row};
+use codes::Codes;
 use hashbrown::HashTable;
 use hnsw::Hnsw;
 use parking_lot::{Mutex, RwLock};
@@ -51,6 +54,7 @@ pub struct Memtable {
     bytes: AtomicUsize,
     first_seq: AtomicU64,
     last_seq: AtomicU64,
+    codes: Codes,
     graph: OnceLock<Hnsw>,
     indexed: AtomicUsize,
 }
@@ -69,6 +73,7 @@ impl Memtable {
             bytes: AtomicUsize::new(0),
             first_seq: AtomicU64::new(Seq::MAX),
             last_seq: AtomicU64::new(0),
+            codes: Codes::default(),
             graph: OnceLock::new(),
             indexed: AtomicUsize::new(0),
         }
@@ -138,6 +143,7 @@ impl Memtable {
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
             + self.rows.count() * (size_of::<Row>() + 8)
+            + self.codes.bytes()
             + self.graph.get().map_or(0, Hnsw::bytes)
     }
 

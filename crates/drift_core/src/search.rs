@@ -82,7 +82,7 @@ fn answer(
         }
         scratch.set_query(collection, &version.index.router, query);
         scratch.exact.reset(options.k);
-        memory::scan(version, SearchMode::Graph, &mut scratch);
+        memory::scan(version, SearchMode::Fast, &mut scratch);
         if version.index.rows() > 0 {
             scratch.estimates.reset(rerank::width(options.k));
             buckets::scan(collection, version, &limits, &mut scratch);

@@ -180,6 +180,7 @@ fn finish(collection: &CollectionState, mut writes: MutexGuard<'_, Writes>, end:
         collection.signal.raise(|work| work.graph = true);
     }
     drop(writes);
+    version.active.extend_codes(&collection.rotation);
     match (config.durability, wal_sync) {
         (Durability::Always, Some(wal_sync)) => wal_sync.sync_to(end),
         (Durability::Interval, Some(_)) => {

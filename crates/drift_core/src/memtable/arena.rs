@@ -86,6 +86,11 @@ impl Row {
         self.batch.element_type
     }
 
+    /// What its values are multiplied by to be as the metric uses them.
+    pub fn scale(&self) -> f32 {
+        self.batch.inverse_norms.get(self.at as usize).copied().unwrap_or(1.0)
+    }
+
     /// Reported distance to a prepared query.
     pub fn distance(&self, metric: Metric, query: &[f32]) -> f32 {
         match metric {

@@ -1,18 +1,19 @@
-//! Search of a memtable: the graph for the indexed prefix, a flat scan for the rest.
+//! Search of a memtable: by graph or codes for the rows that they cover, exactly for the rest.
 //!
 //! Layer 4.
 
 use super::Memtable;
+use super::codes::MemtableQuery;
 use super::hnsw::{Hnsw, HnswOptions, Space};
 use crate::types::{Seq, TopK};
 use rayon::prelude::*;
 use std::sync::atomic::Ordering;
 
-/// Whether the graph may be used.
+/// How rows are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchMode {
-    /// The graph where it has been built; approximate.
-    Graph,
+    /// By the graph where it has been built, else by codes; approximate.
+    Fast,
     /// Every row; exact.
     Flat,
 }
@@ -34,16 +35,23 @@ impl Space for Rows<'_> {
 }
 
 impl Memtable {
-    /// Offers the rows nearest to a prepared `query` that a reader at `snapshot` sees, with reported distances and the
+    /// Offers the rows nearest to `query` that a reader at `snapshot` sees, with reported distances and the
     /// keys that `key` gives their places.
-    pub fn search(&self, query: &[f32], snapshot: Seq, mode: SearchMode, key: impl Fn(usize) -> u64, best: &mut TopK) {
+    pub fn search(
+        &self,
+        query: &mut MemtableQuery,
+        snapshot: Seq,
+        mode: SearchMode,
+        key: impl Fn(usize) -> u64,
+        best: &mut TopK,
+    ) {
         let mut start = 0;
         let wanted = best.k();
-        if let (SearchMode::Graph, Some(graph)) = (mode, self.graph.get()) {
+        if let (SearchMode::Fast, Some(graph)) = (mode, self.graph.get()) {
             let indexed = self.indexed();
             let ef = EF_MIN.max(wanted + wanted / 2);
             if indexed > 4 * ef {
-                let distance = |row: u32| self.rows[row as usize].distance(self.metric, query);
+                let distance = |row: u32| self.rows[row as usize].distance(self.metric, &query.prepared);
                 let visible = |row: u32| self.rows[row as usize].is_visible(snapshot);
                 for (distance, row) in graph.search(ef, distance, visible) {
                     best.push(distance, key(row as usize));
@@ -51,13 +59,16 @@ impl Memtable {
                 start = indexed;
             }
         }
+        if mode == SearchMode::Fast && start == 0 {
+            start = self.search_codes(query, snapshot, &key, best);
+        }
         for place in start..self.rows.count() {
             let Some(row) = self.rows.get(place) else { break };
             if row.seq() > snapshot {
                 break;
             }
             if row.is_visible(snapshot) {
-                let distance = row.distance(self.metric, query);
+                let distance = row.distance(self.metric, &query.prepared);
                 if distance <= best.threshold() {
                     best.push(distance, key(place));
                 }

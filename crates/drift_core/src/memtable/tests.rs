@@ -1,8 +1,10 @@
 //! The memtable against a model, with snapshots and concurrent readers.
 
 use super::*;
+use crate::quant::rotation::Rotation;
 use crate::types::{IdType, TopK, Vectors};
 use proptest::prelude::*;
+use rand::RngExt;
 use std::collections::BTreeMap;
 
 fn schema() -> Schema {
@@ -101,10 +103,44 @@ fn graph_and_flat_search_agree_on_what_is_visible() {
     memtable.extend_graph(1, || false);
     assert_eq!(memtable.indexed(), 3_000);
     memtable.mark_dead(1_499, count + 1);
-    for mode in [SearchMode::Graph, SearchMode::Flat] {
+    for mode in [SearchMode::Fast, SearchMode::Flat] {
         let mut best = TopK::new(3);
-        memtable.search(&[1500.2, 1.0], count + 1, mode, |row| row as u64, &mut best);
+        let mut query = MemtableQuery::new(2);
+        query.prepared.copy_from_slice(&[1500.2, 1.0]);
+        memtable.search(&mut query, count + 1, mode, |row| row as u64, &mut best);
         let rows: Vec<u64> = best.sorted().iter().map(|(_, key)| *key).collect();
         assert_eq!(rows, [1_500, 1_498, 1_501], "{mode:?}");
+    }
+}
+
+#[test]
+fn a_scan_of_codes_finds_nearly_what_a_flat_scan_finds_and_nothing_dead() {
+    let (dim, count, k) = (96, 2_000, 10);
+    let mut rng = crate::clock::rng(5);
+    let mut random = |n: usize| (0..n).map(|_| rng.random_range(-1.0f32..1.0)).collect::<Vec<f32>>();
+    for metric in [Metric::L2, Metric::Cosine, Metric::Dot] {
+        let memtable = Memtable::new(&Schema::new(dim, metric, IdType::Int).expect("a schema"), 1);
+        let rotation = Rotation::new(dim, 3);
+        memtable.append_upserts(1, &Ids::Int((0..count).collect()), Vectors::F32(&random(dim * count as usize)));
+        memtable.extend_codes(&rotation);
+        (0..count as usize).step_by(3).for_each(|row| assert!(memtable.mark_dead(row, 5_000)));
+        let mut query = MemtableQuery::new(dim);
+        let (mut found, mut wanted) = (0, 0);
+        for _ in 0..50 {
+            let values = random(dim);
+            let norm = (crate::kernels::kernels().dot)(&values, &values).sqrt();
+            let scale = if metric == Metric::Cosine { 1.0 / norm } else { 1.0 };
+            query.prepared.iter_mut().zip(&values).for_each(|(to, value)| *to = value * scale);
+            query.rotated.copy_from_slice(&query.prepared);
+            rotation.apply(&mut query.rotated);
+            let mut exact = TopK::new(k);
+            memtable.search(&mut query, 5_000, SearchMode::Flat, |row| row as u64, &mut exact);
+            let mut best = TopK::new(k);
+            memtable.search(&mut query, 5_000, SearchMode::Fast, |row| row as u64, &mut best);
+            assert!(best.sorted().iter().all(|(_, row)| row % 3 != 0));
+            wanted += k;
+            found += exact.sorted().iter().filter(|entry| best.sorted().contains(entry)).count();
+        }
+        assert!(found * 100 >= wanted * 95, "{metric:?}: {found} of {wanted}");
     }
 }

@@ -19,6 +19,10 @@
 use crate::kernels::{BLOCK_DIMS, BLOCK_ENTRIES, BlockLimit, HALF_ENTRIES, TableScale, half_block_bytes, kernels};
 use crate::types::{LINE_BYTES, Lines, Metric};
 
+/// Fewest dimensions that 1-bit codes are scanned for: below, their error hides most of the distance between neighbours, and
+/// an exact row is hardly longer than an entry.
+pub const DIM_MIN: usize = 64;
+
 /// Dimensions of a table of 16 values, hence of half a byte of an entry.
 const GROUP: usize = 4;
 

@@ -151,7 +151,7 @@ fn trace(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Re
         samples.push(Sampled {
             key: key(segment, row),
             home: position,
-            query: scratch.query.clone(),
+            query: scratch.query.prepared.clone(),
             code: scratch.code.clone(),
             bits: scratch.bits.clone(),
             best: TopK::new(CANDIDATES),

@@ -22,6 +22,6 @@ pub fn place(key: u64) -> Option<(usize, usize)> {
 /// Adds the best memtable rows to `scratch.exact`.
 pub fn scan(version: &Version, mode: SearchMode, scratch: &mut Scratch) {
     for (place, memtable) in version.memtables().enumerate() {
-        memtable.search(&scratch.query, version.seq, mode, |row| key(place, row), &mut scratch.exact);
+        memtable.search(&mut scratch.query, version.seq, mode, |row| key(place, row), &mut scratch.exact);
     }
 }

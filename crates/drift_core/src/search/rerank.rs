@@ -30,7 +30,7 @@ pub fn rerank(collection: &CollectionState, version: &Version, scratch: &mut Scr
         let (segment, row) = place(key);
         let segment = &version.index.segments[segment as usize].segment;
         segment.read_vectors(row..row + 1, vector, cold)?;
-        exact.push(exact_distance(collection.schema.metric, query, vector), key);
+        exact.push(exact_distance(collection.schema.metric, &query.prepared, vector), key);
     }
     collection.counters.rows_reranked.fetch_add(keys.len() as u64, Ordering::Relaxed);
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Layer 6.
 
+use crate::memtable::MemtableQuery;
 use crate::quant::bits::BitQuery;
 use crate::quant::sq8::QueryCode;
 use crate::state::{CollectionState, RankScratch, Router};
@@ -11,10 +12,8 @@ use std::ops::{Deref, DerefMut};
 
 /// Everything that one query needs.
 pub struct Scratch {
-    /// The query as the metric uses it (unit length under cosine).
-    pub query: Vec<f32>,
-    /// The same, rotated.
-    pub rotated: Vec<f32>,
+    /// The query as the metric uses it (unit length under cosine), and rotated.
+    pub query: MemtableQuery,
     /// The same, quantised.
     pub code: QueryCode,
     /// The same as a table for 1-bit codes.
@@ -57,12 +56,11 @@ pub struct Loan(Option<Scratch>);
 pub fn take(collection: &CollectionState) -> Loan {
     let dim = collection.schema.dim;
     let kept = KEPT.with_borrow_mut(|kept| {
-        let place = kept.iter().position(|scratch| scratch.query.len() == dim)?;
+        let place = kept.iter().position(|scratch| scratch.query.prepared.len() == dim)?;
         Some(kept.swap_remove(place))
     });
     Loan(Some(kept.unwrap_or_else(|| Scratch {
-        query: vec![0.0; dim],
-        rotated: vec![0.0; dim],
+        query: MemtableQuery::new(dim),
         code: QueryCode::new(dim),
         bits: BitQuery::new(dim),
         rank: RankScratch::default(),
@@ -109,11 +107,12 @@ impl Drop for Loan {
 impl Scratch {
     /// Prepares, rotates and quantises a query for the buckets of `router`.
     pub fn set_query(&mut self, collection: &CollectionState, router: &Router, query: &[f32]) {
-        self.query.copy_from_slice(query);
-        collection.prepare(&mut self.query);
-        self.rotated.copy_from_slice(&self.query);
-        collection.rotation.apply(&mut self.rotated);
-        self.code.set(&self.rotated);
-        self.bits.set(&self.rotated, router.origin());
+        let MemtableQuery { prepared, rotated, .. } = &mut self.query;
+        prepared.copy_from_slice(query);
+        collection.prepare(prepared);
+        rotated.copy_from_slice(prepared);
+        collection.rotation.apply(rotated);
+        self.code.set(rotated);
+        self.bits.set(rotated, router.origin());
     }
 }

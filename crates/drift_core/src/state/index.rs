@@ -6,6 +6,7 @@
 
 use super::{BucketTable, Calibration, Filter, Router, SCAN_ALL_ROWS, StopRule};
 use crate::error::{Error, ErrorKind, Result};
+use crate::quant::bits;
 use crate::segment::Segment;
 use crate::types::{BucketId, Metric, Precision, Schema, Seq};
 use std::collections::HashSet;
@@ -60,7 +61,7 @@ impl Index {
     /// An index without rows.
     pub fn empty(router: Arc<Router>, schema: &Schema) -> Index {
         Index {
-            filter: (schema.precision == Precision::OneBit).then(Filter::default),
+            filter: (schema.precision == Precision::OneBit && schema.dim >= bits::DIM_MIN).then(Filter::default),
             metric: schema.metric,
             run_starts: vec![0; router.len() + 1],
             router,
