@@ -166,11 +166,7 @@ impl Segment {
     pub fn read_vectors(&self, rows: Range<u32>, out: &mut [f32], scratch: &mut Vec<u8>) -> Result<()> {
         let bytes = self.read_cold(rows, scratch)?;
         for (row, out) in bytes.chunks_exact(cold_stride(self.row_bytes())).zip(out.chunks_exact_mut(self.dim)) {
-            let row = &row[..self.row_bytes()];
-            match self.element_type {
-                ElementType::F32 => copy_f32(row, out),
-                ElementType::F16 => copy_f16(row, out),
-            }
+            self.widen(&row[..self.row_bytes()], out);
         }
         Ok(())
     }
@@ -198,24 +194,59 @@ impl Segment {
         Ok(())
     }
 
-    /// The cold bytes of consecutive rows, each followed by its checksum. One row is read alone and checked by that, several
-    /// are read with their pages.
+    /// The cold bytes of consecutive rows, each followed by its checksum, with all pages that they touch.
     fn read_cold<'a>(&self, rows: Range<u32>, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        let stride = cold_stride(self.row_bytes());
+        self.pages.read(cold_offset(u64::from(rows.start), self.row_bytes()), rows.len() * stride, scratch)
+    }
+
+    /// The exact vector of one row as f32 into `out`.
+    pub fn read_row(&self, row: u32, out: &mut [f32], scratch: &mut Vec<u8>) -> Result<()> {
+        self.read_each(&[row], out, scratch, |_, _| ())
+    }
+
+    /// Exact vectors of a few rows, ascending, as f32: each comes with its place in `rows`. Rows that are near each other in
+    /// the file are read at once; each is checked by the checksum behind it.
+    pub fn read_each(
+        &self,
+        rows: &[u32],
+        vector: &mut [f32],
+        scratch: &mut Vec<u8>,
+        mut each: impl FnMut(usize, &[f32]),
+    ) -> Result<()> {
         let (row_bytes, stride) = (self.row_bytes(), cold_stride(self.row_bytes()));
-        let start = cold_offset(u64::from(rows.start), row_bytes);
-        if rows.len() != 1 {
-            return self.pages.read(start, rows.len() * stride, scratch);
+        let mut at = 0;
+        while at < rows.len() {
+            let first = rows[at];
+            let near = |row: &&u32| (**row - first + 1) as usize * stride <= SPAN_BYTES;
+            let count = 1 + rows[at + 1..].iter().take_while(near).count();
+            let span = (rows[at + count - 1] - first + 1) as usize * stride;
+            if scratch.len() < span {
+                scratch.resize(span, 0);
+            }
+            let start = cold_offset(u64::from(first), row_bytes);
+            self.pages.file().read_at(start, &mut scratch[..span])?;
+            for (place, &row) in rows.iter().enumerate().skip(at).take(count) {
+                let offset = (row - first) as usize * stride;
+                let (bytes, sum) = scratch[offset..offset + stride].split_at(row_bytes);
+                let offset = start + offset as u64;
+                if checksum(self.file.id, offset, bytes).to_le_bytes() != sum {
+                    let problem = format!("{} at offset {offset}: the checksum does not match", self.name);
+                    return Err(Error::corrupt(problem));
+                }
+                self.widen(bytes, vector);
+                each(place, vector);
+            }
+            at += count;
         }
-        if scratch.len() < stride {
-            scratch.resize(stride, 0);
+        Ok(())
+    }
+
+    fn widen(&self, row: &[u8], out: &mut [f32]) {
+        match self.element_type {
+            ElementType::F32 => copy_f32(row, out),
+            ElementType::F16 => copy_f16(row, out),
         }
-        let bytes = &mut scratch[..stride];
-        self.pages.file().read_at(start, bytes)?;
-        let (row, sum) = bytes.split_at(row_bytes);
-        if checksum(self.file.id, start, row).to_le_bytes() != sum {
-            return Err(Error::corrupt(format!("{} at offset {start}: the checksum does not match", self.name)));
-        }
-        Ok(bytes)
     }
 
     /// Reads the whole file again and checks every byte of it.
@@ -256,6 +287,10 @@ impl Segment {
         Segment { file, name, dim, element_type, hot, pages, deaths }
     }
 }
+
+/// Longest stretch of the file that is read to get at several rows in it: copying what lies between costs less than another
+/// system call up to about there.
+const SPAN_BYTES: usize = 8192;
 
 /// Bytes of the checksum behind each exact vector.
 const ROW_SUM_BYTES: usize = 4;

@@ -47,7 +47,7 @@ pub fn halves(entries: usize) -> usize {
 /// Errors, in units of `B |q - c|`, that a scan allows for. Few dimensions leave fewer entries between a bucket's
 /// neighbours and the rest, so that a wrong refusal costs more.
 pub fn slack(dim: usize) -> f32 {
-    const WIDE: (f32, f32) = (256.0, 0.9);
+    const WIDE: (f32, f32) = (256.0, 1.0);
     const NARROW: (f32, f32) = (128.0, 1.2);
     let share = ((dim as f32 - NARROW.0) / (WIDE.0 - NARROW.0)).clamp(0.0, 1.0);
     NARROW.1 + share * (WIDE.1 - NARROW.1)

@@ -146,7 +146,7 @@ fn trace(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Re
     let mut samples = Vec::with_capacity(rows.len());
     for &Origin { segment, row, position } in rows {
         let mut vector = vec![0.0; collection.schema.dim];
-        version.index.segments[segment as usize].segment.read_vectors(row..row + 1, &mut vector, &mut scratch.cold)?;
+        version.index.segments[segment as usize].segment.read_row(row, &mut vector, &mut scratch.cold)?;
         scratch.set_query(collection, &version.index.router, &vector);
         samples.push(Sampled {
             key: key(segment, row),
@@ -333,7 +333,7 @@ fn true_neighbours(
     exact.reset(K);
     for &(_, _, candidate) in candidates.iter().take(TRUTH_WIDTH) {
         let (segment, row) = buckets::place(candidate);
-        version.index.segments[segment as usize].segment.read_vectors(row..row + 1, vector, cold)?;
+        version.index.segments[segment as usize].segment.read_row(row, vector, cold)?;
         exact.push(exact_distance(collection.schema.metric, query, vector), candidate);
     }
     Ok(exact.sorted().iter().map(|(_, key)| *key).collect())

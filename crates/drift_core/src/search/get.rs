@@ -89,9 +89,7 @@ fn read(version: &Arc<Version>, place: Place, vector: &mut [f32], cold: &mut Vec
             vector.copy_from_slice(memtable.vector(row));
             Ok(())
         }
-        Place::Segment(segment, row) => {
-            version.index.segments[segment as usize].segment.read_vectors(row..row + 1, vector, cold)
-        }
+        Place::Segment(segment, row) => version.index.segments[segment as usize].segment.read_row(row, vector, cold),
     }
 }
 

@@ -22,15 +22,17 @@ pub fn width(k: usize) -> usize {
 
 /// Moves `scratch.estimates` into `scratch.exact`, measured exactly.
 pub fn rerank(collection: &CollectionState, version: &Version, scratch: &mut Scratch) -> Result<()> {
-    let Scratch { estimates, exact, query, vector, cold, keys, .. } = scratch;
+    let Scratch { estimates, exact, query, vector, cold, keys, rows, .. } = scratch;
     keys.clear();
     keys.extend(estimates.sorted().iter().map(|(_, key)| *key));
     keys.sort_unstable();
-    for &key in keys.iter() {
-        let (segment, row) = place(key);
-        let segment = &version.index.segments[segment as usize].segment;
-        segment.read_vectors(row..row + 1, vector, cold)?;
-        exact.push(exact_distance(collection.schema.metric, &query.prepared, vector), key);
+    for keys in keys.chunk_by(|a, b| place(*a).0 == place(*b).0) {
+        rows.clear();
+        rows.extend(keys.iter().map(|&key| place(key).1));
+        let segment = &version.index.segments[place(keys[0]).0 as usize].segment;
+        segment.read_each(rows, vector, cold, |at, vector| {
+            exact.push(exact_distance(collection.schema.metric, &query.prepared, vector), keys[at]);
+        })?;
     }
     collection.counters.rows_reranked.fetch_add(keys.len() as u64, Ordering::Relaxed);
     Ok(())

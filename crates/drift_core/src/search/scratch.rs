@@ -34,6 +34,8 @@ pub struct Scratch {
     pub estimates: TopK,
     /// Keys of the rows to be read, in file order.
     pub keys: Vec<u64>,
+    /// The rows of one segment among them.
+    pub rows: Vec<u32>,
     /// Best rows by exact distance.
     pub exact: TopK,
     /// One exact vector.
@@ -71,6 +73,7 @@ pub fn take(collection: &CollectionState) -> Loan {
         products: Vec::new(),
         estimates: TopK::new(0),
         keys: Vec::new(),
+        rows: Vec::new(),
         exact: TopK::new(0),
         vector: vec![0.0; dim],
         cold: Vec::new(),
