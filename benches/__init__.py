@@ -1,1 +1,1 @@
-"""Measurements of drift beside its peers: `benches.run` (search and build) and `benches.ingest` (writes)."""
+"""Measurements of drift: `benches.run` (search and build beside peers), `benches.ingest` (writes), `benches.churn`."""

@@ -1,14 +1,15 @@
 """Rows, held-out queries and their true neighbours, for every engine the same.
 
-Vectors are read from a Parquet file, taken as float32 and normalised, so that squared L2, cosine and inner product rank
-alike and each engine may use the one it is fastest with. Held-out rows are chosen by the seed. What workers need lies
-in a scratch folder: `rows.npy`, `queries.npy`, `truth.npy` for the peers, `rows.parquet` for drift's own bulk load.
+Vectors are read from a Parquet file, transformed if asked for, taken as float32 and normalised, so that squared L2,
+cosine and inner product rank alike and each engine may use the one it is fastest with. Held-out rows are chosen by the
+seed. What workers need lies in a scratch folder: `rows.npy`, `queries.npy`, `truth.npy` for the peers, `rows.parquet`
+for drift's own bulk load, its vectors in the element type and the order of the file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
+Transform = Literal["none", "pca128", "join768"]
 
 K = 10
+VECTOR = "embedding"
+"""The vector column of `rows.parquet`, whatever it is called in the source."""
+PCA_SAMPLE = 20_000
+"""Rows at most that principal components are fitted on, 50 for each of 384 dimensions."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,20 @@ class Workload:
     queries: int
 
 
-def read_vectors(table: pa.Table, column: str) -> F32:
+def column(table: pa.Table, name: str) -> pa.Array:
+    """Return a column as one array."""
+    values = table[name].combine_chunks()
+    return values.chunk(0) if isinstance(values, pa.ChunkedArray) else values
+
+
+def matrix(values: pa.Array) -> F32:
+    """Return a column of vectors as a float32 matrix."""
+    return np.asarray(values.flatten()).reshape(len(values), -1).astype(np.float32)
+
+
+def read_vectors(table: pa.Table, name: str) -> F32:
     """Return the column as a float32 matrix."""
-    values = table[column].combine_chunks()
-    if isinstance(values, pa.ChunkedArray):
-        values = values.chunk(0)
-    return np.asarray(values.flatten()).reshape(len(table), -1).astype(np.float32)
+    return matrix(column(table, name))
 
 
 def true_neighbours(rows: F32, queries: F32, k: int) -> I64:
@@ -53,18 +67,48 @@ def true_neighbours(rows: F32, queries: F32, k: int) -> I64:
     return found
 
 
-def prepare(source: Path, folder: Path, *, queries: int, seed: int, vector: str, rows_max: int | None) -> Workload:
+def transformed(vectors: F32, kept: I64, kind: Transform, random: np.random.Generator) -> F32:
+    """Vectors of another dimension made of real ones.
+
+    `pca128`: the 128 principal components, fitted on a sample of the rows that are kept. `join768`: each vector
+    followed by the next one of the file (the last by the first).
+    """
+    if kind == "pca128":
+        sample = vectors[random.choice(kept, min(len(kept), PCA_SAMPLE), replace=False)]
+        mean = sample.mean(axis=0)
+        _, directions = np.linalg.eigh(np.cov(sample - mean, rowvar=False))  # By ascending variance.
+        return normalised((vectors - mean) @ directions[:, :-129:-1].astype(np.float32))
+    if kind == "join768":
+        return normalised(np.hstack([vectors, np.roll(vectors, -1, axis=0)]))
+    return vectors
+
+
+def prepare(
+    source: Path,
+    folder: Path,
+    *,
+    queries: int,
+    seed: int,
+    vector: str,
+    rows_max: int | None,
+    transform: Transform = "none",
+) -> Workload:
     """Write the scratch files of a run."""
-    table = pq.read_table(source, columns=[vector])
+    vectors = column(pq.read_table(source, columns=[vector]), vector)
     random = np.random.default_rng(seed)
-    order = random.permutation(len(table))
+    order = random.permutation(len(vectors))
     held_out, kept = order[:queries], np.sort(order[queries:])
     if rows_max is not None:
         kept = np.sort(random.choice(kept, size=min(rows_max, len(kept)), replace=False))
-    part = table.take(pa.array(kept))
-    pq.write_table(part.add_column(0, "id", pa.array(np.arange(len(kept)))), folder / "rows.parquet")
-    rows = normalised(read_vectors(part, vector))
-    asked = normalised(read_vectors(table.take(pa.array(held_out)), vector))
+    if transform != "none":
+        values = transformed(matrix(vectors), kept, transform, random)
+        element = vectors.type.value_type
+        flat = pa.array(values.reshape(-1).astype(element.to_pandas_dtype()), element)
+        vectors = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    part = vectors.take(pa.array(kept))
+    pq.write_table(pa.table({"id": np.arange(len(kept)), VECTOR: part}), folder / "rows.parquet")
+    rows = normalised(matrix(part))
+    asked = normalised(matrix(vectors.take(pa.array(held_out))))
     np.save(folder / "rows.npy", rows)
     np.save(folder / "queries.npy", asked)
     np.save(folder / "truth.npy", true_neighbours(rows, asked, K))

@@ -13,36 +13,44 @@ import statistics
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PASSES_MIN = 3
-PASSES_MAX = 15
+PASSES_MAX = 100
 
 
 @dataclass(frozen=True)
 class Point:
     """One setting of one engine."""
 
-    effort: float
+    setting: dict[str, float]
     recall: float
     one_qps: float
     batch_qps: float
+    counters: dict[str, float]
+    """What the engine counted of its own work, per query."""
 
 
 @dataclass
 class Outcome:
     """All figures of one engine."""
 
+    key: str
     name: str
+    version: str
     setup: str
-    effort_name: str
     rows: int
     build_seconds: float
     memory_mb: float
     points: list[Point]
+
+    @classmethod
+    def of_json(cls, raw: dict[str, Any]) -> Outcome:
+        """Read what `as_json` wrote."""
+        return cls(**{**raw, "points": [Point(**point) for point in raw["points"]]})
 
     def as_json(self) -> dict[str, object]:
         """Plain values."""
@@ -70,16 +78,22 @@ def median_rate(work: Callable[[], object], count: int, seconds: float) -> float
     return statistics.median(rates)
 
 
-def rate_at(points: Sequence[Point], target: float, rate: Callable[[Point], float]) -> float | None:
-    """Return queries per second at a recall, between the two points around it; none if no point reaches it.
-
-    Only points that no other one beats in both recall and speed count. Between two of them the logarithm of speed is
-    taken as linear in the logarithm of the share missed, which is how these curves run near 1.
-    """
+def front(points: Sequence[Point], rate: Callable[[Point], float]) -> list[Point]:
+    """Points that no other one beats in both recall and speed, from accurate to fast."""
     best: list[Point] = []
     for point in sorted(points, key=lambda point: (-point.recall, -rate(point))):
         if not best or rate(point) > rate(best[-1]):
             best.append(point)
+    return best
+
+
+def rate_at(points: Sequence[Point], target: float, rate: Callable[[Point], float]) -> float | None:
+    """Return queries per second at a recall, between the two points around it; none if no point reaches it.
+
+    Only the `front` counts. Between two of its points the logarithm of speed is taken as linear in the logarithm of the
+    share missed, which is how these curves run near 1.
+    """
+    best = front(points, rate)
     above = [point for point in best if point.recall >= target]
     below = [point for point in best if point.recall < target]
     if not above:

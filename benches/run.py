@@ -1,8 +1,9 @@
 """``python -m benches.run --data rows.parquet``: build, memory, recall and speed of drift and its peers, side by side.
 
-Each engine runs in a process of its own, one after the other in the order given, with the same threads. Prints one
-table; writes it with all points to ``<out>/search.json`` and a plot to ``<out>/search.png``. Only ratios between
-engines of one run count: the same binary differs by a fifth between minutes on a shared machine.
+Each engine runs in a process of its own, one after the other in the order given, with the same threads. Prints tables;
+writes them with all points to ``<out>/search.json`` and a plot to ``<out>/search.png``. An engine that is not installed
+or cannot run on this processor is named as such and left out. Only ratios between engines of one run count: the same
+binary differs by a fifth between minutes on a shared machine.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from benches import data, report
 from benches.engines import ENGINES
-from benches.measure import Outcome, Point
+from benches.measure import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+LOG_TAIL = 2_000
+"""Characters of a failed engine's own output to show."""
 
 
 def arguments() -> argparse.Namespace:
@@ -28,11 +35,19 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benches.run", description=__doc__)
     parser.add_argument("--data", type=Path, default=ROOT / "examples/data/packages_5k.parquet", help="Parquet file")
     parser.add_argument("--vector", default="embedding", help="name of the vector column")
+    parser.add_argument(
+        "--transform",
+        choices=get_args(data.Transform),
+        default="none",
+        help="dimension: as in the file, 128 principal components, or each row joined with the next",
+    )
     parser.add_argument("--rows", type=int, help="use only this many rows, chosen by the seed")
     parser.add_argument("--queries", type=int, default=1_000, help="rows held out as queries")
-    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES), metavar="ENGINE")
+    parser.add_argument(
+        "--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES), metavar="ENGINE", help=", ".join(ENGINES)
+    )
     parser.add_argument("--threads", type=int, default=2, help="threads of builds and of batch searches")
-    parser.add_argument("--seconds", type=float, default=2.0, help="time for each point, after three passes")
+    parser.add_argument("--seconds", type=float, default=1.0, help="time for each figure, or three passes if longer")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("DRIFT_SEED", "1")), help="default: DRIFT_SEED")
     parser.add_argument(
         "--out", type=Path, default=ROOT / "target/benches", help="folder for search.json and search.png"
@@ -40,32 +55,38 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def environment(threads: int) -> dict[str, str]:
-    """One thread for libraries that read their number from the environment, unless the engine sets its own."""
-    return {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
+def processor() -> str:
+    """Return the name of the processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def measure_engine(name: str, folder: Path, options: argparse.Namespace) -> Outcome | None:
-    """Run one worker and return its figures; none (and a message) if it failed."""
-    print(f"{name}:", flush=True)
-    target = folder / f"{name}.json"
-    command = [
-        sys.executable,
-        "-m",
-        "benches.worker",
-        name,
-        str(folder),
-        str(options.threads),
-        str(options.seconds),
-        str(target),
-    ]
-    env = {**environment(options.threads), "BENCH_VECTOR": options.vector}
-    done = subprocess.run(command, cwd=ROOT, env=env, check=False)  # noqa: S603 - our own worker
+def measure_engine(key: str, folder: Path, options: argparse.Namespace) -> Outcome | str:
+    """Run one worker and return its figures, or why there are none."""
+    print(f"{key}:", file=sys.stderr, flush=True)
+    target, log = folder / f"{key}.json", folder / f"{key}.log"
+    command = [sys.executable, "-m", "benches.worker", key, str(folder)]
+    command += [str(options.threads), str(options.seconds), str(target)]
+    # The engine sets its own threads; BLAS would add its own to those of a build.
+    env = {**os.environ, "OMP_NUM_THREADS": str(options.threads), "OPENBLAS_NUM_THREADS": "1"}
+    with log.open("w") as output:
+        done = subprocess.run(  # noqa: S603 - our own worker
+            command, cwd=ROOT, env={**env, **ENGINES[key].environment}, stdout=output, check=False
+        )
     if done.returncode != 0:
-        print(f"  {name} FAILED; the table is without it", flush=True)
-        return None
+        print(log.read_text(errors="replace")[-LOG_TAIL:], file=sys.stderr)
+        return f"FAILED with exit code {done.returncode}"
     raw = json.loads(target.read_text())
-    return Outcome(**{**raw, "points": [Point(**point) for point in raw["points"]]})
+    return str(raw["unavailable"]) if "unavailable" in raw else Outcome.of_json(raw)
+
+
+def each(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Outcome | str]]:
+    """Measure every engine, in order."""
+    for key in options.engines:
+        found = measure_engine(key, folder, options)
+        if isinstance(found, str):
+            print(f"  {found}", file=sys.stderr, flush=True)
+        yield key, found
 
 
 def main() -> int:
@@ -81,22 +102,30 @@ def main() -> int:
             seed=options.seed,
             vector=options.vector,
             rows_max=options.rows,
+            transform=options.transform,
         )
         title = f"{options.data.name}: {workload.rows:,} x {workload.dim}, {workload.queries:,} queries, k {data.K}"
-        print(f"{title}, seed {options.seed}, {platform.machine()}, {os.cpu_count()} cores", flush=True)
-        found = [measure_engine(name, folder, options) for name in options.engines]
-    outcomes = [outcome for outcome in found if outcome is not None]
-    print(f"\n{report.table(outcomes, options.threads)}\n\n{report.ratios(outcomes)}")
-    results = {
+        machine = f"{processor()}, {os.cpu_count()} cores"
+        print(f"{title}, transform {options.transform}, seed {options.seed}, {machine}", flush=True)
+        found = dict(each(options, folder))
+    outcomes = [outcome for outcome in found.values() if isinstance(outcome, Outcome)]
+    missing = {key: reason for key, reason in found.items() if isinstance(reason, str)}
+    print(f"\n{report.text(outcomes, missing, options.threads)}")
+    results: dict[str, Any] = {
         "title": title,
+        "machine": machine,
+        "command": sys.argv[1:],
+        "transform": options.transform,
         "seed": options.seed,
         "threads": options.threads,
-        "engines": [o.as_json() for o in outcomes],
+        "engines": [outcome.as_json() for outcome in outcomes],
+        "unavailable": missing,
+        "ratios": report.ratios(outcomes),
     }
     (options.out / "search.json").write_text(json.dumps(results, indent=1))
-    report.plot(outcomes, options.out / "search.png", title)
-    print(f"wrote {options.out / 'search.json'} and search.png")
-    return int(len(outcomes) < len(found))
+    report.plot(outcomes, options.out / "search.png", title, options.threads)
+    print(f"\nwrote {options.out / 'search.json'} and search.png")
+    return int(any(reason.startswith("FAILED") for reason in missing.values()))
 
 
 if __name__ == "__main__":
