@@ -1,0 +1,258 @@
+//! What searches for sampled rows would meet, bucket by bucket, if they never stopped.
+//!
+//! Layer 6. All candidates of a sampled row are found by a scan of all SQ8 codes; then the buckets are walked in the order
+//! of a search, which tells what the threshold would be at each step, and at which step each true neighbour passes the
+//! filter.
+
+use crate::error::Result;
+use crate::kernels::kernels;
+use crate::quant::bits::{BitCode, BitQuery};
+use crate::quant::sq8::{self, QueryCode};
+use crate::search::buckets::{self, key};
+use crate::search::rerank::{self, exact_distance};
+use crate::search::scratch::{self, Scratch};
+use crate::state::{CollectionState, Index, Ranked, Run, SPREAD_WEIGHT, Version};
+use crate::types::{BucketId, Metric, TopK};
+
+/// Neighbours that recall is measured for.
+pub const K: usize = 10;
+
+/// Estimated candidates among which the true neighbours are sought: SQ8 ranks a true tenth neighbour far within them.
+const TRUTH_WIDTH: usize = 40;
+
+/// Estimated candidates that the thresholds along the way are taken from.
+const CANDIDATES: usize = 128;
+
+/// One query's scan, bucket by bucket.
+pub struct Trace {
+    /// Largest (score - threshold) up to each step.
+    pub gaps: Vec<f32>,
+    /// Codes scanned before each step.
+    pub rows: Vec<u64>,
+    /// Steps at which the true neighbours that survive filter and re-ranking are found.
+    pub found: Vec<u32>,
+    /// How many true neighbours there are.
+    pub truth: usize,
+}
+
+/// Where a sampled row stands: segment, row, and position of its bucket.
+#[derive(Clone, Copy)]
+pub struct Origin {
+    /// Place of the segment.
+    pub segment: u32,
+    /// Row within it.
+    pub row: u32,
+    /// Position of its bucket.
+    pub position: usize,
+}
+
+/// A sampled row as a query.
+struct Sampled {
+    key: u64,
+    home: usize,
+    query: Vec<f32>,
+    code: QueryCode,
+    bits: BitQuery,
+    best: TopK,
+    /// Bucket and row of each candidate that got into `best`.
+    seen: Vec<(u32, u64)>,
+}
+
+/// Traces some queries together: one pass over the codes serves all of them.
+pub fn trace(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Result<Vec<Trace>> {
+    let mut scratch = scratch::take(collection);
+    let mut samples = Vec::with_capacity(rows.len());
+    for &Origin { segment, row, position } in rows {
+        let mut vector = vec![0.0; collection.schema.dim];
+        version.index.segments[segment as usize].segment.read_row(row, &mut vector, &mut scratch.cold)?;
+        scratch.set_query(collection, &version.index.router, &vector);
+        samples.push(Sampled {
+            key: key(segment, row),
+            home: position,
+            query: scratch.query.prepared.clone(),
+            code: scratch.code.clone(),
+            bits: scratch.bits.clone(),
+            best: TopK::new(CANDIDATES),
+            seen: Vec::new(),
+        });
+    }
+    let mut products = Vec::new();
+    for position in 0..version.index.router.len() {
+        for run in version.index.runs(position) {
+            products.resize(run.rows as usize, 0);
+            for sample in &mut samples {
+                scan_run(collection.schema.metric, version, (position, run), sample, &mut products);
+            }
+        }
+    }
+    samples.into_iter().map(|sample| finish(collection, version, sample, &mut scratch)).collect()
+}
+
+fn scan_run(metric: Metric, version: &Version, at: (usize, &Run), sample: &mut Sampled, products: &mut [i32]) {
+    let (position, run) = at;
+    let segment = version.index.segment(run);
+    (kernels().sq8_dots)(segment.codes(run.start..run.start + run.rows), sample.code.codes(), products);
+    let factors = &segment.factors()[run.start as usize..];
+    for (at, (&product, factors)) in products.iter().zip(factors).enumerate() {
+        let distance = buckets::estimate(metric, &sample.code, product, factors);
+        if distance < sample.best.threshold() {
+            let row = run.start + at as u32;
+            let candidate = key(run.segment, row);
+            if candidate != sample.key && segment.is_visible(row, version.seq) {
+                sample.best.push(distance, sample.seen.len() as u64);
+                sample.seen.push((position as u32, candidate));
+            }
+        }
+    }
+}
+
+/// Puts the candidates into the order in which a search meets them.
+fn finish(
+    collection: &CollectionState,
+    version: &Version,
+    mut sample: Sampled,
+    scratch: &mut Scratch,
+) -> Result<Trace> {
+    let (metric, index) = (collection.schema.metric, &version.index);
+    index.router.begin(&sample.code, &sample.bits, &mut scratch.rank);
+    while index.router.next(&sample.code, &mut scratch.rank) {}
+    leave_out(metric, index, sample.home, &mut scratch.rank.ranked);
+    let ranked = &scratch.rank.ranked;
+    let mut step_of = vec![0u32; index.router.len()];
+    for (step, ranked) in ranked.iter().enumerate() {
+        step_of[ranked.position as usize] = step as u32;
+    }
+    let seen: Vec<(f32, u32, u64)> = sample
+        .best
+        .sorted()
+        .iter()
+        .map(|&(distance, at)| {
+            let (position, key) = sample.seen[at as usize];
+            (distance, position, key)
+        })
+        .collect();
+    let mut copies =
+        Copies { metric, index, sample: &mut sample, ranked, step_of: &step_of, row: vec![0.0; collection.schema.dim] };
+    // Estimate, first step and key of each candidate, by estimate.
+    let candidates: Vec<(f32, u32, u64)> = seen
+        .iter()
+        .map(|&(distance, position, key)| {
+            let steps = copies.positions(position, key).into_iter().flatten().map(|at| step_of[at as usize]);
+            (distance, steps.min().unwrap_or(u32::MAX), key)
+        })
+        .collect();
+    let walk = Walk::new(index, ranked, &candidates);
+    let kept: Vec<(u32, u64)> = seen.iter().take(rerank::width(K)).map(|&(_, position, key)| (position, key)).collect();
+    let steps: Vec<(u64, Option<u32>)> =
+        kept.iter().map(|&(position, key)| (key, copies.found_at(position, key, &walk.thresholds))).collect();
+    let truth = true_neighbours(collection, version, &sample.query, &candidates, scratch)?;
+    let found = steps.iter().filter(|(key, _)| truth.contains(key)).filter_map(|(_, step)| *step).collect();
+    Ok(Trace { gaps: walk.gaps, rows: walk.rows, found, truth: truth.len() })
+}
+
+/// Where a scan meets a row: in its own bucket and, with a filter, in its second one.
+struct Copies<'a> {
+    metric: Metric,
+    index: &'a Index,
+    sample: &'a mut Sampled,
+    ranked: &'a [Ranked],
+    step_of: &'a [u32],
+    row: Vec<f32>,
+}
+
+impl Copies<'_> {
+    /// Positions of the buckets that have an entry of the row, whose own bucket is at `position`.
+    fn positions(&self, position: u32, key: u64) -> [Option<u32>; 2] {
+        let (segment, row) = buckets::place(key);
+        let second = self.index.segments[segment as usize].segment.second_buckets().get(row as usize);
+        let second = second.and_then(|&bucket| self.index.router.table().position(BucketId(bucket)));
+        [Some(position), second.map(|position| position as u32)]
+    }
+
+    /// The first step whose scan lets the row pass, given the threshold at each step.
+    fn found_at(&mut self, position: u32, key: u64, thresholds: &[f32]) -> Option<u32> {
+        if self.index.filter.is_none() {
+            return Some(self.step_of[position as usize]);
+        }
+        let (segment, row) = buckets::place(key);
+        let segment = &self.index.segments[segment as usize].segment;
+        sq8::reconstruct(segment.codes(row..row + 1), &segment.factors()[row as usize], &mut self.row);
+        let router = &self.index.router;
+        let mut code = BitCode::default();
+        let passed = self.positions(position, key).into_iter().flatten().filter_map(|position| {
+            let step = self.step_of[position as usize];
+            let centre = self.ranked[step as usize].centre;
+            code.set(self.metric, &self.row, router.table().centroid(position as usize), router.origin());
+            (self.sample.bits.bound(&code, centre) < thresholds[step as usize]).then_some(step)
+        });
+        passed.min()
+    }
+}
+
+/// Scores the sampled row's own bucket as if the row had not been there when the centroid was set: a mean of n rows
+/// without one of them is n / (n - 1) times as far from it. A query that is no row finds its buckets as hard as that.
+fn leave_out(metric: Metric, index: &Index, home: usize, ranked: &mut Vec<Ranked>) {
+    // Under dot a score is no distance, and rows are found by their length as much as by their direction.
+    if metric == Metric::Dot {
+        return;
+    }
+    let rows: u32 = index.runs(home).iter().map(|run| run.rows).sum();
+    let spread_term = SPREAD_WEIGHT * index.router.table().spread[home];
+    let further = (rows as f32 / (rows.max(2) - 1) as f32).powi(2);
+    let place = ranked.iter().position(|ranked| ranked.position as usize == home);
+    let mut own = ranked.remove(place.expect("invariant: every bucket is ranked"));
+    own.score = (own.score - spread_term) * further + spread_term;
+    let place = ranked.iter().position(|ranked| ranked.score > own.score).unwrap_or(ranked.len());
+    ranked.insert(place, own);
+}
+
+/// What a search that never stops would see on its way.
+struct Walk {
+    /// See [`Trace::gaps`].
+    gaps: Vec<f32>,
+    /// See [`Trace::rows`].
+    rows: Vec<u64>,
+    /// Distance of the k-th candidate met before each step.
+    thresholds: Vec<f32>,
+}
+
+impl Walk {
+    fn new(index: &Index, ranked: &[Ranked], candidates: &[(f32, u32, u64)]) -> Walk {
+        let mut by_step: Vec<(u32, f32)> = candidates.iter().map(|&(distance, step, _)| (step, distance)).collect();
+        by_step.sort_unstable_by_key(|(step, _)| *step);
+        let mut window = TopK::new(K);
+        let (mut next, mut gap, mut total) = (0, f32::NEG_INFINITY, 0u64);
+        let room = || Vec::with_capacity(ranked.len());
+        let mut walk = Walk { gaps: room(), rows: Vec::with_capacity(ranked.len()), thresholds: room() };
+        for (step, ranked) in ranked.iter().enumerate() {
+            gap = gap.max(ranked.score - window.threshold());
+            walk.gaps.push(gap);
+            walk.rows.push(total);
+            walk.thresholds.push(window.threshold());
+            total += index.codes_of(ranked.position as usize);
+            while let Some((_, distance)) = by_step.get(next).filter(|(at, _)| *at as usize <= step) {
+                window.push(*distance, next as u64);
+                next += 1;
+            }
+        }
+        walk
+    }
+}
+
+/// Keys of the exact nearest among the best candidates.
+fn true_neighbours(
+    collection: &CollectionState,
+    version: &Version,
+    query: &[f32],
+    candidates: &[(f32, u32, u64)],
+    scratch: &mut Scratch,
+) -> Result<Vec<u64>> {
+    let Scratch { exact, vector, cold, .. } = scratch;
+    exact.reset(K);
+    for &(_, _, candidate) in candidates.iter().take(TRUTH_WIDTH) {
+        let (segment, row) = buckets::place(candidate);
+        version.index.segments[segment as usize].segment.read_row(row, vector, cold)?;
+        exact.push(exact_distance(collection.schema.metric, query, vector), candidate);
+    }
+    Ok(exact.sorted().iter().map(|(_, key)| *key).collect())
+}
