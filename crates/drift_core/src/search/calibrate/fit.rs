@@ -3,7 +3,7 @@
 //! Layer 6, pure. Thousands of rules are tried on the same sample, and the cheapest that seems good enough is likelier than
 //! another to be lucky; so a rule must also reach its target on both halves of the sample apart.
 
-use super::trace::Trace;
+use super::trace::{Mark, Trace};
 use crate::manifest::CalibrationPoint;
 use rayon::prelude::*;
 
@@ -18,8 +18,8 @@ const STANDARD_ERRORS: f32 = 1.5;
 const MARGIN: f32 = 0.1;
 
 /// Smallest share of the codes that a budget may be, and the factor between two that are tried.
-const SHARE_MIN: f64 = 2e-4;
-const SHARE_STEP: f64 = 1.12;
+const SHARE_MIN: f32 = 2e-4;
+const SHARE_STEP: f32 = 1.12;
 
 /// What a rule achieves on the traces.
 struct Outcome {
@@ -28,35 +28,52 @@ struct Outcome {
     /// Mean recall of the worse half.
     worse_half: f32,
     /// Mean codes scanned.
-    cost: f64,
-    difference: f32,
-    share: f64,
+    cost: f32,
+}
+
+/// For one limit, be it a difference or a budget: what each trace has found and scanned when it stops there.
+struct Stopped {
+    recall: Vec<f32>,
+    codes: Vec<f32>,
 }
 
 /// The cheapest rule per target among `codes` codes; targets that no rule reaches have none. Runs on the caller's pool.
 pub fn fit(traces: &[Trace], codes: u64) -> Vec<CalibrationPoint> {
-    let shares: Vec<f64> = std::iter::successors(Some(1.0), |share| Some(share / SHARE_STEP))
+    let shares: Vec<f32> = std::iter::successors(Some(1.0f32), |share| Some(share / SHARE_STEP))
         .take_while(|share| *share > SHARE_MIN)
         .collect();
-    let tried: Vec<Outcome> = differences(traces)
-        .into_par_iter()
-        .flat_map_iter(|difference| shares.iter().map(move |&share| outcome(traces, difference, share, codes)))
+    let differences = differences(traces);
+    let by_difference: Vec<Stopped> =
+        differences.par_iter().map(|limit| stopped(traces, |mark| mark.gap <= *limit)).collect();
+    let budget = |share: f32| (f64::from(share) * codes as f64) as u64;
+    let by_share: Vec<Stopped> =
+        shares.par_iter().map(|share| stopped(traces, |mark| mark.codes < budget(*share))).collect();
+    let tried: Vec<(Outcome, f32, f32)> = by_difference
+        .par_iter()
+        .zip(&differences)
+        .flat_map_iter(|(a, &difference)| {
+            by_share.iter().zip(&shares).map(move |(b, &share)| (outcome(a, b), difference, share))
+        })
         .collect();
     TARGETS
         .iter()
-        .filter_map(|&target| {
-            let wanted = target + MARGIN * (1.0 - target);
-            let enough = tried.iter().filter(|tried| tried.sure >= wanted && tried.worse_half >= wanted);
-            let best = enough.min_by(|a, b| a.cost.total_cmp(&b.cost))?;
-            Some(CalibrationPoint { recall: target, difference: best.difference, row_share: best.share as f32 })
+        .filter_map(|&recall| {
+            let wanted = recall + MARGIN * (1.0 - recall);
+            let enough = tried.iter().filter(|(tried, ..)| tried.sure >= wanted && tried.worse_half >= wanted);
+            let (_, difference, row_share) = enough.min_by(|a, b| a.0.cost.total_cmp(&b.0.cost))?;
+            Some(CalibrationPoint { recall, difference: *difference, row_share: *row_share })
         })
         .collect()
 }
 
 /// Differences worth trying: quantiles of what reaching a true neighbour took.
 fn differences(traces: &[Trace]) -> Vec<f32> {
+    let gap = |trace: &Trace, step: u32| {
+        let place = trace.marks.partition_point(|mark| mark.step < step);
+        trace.marks.get(place).map_or(f32::INFINITY, |mark| mark.gap)
+    };
     let mut needed: Vec<f32> =
-        traces.iter().flat_map(|trace| trace.found.iter().map(|&step| trace.gaps[step as usize])).collect();
+        traces.iter().flat_map(|trace| trace.found.iter().map(|&step| gap(trace, step))).collect();
     needed.sort_unstable_by(f32::total_cmp);
     let last = needed.len().saturating_sub(1) as f64;
     // Ever closer to 1: a high target is decided by the last few of a thousand.
@@ -67,28 +84,76 @@ fn differences(traces: &[Trace]) -> Vec<f32> {
     values
 }
 
-fn outcome(traces: &[Trace], difference: f32, share: f64, codes: u64) -> Outcome {
-    let budget = (share * codes as f64) as u64;
-    let (mut halves, mut squares, mut cost) = ([0.0f64; 2], 0.0f64, 0u64);
-    for (at, trace) in traces.iter().enumerate() {
-        let by_gap = trace.gaps.partition_point(|gap| *gap <= difference);
-        let by_rows = trace.rows.partition_point(|rows| *rows < budget);
-        let stop = by_gap.min(by_rows);
-        let found = trace.found.iter().filter(|step| (**step as usize) < stop).count();
-        let recall = found as f64 / trace.truth.max(1) as f64;
+/// Stops every trace behind the last mark that `goes_on`: what was scanned between it and the next counts as cost only.
+fn stopped(traces: &[Trace], goes_on: impl Fn(&Mark) -> bool) -> Stopped {
+    let stop = |trace: &Trace| {
+        let place = trace.marks.partition_point(&goes_on);
+        let Some(last) = place.checked_sub(1) else { return (0.0, 0.0) };
+        let found = trace.found.iter().filter(|step| **step <= trace.marks[last].step).count();
+        let cost = trace.marks.get(place).unwrap_or(&trace.marks[last]).codes;
+        (found as f32 / trace.truth.max(1) as f32, cost as f32)
+    };
+    let (recall, codes) = traces.iter().map(stop).unzip();
+    Stopped { recall, codes }
+}
+
+/// What stopping at the earlier of two limits achieves. Recall and cost grow along a trace, so the earlier has less of both.
+fn outcome(a: &Stopped, b: &Stopped) -> Outcome {
+    let (mut halves, mut squares, mut cost) = ([0.0f32; 2], 0.0f32, 0.0f32);
+    for (at, (a, b)) in a.recall.iter().zip(&b.recall).enumerate() {
+        let recall = a.min(*b);
         halves[at % 2] += recall;
         squares += recall * recall;
-        cost += trace.rows.get(stop).or(trace.rows.last()).copied().unwrap_or(0);
     }
-    let count = traces.len().max(1) as f64;
+    a.codes.iter().zip(&b.codes).for_each(|(a, b)| cost += a.min(*b));
+    let traces = a.recall.len();
+    let count = traces.max(1) as f32;
     let mean = (halves[0] + halves[1]) / count;
     let error = ((squares / count - mean * mean).max(0.0) / count).sqrt();
-    let of_half = |half: usize| halves[half] / ((traces.len() + 1 - half) / 2).max(1) as f64;
-    Outcome {
-        sure: mean as f32 - STANDARD_ERRORS * error as f32,
-        worse_half: of_half(0).min(of_half(1)) as f32,
-        cost: cost as f64 / count,
-        difference,
-        share,
+    let of_half = |half: usize| halves[half] / ((traces + 1 - half) / 2).max(1) as f32;
+    Outcome { sure: mean - STANDARD_ERRORS * error, worse_half: of_half(0).min(of_half(1)), cost: cost / count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Traces of 1,000 buckets of ten codes: neighbour `n` of trace `t` is found at step `n * (t % 40)`.
+    fn traces(count: u32) -> Vec<Trace> {
+        let mark = |step: u32| Mark { step, gap: step as f32 / 100.0, codes: u64::from(step) * 10 };
+        (0..count)
+            .map(|t| Trace {
+                marks: (0..1_000).map(mark).collect(),
+                found: (0..10).map(|n| n * (t % 40)).collect(),
+                truth: 10,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_rule_reaches_its_target_and_higher_targets_cost_more() {
+        let traces = traces(800);
+        let points = fit(&traces, 10_000);
+        assert_eq!(points.len(), TARGETS.len());
+        let mut last = 0.0;
+        for point in points {
+            let budget = (point.row_share * 10_000.0) as u64;
+            let found = |trace: &Trace| {
+                let stop = trace.marks.iter().take_while(|m| m.gap <= point.difference && m.codes < budget).count();
+                trace.found.iter().filter(|step| (**step as usize) < stop).count()
+            };
+            let recall = traces.iter().map(found).sum::<usize>() as f32 / (10.0 * traces.len() as f32);
+            assert!(recall >= point.recall, "{point:?} reaches {recall}");
+            assert!(recall >= last && recall < point.recall + 0.12, "{point:?} reaches {recall}");
+            last = recall;
+        }
+    }
+
+    #[test]
+    fn a_target_beyond_what_was_found_has_no_rule() {
+        let mut traces = traces(400);
+        traces.iter_mut().for_each(|trace| trace.found.truncate(9));
+        let points = fit(&traces, 10_000);
+        assert!(points.last().is_some_and(|point| point.recall < 0.9), "{points:?}");
     }
 }

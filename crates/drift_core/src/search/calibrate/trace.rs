@@ -23,12 +23,24 @@ const TRUTH_WIDTH: usize = 40;
 /// Estimated candidates that the thresholds along the way are taken from.
 const CANDIDATES: usize = 128;
 
+/// A mark's distance to the next is this share of its step.
+const MARK_SHARE: usize = 100;
+
+/// A place on a query's way through the buckets.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    /// Number of the bucket, in the order of the search.
+    pub step: u32,
+    /// Largest (score - threshold) up to it.
+    pub gap: f32,
+    /// Codes scanned before it.
+    pub codes: u64,
+}
+
 /// One query's scan, bucket by bucket.
 pub struct Trace {
-    /// Largest (score - threshold) up to each step.
-    pub gaps: Vec<f32>,
-    /// Codes scanned before each step.
-    pub rows: Vec<u64>,
+    /// Marks along the way: every step at first, then at distances of a hundredth of the way so far.
+    pub marks: Vec<Mark>,
     /// Steps at which the true neighbours that survive filter and re-ranking are found.
     pub found: Vec<u32>,
     /// How many true neighbours there are.
@@ -147,7 +159,7 @@ fn finish(
         kept.iter().map(|&(position, key)| (key, copies.found_at(position, key, &walk.thresholds))).collect();
     let truth = true_neighbours(collection, version, &sample.query, &candidates, scratch)?;
     let found = steps.iter().filter(|(key, _)| truth.contains(key)).filter_map(|(_, step)| *step).collect();
-    Ok(Trace { gaps: walk.gaps, rows: walk.rows, found, truth: truth.len() })
+    Ok(Trace { marks: walk.marks, found, truth: truth.len() })
 }
 
 /// Where a scan meets a row: in its own bucket and, with a filter, in its second one.
@@ -208,10 +220,8 @@ fn leave_out(metric: Metric, index: &Index, home: usize, ranked: &mut Vec<Ranked
 
 /// What a search that never stops would see on its way.
 struct Walk {
-    /// See [`Trace::gaps`].
-    gaps: Vec<f32>,
-    /// See [`Trace::rows`].
-    rows: Vec<u64>,
+    /// See [`Trace::marks`].
+    marks: Vec<Mark>,
     /// Distance of the k-th candidate met before each step.
     thresholds: Vec<f32>,
 }
@@ -221,15 +231,16 @@ impl Walk {
         let mut by_step: Vec<(u32, f32)> = candidates.iter().map(|&(distance, step, _)| (step, distance)).collect();
         by_step.sort_unstable_by_key(|(step, _)| *step);
         let mut window = TopK::new(K);
-        let (mut next, mut gap, mut total) = (0, f32::NEG_INFINITY, 0u64);
-        let room = || Vec::with_capacity(ranked.len());
-        let mut walk = Walk { gaps: room(), rows: Vec::with_capacity(ranked.len()), thresholds: room() };
+        let (mut next, mut next_mark, mut gap, mut codes) = (0, 0, f32::NEG_INFINITY, 0u64);
+        let mut walk = Walk { marks: Vec::new(), thresholds: Vec::with_capacity(ranked.len()) };
         for (step, ranked) in ranked.iter().enumerate() {
             gap = gap.max(ranked.score - window.threshold());
-            walk.gaps.push(gap);
-            walk.rows.push(total);
             walk.thresholds.push(window.threshold());
-            total += index.codes_of(ranked.position as usize);
+            if step == next_mark || step + 1 == index.router.len() {
+                walk.marks.push(Mark { step: step as u32, gap, codes });
+                next_mark = step + 1 + step / MARK_SHARE;
+            }
+            codes += index.codes_of(ranked.position as usize);
             while let Some((_, distance)) = by_step.get(next).filter(|(at, _)| *at as usize <= step) {
                 window.push(*distance, next as u64);
                 next += 1;
