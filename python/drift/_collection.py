@@ -84,6 +84,11 @@ class Collection:
         return self._inner.metric
 
     @property
+    def precision(self) -> str:
+        """What a search reads first: ``"1bit"`` or ``"sq8"`` codes."""
+        return self._inner.precision
+
+    @property
     def id_type(self) -> str:
         """Type of the ids: ``"int"`` or ``"str"``."""
         return self._inner.id_type

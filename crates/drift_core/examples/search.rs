@@ -18,8 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let collection = database.open_collection(name)?;
     let bytes = std::fs::read(queries)?;
     let queries: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    let k = std::env::var("K").map_or(10, |k| k.parse().unwrap());
-    let options = SearchOptions { k, recall: Some(recall.parse()?), threads: Some(1), ..SearchOptions::default() };
+    let options = SearchOptions { recall: Some(recall.parse()?), threads: Some(1), ..SearchOptions::default() };
     let (end, mut times) = (Duration::from_secs_f64(seconds.parse()?), Vec::new());
     let start = Instant::now();
     while start.elapsed() < end {

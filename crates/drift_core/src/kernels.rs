@@ -119,6 +119,7 @@ pub struct Kernels {
     /// Whether each of the [`BLOCK_ENTRIES`] entries of each block may be nearer than a limit, see [`BlockLimit`]: bit `e` of
     /// `masks[b]`. The last block may be half a block. The cache lines of `ahead` are asked for on the
     /// way, one for each that is read, so that memory always has something to do and never too much.
+    #[allow(clippy::type_complexity)] // Named arguments say more than a name for the type.
     pub bits_scan: fn(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead: &[u8], masks: &mut [u32]),
     /// `A - B * (offset + step * sum)` of each entry of each block, the last of which may be half a block.
     pub bits_estimates: fn(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [f32]),

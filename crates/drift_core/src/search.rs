@@ -38,10 +38,8 @@ pub fn search(
     let recall = validate(collection, queries, options)?;
     let dim = collection.schema.dim;
     let count = queries.len() / dim;
-    let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, count);
     if options.k == 0 || count == 0 {
-        hits.queries = count;
-        return Ok(hits);
+        return Ok(Hits { queries: count, ..Hits::with_capacity(collection.schema.id_type, options.k, 0) });
     }
     collection.counters.asked.store(true, Ordering::Relaxed);
     collection.counters.queries.fetch_add(count as u64, Ordering::Relaxed);
@@ -60,6 +58,7 @@ pub fn search(
     }
     let chunk = count.div_ceil(4 * threads).clamp(1, QUERIES_PER_CHUNK);
     let parts: Result<Vec<Hits>> = collection.pool.install(|| queries.par_chunks(chunk * dim).map(answer).collect());
+    let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, count);
     parts?.into_iter().for_each(|part| hits.append(part));
     Ok(hits)
 }

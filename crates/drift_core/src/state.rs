@@ -9,6 +9,7 @@
 
 mod buckets;
 mod calibration;
+mod centroids;
 mod filter;
 mod homes;
 mod index;
@@ -30,7 +31,7 @@ pub use index::{Index, LiveSegment, Run, locate};
 pub use install::Installed;
 pub use lookup::{Found, Place};
 pub use placement::Placement;
-pub use router::{RankScratch, Ranked, Router, SPREAD_WEIGHT};
+pub use router::{Order, RankScratch, Ranked, Router, SPREAD_WEIGHT};
 pub use signal::{Signal, Work};
 pub use version::Version;
 

@@ -40,6 +40,11 @@ impl Collection {
     }
 
     #[getter]
+    fn precision(&self) -> &'static str {
+        self.inner.schema().precision.name()
+    }
+
+    #[getter]
     fn metric(&self) -> &'static str {
         self.inner.schema().metric.name()
     }

@@ -35,6 +35,7 @@ impl Database {
         self.inner.uri()
     }
 
+    #[allow(clippy::too_many_arguments)] // The Python signature; only drift._database calls it.
     fn create_collection(
         &self,
         py: Python<'_>,

@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn a_row_on_its_centre_and_one_beyond_range_are_never_lost() {
         let centre = vec![1.0; 20];
-        let found = estimates(Metric::L2, &[centre.clone(), vec![1e30; 20]], &centre, &[0.0; 20], &vec![3.0; 20]);
+        let found = estimates(Metric::L2, &[centre.clone(), vec![1e30; 20]], &centre, &[0.0; 20], &[3.0; 20]);
         assert!((found[0] - 80.0).abs() < 1.0 && found[1] < 0.0, "{found:?}");
     }
 }

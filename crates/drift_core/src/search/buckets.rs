@@ -10,7 +10,7 @@ use super::scratch::Scratch;
 use crate::kernels::kernels;
 use crate::quant::sq8::{Factors, QueryCode};
 use crate::segment::Segment;
-use crate::state::{CollectionState, Ranked, Run, StopRule, Version};
+use crate::state::{CollectionState, Order, Ranked, Run, StopRule, Version};
 use crate::types::{Metric, Seq};
 use std::sync::atomic::Ordering;
 
@@ -74,7 +74,7 @@ pub fn next_bucket(
         return None;
     }
     while done >= scratch.rank.ranked.len() {
-        if !version.index.router.next(&scratch.code, &mut scratch.rank) {
+        if !version.index.router.next(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank) {
             return None;
         }
     }
@@ -85,7 +85,7 @@ pub fn next_bucket(
 fn scan_codes(metric: Metric, version: &Version, limits: &Limits, scratch: &mut Scratch) -> Work {
     let index = &version.index;
     let mut work = Work::default();
-    index.router.begin(&scratch.code, &scratch.bits, &mut scratch.rank);
+    index.router.begin(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank);
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
         for run in index.runs(bucket.position as usize) {
             work.rows += u64::from(run.rows);

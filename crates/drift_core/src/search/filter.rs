@@ -7,7 +7,7 @@
 use super::buckets::{self, Limits, Work, key, next_bucket};
 use super::scratch::Scratch;
 use crate::kernels::{BLOCK_ENTRIES, kernels, prefetch};
-use crate::state::{CollectionState, Filter, LiveSegment, Ranked, Version, locate};
+use crate::state::{CollectionState, Filter, LiveSegment, Order, Ranked, Version, locate};
 use crate::types::Metric;
 
 /// Rows beyond the `k` wanted that are refined before there is a threshold.
@@ -26,7 +26,7 @@ pub fn scan(
 ) -> Work {
     let metric = collection.schema.metric;
     let mut work = Work::default();
-    version.index.router.begin(&scratch.code, &scratch.bits, &mut scratch.rank);
+    version.index.router.begin(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank);
     start(metric, version, filter, limits, scratch, &mut work);
     scratch.survivors.clear();
     // Survivors up to the first mark are refined; those up to the second have been asked from memory.

@@ -5,7 +5,7 @@
 //! minimises `|r2|^2 + weight <r1, r2>^2 / |r1|^2`, so that a query for which r1 points the wrong way does not find r2
 //! pointing the same way.
 
-use super::router::{RankScratch, Router};
+use super::router::{Order, RankScratch, Router};
 use crate::kernels::kernels;
 use crate::quant::bits::BitQuery;
 use crate::quant::sq8::QueryCode;
@@ -86,8 +86,8 @@ impl Router {
         let Scratch { code, bits, rank, near, .. } = scratch;
         code.set(row);
         bits.set(row, self.origin());
-        self.begin_by_distance(bits, rank);
-        self.next(code, rank);
+        self.begin(Order::Distance, code, bits, rank);
+        self.next(Order::Distance, code, bits, rank);
         near.clear();
         near.extend(rank.ranked.iter().map(|ranked| (ranked.centre.reach * ranked.centre.reach, ranked.position)));
         let wanted = near.len().min(SECOND_CANDIDATES);

@@ -3,14 +3,16 @@
 //! Layer 5. A bucket's score is the squared distance of the query to its centroid plus half the bucket's spread (its
 //! mean squared residual): of two centroids at the same distance the tighter bucket is likelier to hold a neighbour
 //! further out (PERFORMANCE.md, section 2, point 2). Under dot the score is the negated best inner product to be expected
-//! in the bucket. Centroids are coded like rows: one pass over their 1-bit blocks estimates all scores, and only the best
-//! few, chunk after chunk as the search asks for them, are scored by SQ8.
+//! in the bucket. Centroids are coded like rows (`centroids`): one pass over their 1-bit blocks estimates all scores, and
+//! only the best few, chunk after chunk as the search asks for them, are scored by SQ8. Where there are groups of
+//! centroids, the scores of the nearest groups are estimated first, and the rest only when those are used up.
 
 use super::BucketTable;
+use super::centroids::{CentroidCodes, NONE};
 use crate::kernels::{BLOCK_ENTRIES, kernels, prefetch};
-use crate::quant::bits::{self, BitCode, BitQuery, Blocks, Centre};
-use crate::quant::sq8::{self, Clip, Factors, QueryCode};
-use crate::types::{Lines, Metric};
+use crate::quant::bits::{BitQuery, Centre};
+use crate::quant::sq8::QueryCode;
+use crate::types::Metric;
 use std::sync::Arc;
 
 /// Weight of a bucket's spread in its score under l2 and cosine.
@@ -28,6 +30,9 @@ const MINIMA_SHARE: f32 = 1.0;
 
 /// One in so many estimates is in the sample; a prime, so that it meets all places of a block.
 const SAMPLE_STEP: usize = 7;
+
+/// Share of the groups of centroids whose buckets are ranked before any other.
+const NEAR_SHARE: f32 = 0.6;
 
 /// Distance of centroids ahead at which their codes are asked for.
 const PREFETCH_AHEAD: usize = 8;
@@ -57,45 +62,14 @@ pub struct Router {
     deviations: Vec<f32>,
 }
 
-/// The centroids of a table, coded. Centroid `p` is entry `p / blocks` of block `p % blocks`, so that neighbours in the table,
-/// which are often neighbours in space, are spread over the blocks.
-struct CentroidCodes {
-    blocks: Lines,
-    count: usize,
-    stride: usize,
-    codes: Lines,
-    factors: Vec<Factors>,
-}
-
-impl CentroidCodes {
-    fn new(table: &BucketTable, dim: usize, origin: &[f32]) -> CentroidCodes {
-        let count = table.len().div_ceil(BLOCK_ENTRIES);
-        let stride = sq8::code_stride(dim);
-        let mut lines = Lines::zeroed(count * 2 * bits::half_bytes(dim));
-        let mut blocks = Blocks::clear(lines.as_mut_slice(), dim);
-        let mut codes = Lines::zeroed(table.len() * stride);
-        let mut factors = Vec::with_capacity(table.len());
-        let mut code = BitCode::default();
-        for (position, centroid) in table.centroids.chunks_exact(dim).enumerate() {
-            let bytes = &mut codes.as_mut_slice()[position * stride..][..stride];
-            factors.push(sq8::encode(centroid, Clip::default(), bytes));
-            code.set(Metric::L2, centroid, origin, origin);
-            code.write(&mut blocks, entry_of(position, count));
-        }
-        CentroidCodes { blocks: lines, count, stride, codes, factors }
-    }
-
-    fn code(&self, position: usize) -> &[u8] {
-        &self.codes.as_slice()[position * self.stride..][..self.stride]
-    }
-}
-
 /// Memory of a ranking, kept between queries.
 #[derive(Default)]
 pub struct RankScratch {
-    /// Estimated score of every entry of the blocks.
+    /// Estimated score of every entry of the groups under way.
     scores: Vec<f32>,
-    /// Smallest score of each block.
+    /// Their table positions; empty when there is one group.
+    positions: Vec<u32>,
+    /// Smallest score of each block; empty when there are several groups, whose blocks are no random samples.
     minima: Vec<f32>,
     /// Some of the scores.
     sample: Vec<f32>,
@@ -105,21 +79,29 @@ pub struct RankScratch {
     chunk: Vec<Ranked>,
     /// Entries of the chunk under way.
     found: Vec<u32>,
-    /// Buckets in chunks; each chunk is in ascending order of score.
-    pub ranked: Vec<Ranked>,
+    /// Distances of the groups' centres.
+    groups: Vec<f32>,
+    /// Groups whose distance is at least this wait.
+    waiting_from: f32,
+    /// Buckets that were ranked before the groups under way.
+    ranked_before: usize,
     /// Estimates up to here have been ranked.
     reached: f32,
+    /// Buckets in chunks; each chunk is in ascending order of score.
+    pub ranked: Vec<Ranked>,
 }
 
 impl RankScratch {
     /// An estimate below which lie about as many buckets more as the next chunk has.
-    fn cut(&mut self, blocks: usize, buckets: usize) -> f32 {
-        let wanted = self.ranked.len() + CHUNK_MIN.max(self.ranked.len() / 2);
-        if wanted + CHUNK_MIN >= buckets {
+    fn cut(&mut self, buckets: usize) -> f32 {
+        let done = self.ranked.len() - self.ranked_before;
+        let wanted = done + CHUNK_MIN.max(self.ranked.len() / 2);
+        let blocks = self.scores.len() / BLOCK_ENTRIES;
+        if wanted + CHUNK_MIN >= buckets.min(self.scores.len()) {
             return f32::INFINITY;
         }
         let (wanted, blocks) = (wanted as f32, blocks as f32);
-        if wanted < MINIMA_SHARE * blocks {
+        if !self.minima.is_empty() && wanted < MINIMA_SHARE * blocks {
             // So many entries thrown into the blocks at random meet this share of them.
             let place = (blocks * (1.0 - (-wanted / blocks).exp())) as usize;
             return *self.minima.select_nth_unstable_by(place, f32::total_cmp).1;
@@ -131,7 +113,6 @@ impl RankScratch {
     }
 
     fn set_minima(&mut self) {
-        self.minima.clear();
         let (blocks, _) = self.scores.as_chunks::<BLOCK_ENTRIES>();
         self.minima.extend(blocks.iter().map(|scores| {
             let (quarters, _) = scores.as_chunks::<4>();
@@ -144,6 +125,15 @@ impl RankScratch {
             least[0].min(least[1]).min(least[2].min(least[3]))
         }));
     }
+}
+
+/// What estimates are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The buckets' scores.
+    Score,
+    /// The distance to their centroids alone.
+    Distance,
 }
 
 impl Router {
@@ -169,14 +159,14 @@ impl Router {
         origin: Arc<[f32]>,
         codes: Arc<CentroidCodes>,
     ) -> Router {
-        let mut addends = vec![0.0; codes.count * BLOCK_ENTRIES];
+        let mut addends = vec![0.0; codes.positions().len()];
         let mut deviations = vec![0.0; if metric == Metric::Dot { addends.len() } else { 0 }];
-        for (position, &spread) in table.spread.iter().enumerate() {
-            let entry = entry_of(position, codes.count);
+        for (entry, &position) in codes.positions().iter().enumerate().filter(|(_, position)| **position != NONE) {
+            let spread = table.spread[position as usize];
             match metric {
                 Metric::L2 | Metric::Cosine => addends[entry] = SPREAD_WEIGHT * spread,
                 Metric::Dot => {
-                    addends[entry] = -0.5 * codes.factors[position].norm2;
+                    addends[entry] = -0.5 * codes.factors(position as usize).norm2;
                     deviations[entry] = dot_deviation(spread, dim);
                 }
             }
@@ -211,72 +201,117 @@ impl Router {
 
     /// Bytes of heap memory in use.
     pub fn heap_bytes(&self) -> usize {
-        let per_bucket = 4 * self.dim + 8 + size_of::<Factors>() + 4;
-        self.table.len() * per_bucket + self.codes.blocks.heap_bytes() + self.codes.codes.heap_bytes()
+        self.table.len() * (4 * self.dim + 8)
+            + 4 * (self.addends.len() + self.deviations.len())
+            + self.codes.heap_bytes()
     }
 
-    /// Estimates the scores of all buckets; [`Router::next`] then ranks them, best first.
-    pub fn begin(&self, query: &QueryCode, bits: &BitQuery, scratch: &mut RankScratch) {
-        self.estimate(bits, scratch);
+    /// Estimates the scores of the buckets; [`Router::next`] then ranks them, best first.
+    pub fn begin(&self, order: Order, query: &QueryCode, bits: &BitQuery, scratch: &mut RankScratch) {
+        scratch.ranked.clear();
+        scratch.waiting_from = f32::INFINITY;
+        let groups = self.codes.groups();
+        if groups > 1 {
+            self.codes.estimate_groups(bits, &mut scratch.groups);
+            scratch.sample.clone_from(&scratch.groups);
+            let place = (groups as f32 * NEAR_SHARE) as usize;
+            scratch.waiting_from = *scratch.sample.select_nth_unstable_by(place, f32::total_cmp).1;
+        }
+        self.estimate(order, query, bits, scratch, |distance, limit| distance < limit);
+    }
+
+    /// Estimates the scores of the entries of the groups that pass.
+    fn estimate(
+        &self,
+        order: Order,
+        query: &QueryCode,
+        bits: &BitQuery,
+        scratch: &mut RankScratch,
+        pass: impl Fn(f32, f32) -> bool,
+    ) {
+        scratch.ranked_before = scratch.ranked.len();
+        scratch.reached = f32::NEG_INFINITY;
+        scratch.positions.clear();
+        scratch.minima.clear();
+        let groups = self.codes.groups();
+        if groups == 1 {
+            scratch.scores.resize(self.addends.len(), 0.0);
+            self.estimate_group(order, query, bits, 0, &mut scratch.scores);
+            scratch.set_minima();
+            return;
+        }
+        scratch.scores.clear();
+        for group in (0..groups).filter(|&group| pass(scratch.groups[group], scratch.waiting_from)) {
+            let (start, entries) = (scratch.scores.len(), self.codes.entries(group));
+            scratch.positions.extend_from_slice(&self.codes.positions()[entries.clone()]);
+            scratch.scores.resize(start + entries.len(), 0.0);
+            self.estimate_group(order, query, bits, group, &mut scratch.scores[start..]);
+        }
+    }
+
+    fn estimate_group(&self, order: Order, query: &QueryCode, bits: &BitQuery, group: usize, scores: &mut [f32]) {
+        self.codes.estimate(group, bits, scores);
+        if order == Order::Distance {
+            return;
+        }
         let norm2 = (kernels().dot)(bits.shifted(), bits.shifted());
         let (weight, offset) = match self.metric {
             Metric::L2 | Metric::Cosine => (1.0, norm2),
             Metric::Dot => (0.5, 0.5 * (norm2 - query.norm2())),
         };
-        let query_norm = query.norm2().sqrt();
-        for (score, deviation) in scratch.scores.iter_mut().zip(&self.deviations) {
-            *score += 2.0 * query_norm * deviation;
+        let entries = self.codes.entries(group);
+        if let Some(deviations) = self.deviations.get(entries.clone()).filter(|_| self.metric == Metric::Dot) {
+            let query_norm = query.norm2().sqrt();
+            scores.iter_mut().zip(deviations).for_each(|(score, deviation)| *score += 2.0 * query_norm * deviation);
         }
-        for (score, addend) in scratch.scores.iter_mut().zip(&self.addends) {
+        for (score, addend) in scores.iter_mut().zip(&self.addends[entries]) {
             *score = *score * weight + (offset + addend);
         }
-        scratch.set_minima();
-    }
-
-    /// Like [`Router::begin`], but orders the chunks by distance to the centroid alone.
-    pub fn begin_by_distance(&self, bits: &BitQuery, scratch: &mut RankScratch) {
-        self.estimate(bits, scratch);
-        scratch.set_minima();
-    }
-
-    fn estimate(&self, bits: &BitQuery, scratch: &mut RankScratch) {
-        scratch.ranked.clear();
-        scratch.reached = f32::NEG_INFINITY;
-        scratch.scores.resize(self.addends.len(), 0.0);
-        bits.estimates(self.codes.blocks.as_slice(), &mut scratch.scores);
     }
 
     /// Ranks the next chunk of buckets behind those in `scratch.ranked`; false when all are there. The chunks, and so the
     /// order of buckets, do not depend on how far a search goes.
-    pub fn next(&self, query: &QueryCode, scratch: &mut RankScratch) -> bool {
+    pub fn next(&self, order: Order, query: &QueryCode, bits: &BitQuery, scratch: &mut RankScratch) -> bool {
         if scratch.ranked.len() >= self.len() {
             return false;
         }
+        let mut found = self.find_chunk(scratch);
+        if found == 0 && scratch.waiting_from < f32::INFINITY {
+            self.estimate(order, query, bits, scratch, |distance, limit| distance >= limit);
+            scratch.waiting_from = f32::INFINITY;
+            found = self.find_chunk(scratch);
+        }
+        if found == 0 {
+            self.rank_rest(scratch);
+            return true;
+        }
         scratch.order.clear();
         scratch.chunk.clear();
-        let found = self.find_chunk(scratch);
         let query_norm = query.norm2().sqrt();
-        let found = &scratch.found[..found];
-        for (at, &entry) in found.iter().enumerate() {
-            if let Some(&ahead) = found.get(at + PREFETCH_AHEAD) {
-                prefetch(self.codes.code(position_of(ahead as usize, self.codes.count)));
+        let RankScratch { positions, found: entries, order, chunk, ranked, .. } = scratch;
+        let positions = if positions.is_empty() { self.codes.positions() } else { &positions[..] };
+        let entries = &entries[..found];
+        for (at, &entry) in entries.iter().enumerate() {
+            if let Some(&ahead) = entries.get(at + PREFETCH_AHEAD) {
+                prefetch(self.codes.code(positions[ahead as usize] as usize));
             }
-            let position = position_of(entry as usize, self.codes.count);
+            let position = positions[entry as usize] as usize;
             let product = (kernels().sq8_dot)(self.codes.code(position), query.codes());
             let ranked = self.rank(query, query_norm, product, position);
-            scratch.order.push(u64::from(ascending(ranked.score)) << 32 | at as u64);
-            scratch.chunk.push(ranked);
+            order.push(u64::from(ascending(ranked.score)) << 32 | at as u64);
+            chunk.push(ranked);
         }
-        scratch.order.sort_unstable();
-        scratch.ranked.extend(scratch.order.iter().map(|&order| scratch.chunk[order as u32 as usize]));
+        order.sort_unstable();
+        ranked.extend(order.iter().map(|&order| chunk[order as u32 as usize]));
         true
     }
 
     /// Puts the entries of the next chunk, those whose estimate lies between two cuts, into `found`, and counts them.
     fn find_chunk(&self, scratch: &mut RankScratch) -> usize {
         scratch.found.resize(scratch.scores.len(), 0);
-        let cut = scratch.cut(self.codes.count, self.len());
+        let cut = scratch.cut(self.len());
         let RankScratch { scores, found, reached, .. } = scratch;
+        let found = &mut found[..scores.len()];
         let mut end = cut;
         let mut count = (kernels().between)(scores, *reached, end, found);
         if count == 0 {
@@ -288,8 +323,17 @@ impl Router {
         count
     }
 
+    /// Appends the buckets whose scores are beyond the range of f32: they come last, but they come.
+    fn rank_rest(&self, scratch: &mut RankScratch) {
+        let mut is_ranked = vec![false; self.len()];
+        scratch.ranked.iter().for_each(|ranked| is_ranked[ranked.position as usize] = true);
+        let centre = Centre { distance: f32::MAX, reach: f32::MAX };
+        let rest = (0..self.len() as u32).filter(|&position| !is_ranked[position as usize]);
+        scratch.ranked.extend(rest.map(|position| Ranked { score: f32::MAX, position, centre }));
+    }
+
     fn rank(&self, query: &QueryCode, query_norm: f32, product: i32, position: usize) -> Ranked {
-        let factors = &self.codes.factors[position];
+        let factors = self.codes.factors(position);
         let spread = self.table.spread[position];
         let distance2 = query.l2(product, factors).max(0.0);
         let reach = distance2.sqrt();
@@ -315,10 +359,5 @@ fn ascending(value: f32) -> u32 {
     if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
 }
 
-fn entry_of(position: usize, blocks: usize) -> usize {
-    position % blocks * BLOCK_ENTRIES + position / blocks
-}
-
-fn position_of(entry: usize, blocks: usize) -> usize {
-    entry % BLOCK_ENTRIES * blocks + entry / BLOCK_ENTRIES
-}
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,6 @@ impl CollectionState {
 
     /// A router over `table` for this collection.
     pub fn router(&self, table: BucketTable) -> Router {
-        Router::new(table, self.schema.dim, self.schema.metric)
+        self.pool.install(|| Router::new(table, self.schema.dim, self.schema.metric))
     }
 }

@@ -138,7 +138,7 @@ pub(super) unsafe fn scan(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead:
     let mut ahead = Ahead(ahead);
     let (limits, offset, step) =
         (_mm256_set1_ps(limit.limit), _mm256_set1_ps(limit.offset), _mm256_set1_ps(limit.step));
-    // SAFETY of the caller: the numbers A of eight entries are at `a`, their numbers B at `b`.
+    // SAFETY: whoever calls it has the numbers A of eight entries at `a` and their numbers B at `b`.
     let below = |sums: __m256, a: *const u8, b: *const u8| unsafe {
         let product = _mm256_add_ps(offset, _mm256_mul_ps(step, sums));
         let bound = _mm256_add_ps(limits, _mm256_mul_ps(widen(b), product));
@@ -171,7 +171,7 @@ pub(super) unsafe fn scan(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead:
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn estimates(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [f32]) {
     let (offset, step) = (_mm256_set1_ps(scale.offset), _mm256_set1_ps(scale.step));
-    // SAFETY of the caller: the numbers A of eight entries are at `a`, their numbers B at `b`.
+    // SAFETY: whoever calls it has the numbers A of eight entries at `a` and their numbers B at `b`.
     let estimate = |sums: __m256, a: *const u8, b: *const u8| unsafe {
         let product = _mm256_add_ps(offset, _mm256_mul_ps(step, sums));
         _mm256_sub_ps(widen(a), _mm256_mul_ps(widen(b), product))

@@ -11,7 +11,7 @@ use crate::quant::sq8::{self, QueryCode};
 use crate::search::buckets::{self, key};
 use crate::search::rerank::{self, exact_distance};
 use crate::search::scratch::{self, Scratch};
-use crate::state::{CollectionState, Index, Ranked, Run, SPREAD_WEIGHT, Version};
+use crate::state::{CollectionState, Index, Order, Ranked, Run, SPREAD_WEIGHT, Version};
 use crate::types::{BucketId, Metric, TopK};
 
 /// Neighbours that recall is measured for.
@@ -126,8 +126,8 @@ fn finish(
     scratch: &mut Scratch,
 ) -> Result<Trace> {
     let (metric, index) = (collection.schema.metric, &version.index);
-    index.router.begin(&sample.code, &sample.bits, &mut scratch.rank);
-    while index.router.next(&sample.code, &mut scratch.rank) {}
+    index.router.begin(Order::Score, &sample.code, &sample.bits, &mut scratch.rank);
+    while index.router.next(Order::Score, &sample.code, &sample.bits, &mut scratch.rank) {}
     leave_out(metric, index, sample.home, &mut scratch.rank.ranked);
     let ranked = &scratch.rank.ranked;
     let mut step_of = vec![0u32; index.router.len()];
