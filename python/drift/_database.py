@@ -186,7 +186,9 @@ class Database:
         Collection('docs', 0 rows, dim=384, metric='cosine', id_type='int')
         """
         natural("dim", dim, 1)
-        created = self._inner.create_collection(_text("name", name), dim, _text("metric", metric), id_type, precision, exist_ok)
+        created = self._inner.create_collection(
+            _text("name", name), dim, _text("metric", metric), id_type, precision, exist_ok
+        )
         return Collection._of(self, created)
 
     def open_collection(self, name: str) -> Collection:

@@ -17,8 +17,8 @@ __all__ = [
     "IdsLike",
     "LoadSource",
     "Metric",
-    "Precision",
     "Missing",
+    "Precision",
     "Progress",
     "VectorsLike",
 ]

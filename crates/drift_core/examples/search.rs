@@ -9,6 +9,7 @@ use drift_core::db::Database;
 use drift_core::types::{SearchOptions, never_interrupt};
 use std::time::{Duration, Instant};
 
+#[allow(clippy::disallowed_methods)] // A measurement.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, path, name, queries, recall, seconds] = &arguments[..] else {
