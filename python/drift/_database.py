@@ -167,7 +167,7 @@ class Database:
             Type of its ids: int64 from 0, or strings of 1 to 1,024 bytes of UTF-8.
         precision : {"1bit", "sq8"}
             What a search reads first: codes of one bit a dimension, then 8-bit codes of the few rows that pass; or
-            8-bit codes alone, which is slower and saves a fifth of the memory.
+            8-bit codes alone, which is slower and saves a fifth of the memory. Below 64 dimensions both are the same.
         exist_ok : bool
             Open the collection when it exists with the same `dim`, `metric`, `id_type` and `precision`.
 

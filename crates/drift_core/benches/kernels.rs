@@ -8,9 +8,11 @@
 #![allow(clippy::disallowed_methods, missing_docs)] // A benchmark measures time itself.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use drift_core::kernels::{Kernels, available, dots};
+use drift_core::kernels::{BLOCK_ENTRIES, BlockLimit, Kernels, available, dots};
+use drift_core::quant::bits::{BitCode, Blocks, half_bytes};
 use drift_core::quant::rotation::Rotation;
 use drift_core::quant::sq8::{Clip, QueryCode, code_stride, encode};
+use drift_core::types::{Lines, Metric};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -18,6 +20,9 @@ const DIM: usize = 384;
 
 /// Working sets: rows of SQ8 that stay in L1, in L2, and in L3 or beyond.
 const ROWS: [(&str, usize); 3] = [("L1", 64), ("L2", 1_536), ("L3+", 100_000)];
+
+/// Working sets of 1-bit blocks in the same places.
+const BLOCKS: [(&str, usize); 3] = [("L1", 16), ("L2", 400), ("L3+", 30_000)];
 
 /// Seconds of one call, the best of several rounds of a few milliseconds each.
 fn seconds(mut work: impl FnMut()) -> f64 {
@@ -157,11 +162,46 @@ fn print_shares() {
             }
         }
     }
+    for (level, blocks) in BLOCKS {
+        print_block_shares(level, blocks);
+    }
     let data = data(4_096);
     println!("\nproducts of 512 rows with 80 columns (time a product of {DIM})");
     let mut out = vec![0.0; 512 * 80];
     let time = seconds(|| dots(&data.floats[..512 * DIM], &data.floats[..80 * DIM], DIM, &mut out));
     line("dots (gemm)", 512.0 * 80.0, time, (512 * 80 * DIM) as f64 / float_peak);
+}
+
+/// Prints the share of the bound of the kernels on 1-bit blocks, which are bound by reading.
+fn print_block_shares(level: &str, blocks: usize) {
+    let floats = data(64).floats;
+    let block_bytes = 2 * half_bytes(DIM);
+    let mut lines = Lines::zeroed(blocks * block_bytes);
+    let mut code = BitCode::default();
+    for part in lines.as_mut_slice().chunks_exact_mut(block_bytes) {
+        let mut part = Blocks::clear(part, DIM);
+        for at in 0..BLOCK_ENTRIES {
+            code.set(Metric::L2, &floats[at * DIM..][..DIM], &floats[33 * DIM..][..DIM], &[0.0; DIM]);
+            code.write(&mut part, at);
+        }
+    }
+    let bytes = lines.as_slice();
+    let bandwidth = bytes.len() as f64 / seconds(|| _ = black_box(bound::read(black_box(bytes))));
+    println!(
+        "\n{level}: {blocks} blocks of {BLOCK_ENTRIES} entries, reading {:.1} GB/s (time a block)",
+        bandwidth / 1e9
+    );
+    let bound = bytes.len() as f64 / bandwidth;
+    let mut table = Lines::zeroed(block_bytes - 4 * BLOCK_ENTRIES);
+    let (mut masks, mut estimates) = (vec![0; blocks], vec![0.0; blocks * BLOCK_ENTRIES]);
+    for kernels in available() {
+        let scale = (kernels.bits_table)(&floats[..DIM], table.as_mut_slice());
+        let limit = BlockLimit { limit: -1e9, offset: scale.offset, step: scale.step };
+        let time = seconds(|| (kernels.bits_scan)(black_box(bytes), table.as_slice(), limit, &[], &mut masks));
+        line(&format!("bits_scan {}", kernels.name), blocks as f64, time, bound);
+        let time = seconds(|| (kernels.bits_estimates)(black_box(bytes), table.as_slice(), scale, &mut estimates));
+        line(&format!("bits_estimates {}", kernels.name), blocks as f64, time, bound);
+    }
 }
 
 fn bench_row_kernels(criterion: &mut Criterion, table: &'static Kernels) {
@@ -176,6 +216,12 @@ fn bench_row_kernels(criterion: &mut Criterion, table: &'static Kernels) {
         bench.iter(|| (table.sq8_encode)(black_box(&data.query), 0.0, 250.0, &mut codes[..DIM]))
     });
     group.bench_function("min_max", |bench| bench.iter(|| (table.min_max)(black_box(&data.query))));
+    let mut lookup = vec![0; 24 * 64];
+    group.bench_function("bits_table", |bench| bench.iter(|| (table.bits_table)(black_box(&data.query), &mut lookup)));
+    let (scores, mut found) = (&data.floats[..6_240], vec![0; 6_240]);
+    group.bench_function("between 6240", |bench| {
+        bench.iter(|| (table.between)(black_box(scores), -0.5, -0.48, &mut found))
+    });
     let weights = vec![1.0 / 16.0; 256];
     let mut values = data.query.clone();
     group.bench_function("hadamard 256", |bench| {

@@ -1,8 +1,8 @@
 //! The read path: plan, scan memtables and buckets, re-rank exactly, merge.
 //!
 //! Layer 6. A search pins one version and never takes a lock. Buckets are ranked by the router and scanned nearest
-//! first with SQ8 estimates until the stop rule of the recall target says that the rest will not pay; the best few rows
-//! are then measured exactly from their cold vectors. Memtable rows are measured exactly at once.
+//! first with estimates until the stop rule of the recall target says that the rest will not pay; the best few rows
+//! are then measured exactly from their cold vectors. Memtables come last, against the threshold that this has set.
 
 mod buckets;
 pub mod calibrate;
@@ -81,12 +81,13 @@ fn answer(
         }
         scratch.set_query(collection, &version.index.router, query);
         scratch.exact.reset(options.k);
-        memory::scan(version, SearchMode::Fast, &mut scratch);
         if version.index.rows() > 0 {
             scratch.estimates.reset(rerank::width(options.k));
             buckets::scan(collection, version, &limits, &mut scratch);
             rerank::rerank(collection, version, &mut scratch)?;
         }
+        // Last, so that few of its rows pass the threshold that the buckets have set.
+        memory::scan(version, SearchMode::Fast, &mut scratch);
         push_hits(version, &mut scratch, &mut hits);
     }
     Ok(hits)

@@ -13,6 +13,9 @@ use crate::types::Metric;
 /// Rows beyond the `k` wanted that are refined before there is a threshold.
 const START_SPARE: usize = 6;
 
+/// Buckets that are scanned between finding a row and measuring it: about as long as memory takes.
+const REFINE_LAG: usize = 2;
+
 /// Buckets ahead whose blocks are asked for.
 const PREFETCH_BUCKETS: usize = 2;
 
@@ -29,15 +32,15 @@ pub fn scan(
     version.index.router.begin(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank);
     start(metric, version, filter, limits, scratch, &mut work);
     scratch.survivors.clear();
-    // Survivors up to the first mark are refined; those up to the second have been asked from memory.
-    let (mut refined, mut asked) = (0, 0);
+    let (mut refined, mut asked) = (0, [0; REFINE_LAG]);
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
         let at = work.buckets as usize;
         work.rows += scan_bucket(version, filter, bucket, at, scratch.estimates.nth(limits.k), scratch);
         work.buckets += 1;
-        refine(metric, version, refined..asked, scratch);
-        refined = asked;
-        asked = scratch.survivors.len();
+        refine(metric, version, refined..asked[0], scratch);
+        refined = asked[0];
+        asked.rotate_left(1);
+        asked[REFINE_LAG - 1] = scratch.survivors.len();
     }
     refine(metric, version, refined..scratch.survivors.len(), scratch);
     work.refined += scratch.survivors.len() as u64;

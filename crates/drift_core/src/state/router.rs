@@ -22,7 +22,7 @@ pub const SPREAD_WEIGHT: f32 = 0.5;
 const DOT_DEVIATIONS: f32 = 2.0;
 
 /// Buckets in a chunk, about, until twice as many have been ranked: a later chunk is half of what is there already.
-const CHUNK_MIN: usize = 96;
+const CHUNK_MIN: usize = 56;
 
 /// Buckets up to which a chunk is cut by block minima, as a share of the blocks: beyond it most blocks have a centroid
 /// below the cut, and minima say too little about how many they have. A sample of the estimates then tells more.
