@@ -10,7 +10,7 @@
 use super::BucketTable;
 use super::centroids::{CentroidCodes, NONE};
 use crate::kernels::{BLOCK_ENTRIES, kernels, prefetch};
-use crate::quant::bits::{BitQuery, Centre};
+use crate::quant::bits::{self, BitQuery, Centre};
 use crate::quant::sq8::QueryCode;
 use crate::types::Metric;
 use std::sync::Arc;
@@ -250,7 +250,11 @@ impl Router {
     }
 
     fn estimate_group(&self, order: Order, query: &QueryCode, bits: &BitQuery, group: usize, scores: &mut [f32]) {
-        self.codes.estimate(group, bits, scores);
+        if self.dim < bits::DIM_MIN {
+            self.estimate_by_sq8(query, bits, group, scores);
+        } else {
+            self.codes.estimate(group, bits, scores);
+        }
         if order == Order::Distance {
             return;
         }
@@ -266,6 +270,18 @@ impl Router {
         }
         for (score, addend) in scores.iter_mut().zip(&self.addends[entries]) {
             *score = *score * weight + (offset + addend);
+        }
+    }
+
+    /// What 1-bit codes would estimate, by SQ8: of few dimensions one bit each says too little, and eight are quickly read.
+    fn estimate_by_sq8(&self, query: &QueryCode, bits: &BitQuery, group: usize, scores: &mut [f32]) {
+        let norm2 = (kernels().dot)(bits.shifted(), bits.shifted());
+        for (score, &position) in scores.iter_mut().zip(&self.codes.positions()[self.codes.entries(group)]) {
+            *score = f32::INFINITY;
+            if position != NONE {
+                let product = (kernels().sq8_dot)(self.codes.code(position as usize), query.codes());
+                *score = query.l2(product, self.codes.factors(position as usize)) - norm2;
+            }
         }
     }
 
