@@ -72,6 +72,7 @@ impl Opening<'_> {
         });
         self.fill(&state, missing)?;
         self.replay(&state)?;
+        state.pin().memtables().for_each(|memtable| memtable.extend_codes(&state.rotation));
         if !self.config.read_only {
             self.clean(&state)?;
         }
