@@ -11,11 +11,11 @@ use rayon::prelude::*;
 const TARGETS: [f32; 16] =
     [0.5, 0.6, 0.7, 0.8, 0.85, 0.875, 0.9, 0.925, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995];
 
-/// Standard errors of the sampled mean by which a rule must exceed its target, so that one in fifteen such measurements, not
+/// Standard errors of the sampled mean by which a rule must exceed its target, so that one in forty such measurements, not
 /// one in two, promises too much; and the share of the distance to full recall that is added for queries that are no
 /// rows of the collection, hence a little harder.
-const STANDARD_ERRORS: f32 = 1.5;
-const MARGIN: f32 = 0.1;
+const STANDARD_ERRORS: f32 = 2.0;
+const MARGIN: f32 = 0.15;
 
 /// Smallest share of the codes that a budget may be, and the factor between two that are tried.
 const SHARE_MIN: f32 = 2e-4;
