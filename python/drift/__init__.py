@@ -28,10 +28,12 @@ from drift._errors import (
     TimeoutError,  # noqa: A004 - its name is part of the API.
     UnsupportedFormatError,
 )
+from drift._maintenance import Budget, JobRecord, Maintenance
 from drift._result import Rows, SearchResult
 
 __all__ = [
     "AlreadyExistsError",
+    "Budget",
     "ClosedError",
     "Collection",
     "CorruptionError",
@@ -40,7 +42,9 @@ __all__ = [
     "FencedError",
     "ForkError",
     "InvalidArgumentError",
+    "JobRecord",
     "LockedError",
+    "Maintenance",
     "NotFoundError",
     "ReadOnlyError",
     "ResourceExhaustedError",

@@ -9,6 +9,7 @@ import numpy as np
 
 from drift import _core, _input
 from drift._errors import DriftError, InvalidArgumentError
+from drift._maintenance import Maintenance
 from drift._progress import display
 from drift._result import Rows, SearchResult, html_table
 
@@ -322,6 +323,11 @@ class Collection:
     def flush(self) -> None:
         """Move rows from memory into segments on disk, durably, whatever the durability."""
         self._inner.flush()
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """Background maintenance: pause, resume, run now, budget."""
+        return Maintenance(self._inner)
 
     def optimize(self) -> dict[str, Any]:
         """Split, merge and rewrite buckets and segments until they are near their target sizes.

@@ -9,6 +9,7 @@ mod open;
 mod stats;
 mod verify;
 
+pub use crate::state::{Budget, Job, JobRecord};
 pub use collection::Collection;
 
 use crate::clock::Components;

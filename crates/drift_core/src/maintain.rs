@@ -4,12 +4,19 @@
 //! readers see; deaths that arrived meanwhile are re-applied at the commit. A job that fails has changed nothing.
 
 mod checkpoint;
+mod compact;
 mod flush;
 mod optimize;
+mod policy;
 mod remove;
+mod restructure;
+mod retrain;
 mod scheduler;
+mod step;
+mod survey;
 
 pub use flush::flush_all;
 pub use optimize::optimize;
 pub use remove::{after_load, remove_unreferenced};
-pub use scheduler::{AfterFlush, start};
+pub use scheduler::{Measuring, start};
+pub use step::run_once;

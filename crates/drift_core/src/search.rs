@@ -18,7 +18,7 @@ pub use scratch::Scratch;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::SearchMode;
-use crate::state::{CollectionState, StopRule, Version};
+use crate::state::{CollectionState, SCAN_ALL_ROWS, Shadow, StopRule, Version};
 use crate::types::{Hits, Interrupt, SearchOptions, Vectors};
 use buckets::Limits;
 use rayon::prelude::*;
@@ -89,8 +89,35 @@ fn answer(
         // Last, so that few of its rows pass the threshold that the buckets have set.
         memory::scan(version, SearchMode::Fast, &mut scratch);
         push_hits(version, &mut scratch, &mut hits);
+        if collection.recall.wants_this() {
+            keep_shadow(collection, version, query, options, &mut scratch);
+        }
     }
     Ok(hits)
+}
+
+/// Keeps a query and its answer, to be searched again in the background.
+fn keep_shadow(
+    collection: &CollectionState,
+    version: &Version,
+    query: &[f32],
+    options: &SearchOptions,
+    scratch: &mut Scratch,
+) {
+    if options.nprobe.is_some() || options.k > calibrate::SHADOW_K_MAX || version.index.rows() <= SCAN_ALL_ROWS {
+        return;
+    }
+    let shadow = Shadow {
+        query: query.to_vec(),
+        target: options.recall.unwrap_or(collection.config.recall_default),
+        distances: scratch.exact.sorted().iter().map(|(distance, _)| *distance).collect(),
+        k: options.k,
+        seq: version.seq,
+        index: version.index.rows_name(),
+    };
+    if collection.recall.push(shadow) {
+        collection.signal.raise(|work| work.shadow = true);
+    }
 }
 
 /// Appends the query's best rows, padded to `k`.

@@ -57,7 +57,7 @@ struct Hot {
     seqs: Vec<Seq>,
     codes: Codes,
     factors: Vec<Factors>,
-    /// Second bucket of each row; empty at precision sq8.
+    /// Second bucket of each row, until taken; empty at precision sq8.
     seconds: Vec<u32>,
     runs: Vec<RunEntry>,
     bloom: Bloom,
@@ -115,9 +115,9 @@ impl Segment {
         &self.hot.factors
     }
 
-    /// Second bucket of each row, `u32::MAX` where it has none; empty at precision sq8.
-    pub fn second_buckets(&self) -> &[u32] {
-        &self.hot.seconds
+    /// Second bucket of each row as written, `u32::MAX` where it has none; empty at precision sq8, and once taken.
+    pub fn take_second_buckets(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.hot.seconds)
     }
 
     /// Runs in ascending order of bucket.

@@ -7,6 +7,7 @@
 //! Locks, in the order in which they may be taken: `maintenance` (one job at a time), `writes` (sequence numbers, log
 //! append, memtable insert, publication), `sync` inside the log.
 
+mod assignment;
 mod buckets;
 mod calibration;
 mod centroids;
@@ -15,24 +16,35 @@ mod homes;
 mod index;
 mod install;
 mod lookup;
+mod physical;
 mod placement;
+mod recall;
 mod rotate;
 mod router;
+mod runs;
+mod schedule;
 mod segments;
 mod signal;
 mod train;
+mod upkeep;
 mod version;
 
+pub use assignment::{Assignment, NO_BUCKET};
 pub use buckets::{BucketTable, ResidualSums};
 pub use calibration::{Calibration, SCAN_ALL_ROWS, StopRule};
 pub use filter::{Filter, Layer, Part};
-pub use homes::Homes;
-pub use index::{Index, LiveSegment, Run, locate};
+pub use homes::{Homes, Residual};
+pub use index::{Index, LiveSegment, Reassignment, Run, ScanCodes, locate};
 pub use install::Installed;
 pub use lookup::{Found, Place};
+pub use physical::PhysicalRuns;
 pub use placement::Placement;
+pub use recall::{Mark, Measured, ROW_TRACES_MAX, Recall, RecallLog, SHADOW_GROUP, Shadow, Trace};
 pub use router::{Order, RankScratch, Ranked, Router, SPREAD_WEIGHT};
+pub use runs::BucketRuns;
+pub use schedule::{Budget, Schedule};
 pub use signal::{Signal, Work};
+pub use upkeep::{Job, JobRecord, Upkeep};
 pub use version::Version;
 
 use crate::bitstore::Bitstore;
@@ -77,6 +89,8 @@ pub struct Maintenance {
     pub store: ManifestStore,
     /// Number of the newest manifest, for those who must not wait for a job.
     pub newest: Arc<AtomicU64>,
+    /// What maintenance remembers between jobs.
+    pub upkeep: Upkeep,
 }
 
 /// Counts since the collection was opened.
@@ -96,6 +110,12 @@ pub struct Counters {
     pub flushes: AtomicU64,
     /// Bytes written into segments.
     pub segment_bytes_written: AtomicU64,
+    /// Bytes written by structural changes and compaction, segments included.
+    pub job_bytes_written: AtomicU64,
+    /// Rows that went to another bucket.
+    pub rows_moved: AtomicU64,
+    /// Dead flushed rows when maintenance was last asked to look.
+    pub deaths_seen: AtomicU64,
     /// Whether a query has come since the memtable was last looked at: a graph only pays when somebody asks.
     pub asked: AtomicBool,
 }
@@ -126,6 +146,10 @@ pub struct CollectionState {
     pub maintenance: Mutex<Maintenance>,
     /// Signalled when a frozen memtable has been flushed: writers wait here for room.
     pub room: Condvar,
+    /// What is known of the recall of searches.
+    pub recall: Recall,
+    /// When background jobs may run.
+    pub schedule: Schedule,
     /// Wakes the scheduler.
     pub signal: Signal,
     /// Counts since open.
@@ -184,6 +208,8 @@ impl CollectionState {
             manifest_number: parts.maintenance.newest.clone(),
             maintenance: Mutex::new(parts.maintenance),
             room: Condvar::new(),
+            recall: Recall::default(),
+            schedule: Schedule::default(),
             signal: Signal::default(),
             counters: Counters::default(),
             version: ArcSwap::from_pointee(parts.version),

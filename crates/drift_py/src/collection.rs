@@ -5,6 +5,7 @@ use crate::input::{self, VectorsIn};
 use crate::load;
 use crate::output;
 use crate::signals::Signals;
+use drift_core::db::Budget;
 use drift_core::types::{IdRef, Missing, SearchOptions, Vectors};
 use numpy::{PyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -19,6 +20,9 @@ pub struct Collection {
 
 /// Ids and distances of a search, or ids and vectors of a lookup.
 type Pair<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// What a [`Budget`] consists of.
+type BudgetTuple = (f64, Option<u64>, Option<u64>, Option<(u8, u8)>);
 
 impl Collection {
     /// The handle around the engine's.
@@ -170,6 +174,41 @@ impl Collection {
         let dict = output::counts(py, &report.entries())?;
         dict.set_item("seconds", report.seconds)?;
         Ok(dict)
+    }
+
+    fn run_maintenance<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let records = py.detach(|| self.inner.run_maintenance()).or_raise(py)?;
+        records.iter().map(|record| output::job(py, record)).collect()
+    }
+
+    fn pause_maintenance(&self, py: Python<'_>) -> PyResult<()> {
+        self.inner.pause_maintenance().or_raise(py)
+    }
+
+    fn resume_maintenance(&self, py: Python<'_>) -> PyResult<()> {
+        self.inner.resume_maintenance().or_raise(py)
+    }
+
+    fn is_maintenance_paused(&self, py: Python<'_>) -> PyResult<bool> {
+        self.inner.is_maintenance_paused().or_raise(py)
+    }
+
+    /// Share, rows and bytes per second, quiet hours.
+    fn budget(&self, py: Python<'_>) -> PyResult<BudgetTuple> {
+        let Budget { share, rows_per_second, bytes_per_second, quiet_hours } = self.inner.budget().or_raise(py)?;
+        Ok((share, rows_per_second, bytes_per_second, quiet_hours))
+    }
+
+    fn set_budget(
+        &self,
+        py: Python<'_>,
+        share: f64,
+        rows_per_second: Option<u64>,
+        bytes_per_second: Option<u64>,
+        quiet_hours: Option<(u8, u8)>,
+    ) -> PyResult<()> {
+        let budget = Budget { share, rows_per_second, bytes_per_second, quiet_hours };
+        self.inner.set_budget(budget).or_raise(py)
     }
 
     fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -1,5 +1,6 @@
 //! Engine results to NumPy arrays and dictionaries.
 
+use drift_core::db::JobRecord;
 use drift_core::types::{HitIds, Ids};
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1};
@@ -51,5 +52,17 @@ pub fn counts<'py>(py: Python<'py>, entries: &[(&'static str, u64)]) -> PyResult
     for (name, value) in entries {
         dict.set_item(name, value)?;
     }
+    Ok(dict)
+}
+
+/// A finished job as a dictionary: times in seconds, `ended` since 1970.
+pub fn job<'py>(py: Python<'py>, record: &JobRecord) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("job", record.job.name())?;
+    dict.set_item("reason", &record.reason)?;
+    dict.set_item("effect", &record.effect)?;
+    dict.set_item("ended", record.ended.as_secs_f64())?;
+    dict.set_item("seconds", record.took.as_secs_f64())?;
+    dict.set_item("bytes", record.bytes)?;
     Ok(dict)
 }

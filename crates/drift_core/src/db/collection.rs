@@ -10,13 +10,16 @@ use crate::ingest::source::{LoadReport, RowSource};
 use crate::ingest::{self, OnProgress};
 use crate::maintain;
 use crate::search::{self, calibrate};
-use crate::state::CollectionState;
+use crate::state::{Budget, CollectionState, JobRecord};
 use crate::types::{
     Hits, IdRef, Ids, Interrupt, Missing, OptimizeReport, Rows, Schema, SearchOptions, Stats, Vectors, VerifyReport,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+
+const MEASURING: maintain::Measuring =
+    maintain::Measuring { refresh: calibrate::refresh, check_shadows: calibrate::check_shadows };
 
 /// An open collection and its background thread.
 pub(super) struct OpenCollection {
@@ -31,7 +34,7 @@ impl OpenCollection {
         let scheduler = if state.config.read_only {
             None
         } else {
-            let handle = maintain::start(state.clone(), calibrate::refresh);
+            let handle = maintain::start(state.clone(), MEASURING);
             Some(handle.map_err(|error| Error::io("cannot start the background thread", error))?)
         };
         Ok(OpenCollection { state, scheduler: Mutex::new(scheduler) })
@@ -137,7 +140,7 @@ impl Collection {
     pub fn load(&self, source: &mut dyn RowSource, progress: OnProgress<'_>) -> Result<LoadReport> {
         let state = self.state()?;
         let report = ingest::load(state, source, progress)?;
-        calibrate::refresh(state)?;
+        state.pool.install(|| calibrate::refresh(state, true))?;
         maintain::after_load(state)?;
         Ok(report)
     }
@@ -146,17 +149,58 @@ impl Collection {
     pub fn flush(&self) -> Result<()> {
         let state = self.state()?;
         maintain::flush_all(state)?;
-        calibrate::refresh(state).map(|_| ())
+        state.pool.install(|| calibrate::refresh(state, true)).map(|_| ())
     }
 
     /// Rewrites the collection where that helps: one segment, no dead rows, buckets near their target size.
     pub fn optimize(&self) -> Result<OptimizeReport> {
         let state = self.state()?;
         let report = maintain::optimize(state)?;
-        if report.rows_written > 0 {
-            calibrate::measure(state)?;
+        if report.is_change() {
+            state.pool.install(|| calibrate::measure(state))?;
         }
         Ok(report)
+    }
+
+    /// Does all maintenance that is due, now and on all cores, whatever the budget, then measures the stop rules if enough has
+    /// changed; tells what was done.
+    pub fn run_maintenance(&self) -> Result<Vec<JobRecord>> {
+        let state = self.state()?;
+        let records = maintain::run_once(state)?;
+        state.pool.install(|| calibrate::refresh(state, true))?;
+        Ok(records)
+    }
+
+    /// Lets no further background job begin. Flushes go on.
+    pub fn pause_maintenance(&self) -> Result<()> {
+        self.state()?.schedule.set_paused(true);
+        Ok(())
+    }
+
+    /// Lets background jobs begin again.
+    pub fn resume_maintenance(&self) -> Result<()> {
+        let state = self.state()?;
+        state.schedule.set_paused(false);
+        state.signal.raise(|work| work.maintain = true);
+        Ok(())
+    }
+
+    /// Whether background jobs are paused.
+    pub fn is_maintenance_paused(&self) -> Result<bool> {
+        Ok(self.state()?.schedule.is_paused())
+    }
+
+    /// What background jobs may take.
+    pub fn budget(&self) -> Result<Budget> {
+        Ok(self.state()?.schedule.budget())
+    }
+
+    /// Changes what background jobs may take, until the collection is closed.
+    pub fn set_budget(&self, budget: Budget) -> Result<()> {
+        let state = self.state()?;
+        state.schedule.set_budget(budget)?;
+        state.signal.raise(|work| work.maintain = true);
+        Ok(())
     }
 
     /// Reads every byte of every file, and checks that files and memory agree.

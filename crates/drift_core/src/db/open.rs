@@ -8,18 +8,21 @@ use crate::bitstore::Bitstore;
 use crate::clock::Components;
 use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::FileId;
 use crate::ingest;
 use crate::maintain::remove_unreferenced;
-use crate::manifest::{BucketFile, Manifest, ManifestStore, TombstoneFile, next_file_number};
+use crate::manifest::{BucketFile, Manifest, ManifestStore, MoveFile, TombstoneFile, next_file_number};
 use crate::memtable::Memtable;
 use crate::quant::rotation::Rotation;
 use crate::segment::{Segment, SegmentFile};
 use crate::state::{
-    BucketTable, Calibration, CollectionState, Index, LiveSegment, Maintenance, Parts, Router, Version, Writes,
+    BucketTable, Calibration, CollectionState, Index, LiveSegment, Maintenance, NO_BUCKET, Parts, Router, Upkeep,
+    Version, Writes,
 };
 use crate::storage::{Backend, names};
 use crate::types::{BucketId, Schema, Seq};
 use crate::wal::{self, Expected, OwnedRecord};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -50,7 +53,8 @@ impl Opening<'_> {
             // Orphans of a crashed commit may hold the next numbers.
             manifest.next_file = next_file_number(&*self.backend, &manifest)?;
         }
-        let index = Arc::new(self.pool.install(|| self.index(&manifest, &schema))?);
+        let mut upkeep = Upkeep::default();
+        let index = Arc::new(self.pool.install(|| self.index(&manifest, &schema, &mut upkeep))?);
         let (bitstore, missing) = self.bitstore(&manifest)?;
         let memtable = Arc::new(Memtable::new(&schema, manifest.wal_floor));
         let version =
@@ -67,7 +71,7 @@ impl Opening<'_> {
             bitstore,
             pool: self.pool.clone(),
             writes: Writes { next_seq: manifest.next_seq, wal: None, wal_sync: None },
-            maintenance: Maintenance { newest: Arc::new(AtomicU64::new(manifest.number)), manifest, store },
+            maintenance: Maintenance { newest: Arc::new(AtomicU64::new(manifest.number)), manifest, store, upkeep },
             version,
         });
         self.fill(&state, missing)?;
@@ -79,13 +83,14 @@ impl Opening<'_> {
         Ok(state)
     }
 
-    fn index(&self, manifest: &Manifest, schema: &Schema) -> Result<Index> {
+    fn index(&self, manifest: &Manifest, schema: &Schema, upkeep: &mut Upkeep) -> Result<Index> {
         let mut table = BucketTable::default();
         let removed: Vec<BucketId> = manifest.removed_buckets.iter().map(|&id| BucketId(id)).collect();
         for &number in &manifest.bucket_files {
             let file =
                 BucketFile::read(&*self.backend, number, self.identity, schema.dim).map_err(named_but_missing)?;
             let newer = BucketTable { ids: file.ids, centroids: file.centroids, spread: file.spread };
+            upkeep.defined_buckets += newer.len() as u64;
             table = table.merged(&newer, &removed);
         }
         let router = Arc::new(Router::new(table, schema.dim, schema.metric));
@@ -93,13 +98,40 @@ impl Opening<'_> {
         for entry in &manifest.segments {
             let file = SegmentFile { id: entry.file, length: entry.length, digest: entry.digest, rows: entry.rows };
             let segment = Segment::open(&*self.backend, self.identity, file, schema).map_err(named_but_missing)?;
-            let dropped = entry.dropped_buckets.iter().map(|&id| BucketId(id)).collect();
-            segments.push(LiveSegment { segment: Arc::new(segment), dropped: Arc::new(dropped), base: 0 });
+            segments.push(LiveSegment::new(segment));
         }
-        let empty =
-            Index::empty(router.clone(), schema).with_calibration(Calibration::new(manifest.calibration.clone()));
+        upkeep.moved_rows = self.apply_moves(manifest, &mut segments)?;
+        let empty = Index::empty(router.clone(), schema)
+            .with_calibration(Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes));
         // Deaths are not known yet; none may be left out.
-        empty.next(router, segments, 0)
+        empty.extended(router, segments, 0)
+    }
+
+    /// Puts rows into the buckets that they have moved to; tells how many moves there were.
+    fn apply_moves(&self, manifest: &Manifest, segments: &mut [LiveSegment]) -> Result<u64> {
+        let mut moved = 0;
+        let places: HashMap<FileId, usize> =
+            segments.iter().enumerate().map(|(place, live)| (live.segment.file().id, place)).collect();
+        for &number in &manifest.move_files {
+            let file = MoveFile::read(&*self.backend, number, self.identity).map_err(named_but_missing)?;
+            moved += file.rows();
+            for moves in file.segments {
+                // A segment that is gone took its rows along.
+                let Some(&place) = places.get(&moves.segment) else { continue };
+                let live = &mut segments[place];
+                if moves.rows.last().is_some_and(|row| *row >= live.segment.rows()) {
+                    let problem =
+                        format!("{}: move file {number} names a row that it does not have", live.segment.name());
+                    return Err(Error::corrupt(problem));
+                }
+                let assignment = Arc::make_mut(&mut live.assignment);
+                for (at, &row) in moves.rows.iter().enumerate() {
+                    let second = moves.seconds.get(at).filter(|second| **second != NO_BUCKET);
+                    assignment.set(row, BucketId(moves.firsts[at]), second.map(|&second| BucketId(second)));
+                }
+            }
+        }
+        Ok(moved)
     }
 
     /// The bitstore's checkpoint and the place from which segments are missing in it; an empty one, and 0, where there

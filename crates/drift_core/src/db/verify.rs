@@ -4,7 +4,7 @@
 
 use crate::bitstore::Bitstore;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{BucketFile, Manifest, TombstoneFile};
+use crate::manifest::{BucketFile, Manifest, MoveFile, TombstoneFile};
 use crate::state::{CollectionState, Version};
 use crate::storage::names;
 use crate::types::VerifyReport;
@@ -56,6 +56,9 @@ impl VerifyReport {
         for &number in &manifest.bucket_files {
             self.note(BucketFile::read(backend, number, identity, collection.schema.dim).map(|_| ()))?;
         }
+        for &number in &manifest.move_files {
+            self.note(MoveFile::read(backend, number, identity).map(|_| ()))?;
+        }
         for &number in &manifest.tombstone_files {
             self.note(TombstoneFile::read(backend, number, identity, collection.schema.id_type).map(|_| ()))?;
         }
@@ -88,9 +91,9 @@ impl VerifyReport {
     /// Every live flushed row is the one that the bitstore names, and the count of rows is right.
     fn rows(&mut self, collection: &CollectionState, version: &Version) {
         let mut live = 0;
-        for run in version.index.all_runs() {
-            let segment = version.index.segment(run);
-            for row in run.start..run.start + run.rows {
+        for live_segment in &version.index.segments {
+            let segment = &live_segment.segment;
+            for row in 0..segment.rows() {
                 if !segment.is_visible(row, version.seq) {
                     continue;
                 }

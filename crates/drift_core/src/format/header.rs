@@ -15,7 +15,7 @@ use super::{ByteReader, ByteWriter, FileId, checksum};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Version of the format that this code reads and writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Bytes of a [`Header`].
 pub const HEADER_BYTES: usize = 64;
@@ -32,6 +32,8 @@ pub mod magic {
     pub const SEGMENT: [u8; 8] = *b"DRIFTSEG";
     /// Bucket definitions.
     pub const BUCKETS: [u8; 8] = *b"DRIFTBUC";
+    /// Rows in other buckets.
+    pub const MOVES: [u8; 8] = *b"DRIFTMOV";
     /// Tombstones.
     pub const TOMBSTONES: [u8; 8] = *b"DRIFTTOM";
     /// Bitstore.

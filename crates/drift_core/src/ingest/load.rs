@@ -83,7 +83,8 @@ fn write(
     let first_bucket = BucketId(manifest.next_bucket);
     let new = sampled.renumbered(first_bucket.0);
     let old = collection.pin().index.router.clone();
-    let mut router = if new.is_empty() { old } else { Arc::new(collection.router(old.table().merged(&new, &[]))) };
+    let mut router =
+        if new.is_empty() { old } else { Arc::new(collection.next_router(&old, old.table().merged(&new, &[]))) };
     let mut sums = ResidualSums::new(router.len());
     let first_seq = reserve(collection, rows as u64)?;
     let (mut segments, mut done) = (Vec::new(), 0);
@@ -104,6 +105,9 @@ fn write(
     if !new.is_empty() {
         let mut table = router.table().clone();
         table.set_spread(&sums);
+        if new.len() == table.len() {
+            manifest.trained_seq = first_seq + rows as Seq;
+        }
         collection.add_bucket_file(&table.split_off(first_bucket), &mut manifest)?;
         router = Arc::new(router.with_table(table));
     }
@@ -111,10 +115,8 @@ fn write(
     report.segments = segments.len() as u64;
     manifest.next_seq = manifest.next_seq.max(first_seq + rows as Seq);
     let version = collection.pin();
-    let mut all = version.index.segments.clone();
-    let first = all.len();
-    all.extend(segments);
-    let index = collection.pool.install(|| version.index.next(router, all, version.seq))?;
+    let first = version.index.segments.len();
+    let index = collection.pool.install(|| version.index.extended(router, segments, version.seq))?;
     let mut writes = collection.writes.lock();
     let commit_seq = reserve_locked(&mut writes, 1)?;
     maintenance.commit(manifest)?;

@@ -13,6 +13,7 @@ use crate::types::{Ids, Seq, Vectors};
 use crate::wal::{Record, WalWriter};
 use parking_lot::MutexGuard;
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Inserts rows whose ids must be new; otherwise nothing is written.
@@ -139,6 +140,22 @@ pub(super) fn kill(version: &Version, found: &Found, seq: Seq) {
     }
 }
 
+/// Flushed rows that must die before maintenance is asked to look, and their share of all.
+const DEATHS_MIN: u64 = 256;
+const DEATHS_SHARE: u64 = 50;
+
+/// Has maintenance look when rows enough have died since it last did.
+fn tell_deaths(collection: &CollectionState, version: &Version) {
+    let dead: u64 = version.index.segments.iter().map(|live| live.segment.dead_rows()).sum();
+    let seen = dead.min(collection.counters.deaths_seen.load(Ordering::Relaxed));
+    let due = dead - seen > DEATHS_MIN.max(version.index.rows() / DEATHS_SHARE);
+    // Compaction makes the count smaller.
+    collection.counters.deaths_seen.store(if due { dead } else { seen }, Ordering::Relaxed);
+    if due {
+        collection.signal.raise(|work| work.maintain = true);
+    }
+}
+
 fn write_upsert(collection: &CollectionState, writes: &mut Writes, ids: &Ids, vectors: Vectors<'_>) -> Result<u64> {
     if ids.is_empty() {
         return Ok(0);
@@ -180,6 +197,7 @@ fn finish(collection: &CollectionState, mut writes: MutexGuard<'_, Writes>, end:
         collection.signal.raise(|work| work.graph = true);
     }
     drop(writes);
+    tell_deaths(collection, &version);
     version.active.extend_codes(&collection.rotation);
     match (config.durability, wal_sync) {
         (Durability::Always, Some(wal_sync)) => wal_sync.sync_to(end),

@@ -54,6 +54,7 @@ pub fn flush_oldest(collection: &CollectionState, maintenance: &mut Maintenance)
     publish(collection, memtable, &extract, router, written)?;
     collection.counters.flushes.fetch_add(1, Ordering::Relaxed);
     collection.room.notify_all();
+    collection.signal.raise(|work| work.maintain = true);
     remove_logs_below(collection, floor);
     checkpoint_if_stale(collection, maintenance)?;
     Ok(true)
@@ -75,6 +76,7 @@ fn define_buckets(collection: &CollectionState, extract: &Extract, manifest: &mu
     sums.add(&homes);
     table.set_spread(&sums);
     collection.add_bucket_file(&table, manifest)?;
+    manifest.trained_seq = collection.pin().seq;
     Ok(router.with_table(table))
 }
 
@@ -105,10 +107,9 @@ fn publish(
     written: Option<Written>,
 ) -> Result<()> {
     let version = collection.pin();
-    let mut segments = version.index.segments.clone();
-    let first = segments.len();
-    segments.extend(written.iter().map(|written| written.segment.clone()));
-    let index = Arc::new(collection.pool.install(|| version.index.next(router, segments, version.seq))?);
+    let first = version.index.segments.len();
+    let added = written.iter().map(|written| written.segment.clone()).collect();
+    let index = Arc::new(collection.pool.install(|| version.index.extended(router, added, version.seq))?);
     let mut writes = collection.writes.lock();
     let version = collection.pin();
     collection.commit_moves(&mut writes, |_| {

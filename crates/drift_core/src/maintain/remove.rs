@@ -11,6 +11,7 @@ use std::collections::HashSet;
 
 /// Deletes what a bulk load left unneeded and writes a fresh checkpoint.
 pub fn after_load(collection: &CollectionState) -> Result<()> {
+    collection.signal.raise(|work| work.maintain = true);
     let mut maintenance = collection.maintenance.lock();
     checkpoint_if_stale(collection, &mut maintenance)?;
     remove_unreferenced(collection, &maintenance.store)
@@ -26,11 +27,11 @@ pub fn remove_logs_below(collection: &CollectionState, floor: u64) {
     }
 }
 
-/// Deletes segments, bucket, tombstone and bitstore files that no kept manifest names. The caller holds the maintenance
+/// Deletes segments, bucket, move, tombstone and bitstore files that no kept manifest names. The caller holds the maintenance
 /// lock or is alone, so no commit is under way.
 pub fn remove_unreferenced(collection: &CollectionState, store: &crate::manifest::ManifestStore) -> Result<()> {
     let kept: HashSet<String> = store.kept()?.iter().flat_map(|manifest| manifest.files()).collect();
-    for folder in [names::SEGMENTS, names::BUCKETS, names::TOMBSTONES, names::BITSTORES] {
+    for folder in [names::SEGMENTS, names::BUCKETS, names::MOVES, names::TOMBSTONES, names::BITSTORES] {
         for name in collection.backend.list(folder)? {
             // What drift did not name is somebody's, and stays.
             if !kept.contains(&name) && names::Object::parse(&name).is_some() {

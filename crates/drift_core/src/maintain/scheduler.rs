@@ -1,10 +1,12 @@
-//! The background thread of a collection: flushes, fsyncs of the interval mode, the memtable's graph.
+//! The background thread of a collection: flushes, fsyncs of the interval mode, the memtable's graph, maintenance.
 //!
-//! Layer 6. It sleeps until the write path raises work, so an idle collection costs nothing. A failure makes the
-//! collection `degraded` and is tried again with growing pauses; nothing spins.
+//! Layer 6. It sleeps until the write path raises work, so an idle collection costs nothing. Jobs run on this one thread
+//! and, by the budget, for a share of its time; flushes go first. A failure makes the collection `degraded` and is tried
+//! again with growing pauses; nothing spins.
 
 use super::flush::flush_oldest;
-use crate::error::Result;
+use super::step::{Step, step};
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::CollectionState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,29 +17,59 @@ use std::time::Duration;
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// What else is to be done after flushes (measuring the stop rules anew, which is the read path's business).
-pub type AfterFlush = fn(&CollectionState) -> Result<bool>;
+/// Measuring of recall, which is the read path's business.
+#[derive(Clone, Copy)]
+pub struct Measuring {
+    /// Measures the stop rules anew if enough has changed; told whether no job is due.
+    pub refresh: fn(&CollectionState, bool) -> Result<bool>,
+    /// Searches live queries again; tells how many.
+    pub check_shadows: fn(&CollectionState) -> Result<usize>,
+}
+
+/// Share of one core that searching live queries again may take.
+const SHADOW_SHARE: f64 = 0.05;
 
 /// Starts the thread.
-pub fn start(collection: Arc<CollectionState>, after_flush: AfterFlush) -> std::io::Result<JoinHandle<()>> {
+pub fn start(collection: Arc<CollectionState>, measuring: Measuring) -> std::io::Result<JoinHandle<()>> {
     let name = format!("drift-{}", collection.name.chars().take(9).collect::<String>());
     let spawner = collection.components.spawner.clone();
-    spawner.spawn(&name, Box::new(move || Scheduler { collection, after_flush, sync_due: None, retry: None }.run()))
+    spawner.spawn(&name, Box::new(move || Scheduler::new(collection, measuring).run()))
 }
 
 struct Scheduler {
     collection: Arc<CollectionState>,
-    after_flush: AfterFlush,
+    measuring: Measuring,
     sync_due: Option<Duration>,
     /// When to try again, and the pause after that.
     retry: Option<(Duration, Duration)>,
+    /// When the next job may begin; none while none is due.
+    job_due: Option<Duration>,
+    /// When more live queries may be searched again; none while there are some to come.
+    shadow_due: Option<Duration>,
+    /// One thread for jobs, started with the first.
+    job_pool: Option<rayon::ThreadPool>,
 }
 
 impl Scheduler {
+    fn new(collection: Arc<CollectionState>, measuring: Measuring) -> Scheduler {
+        Scheduler {
+            collection,
+            measuring,
+            sync_due: None,
+            retry: None,
+            job_due: None,
+            job_pool: None,
+            shadow_due: None,
+        }
+    }
+
     fn run(mut self) {
+        self.collection.recall.want_shadows();
         loop {
             let now = self.collection.components.clock.monotonic();
-            let due = [self.sync_due, self.retry.map(|(at, _)| at)].into_iter().flatten().min();
+            let job_due = self.job_due.filter(|_| !self.collection.schedule.is_paused());
+            let due =
+                [self.sync_due, self.retry.map(|(at, _)| at), job_due, self.shadow_due].into_iter().flatten().min();
             let work = self.collection.signal.take(due.map(|due| due.saturating_sub(now)));
             if work.stop {
                 return;
@@ -55,13 +87,23 @@ impl Scheduler {
                 let outcome = self.flush();
                 self.note(now, outcome);
             }
+            if work.maintain || work.flush {
+                self.job_due.get_or_insert(now);
+            }
+            self.run_job();
+            if work.shadow {
+                self.check_shadows();
+            } else if self.shadow_due.is_some_and(|due| due <= now) {
+                self.shadow_due = None;
+                self.collection.recall.want_shadows();
+            }
             if work.graph && self.collection.counters.asked.swap(false, Ordering::Relaxed) {
                 self.extend_graph();
             }
         }
     }
 
-    fn flush(&self) -> Result<()> {
+    fn flush(&mut self) -> Result<()> {
         loop {
             let mut maintenance = self.collection.maintenance.lock();
             if !flush_oldest(&self.collection, &mut maintenance)? {
@@ -72,7 +114,65 @@ impl Scheduler {
                 return Ok(());
             }
         }
-        (self.after_flush)(&self.collection).map(|_| ())
+        self.refresh(false)
+    }
+
+    fn check_shadows(&mut self) {
+        let clock = self.collection.components.clock.clone();
+        let start = clock.monotonic();
+        let (collection, check) = (self.collection.clone(), self.measuring.check_shadows);
+        let outcome = self.pool().and_then(|pool| pool.install(|| check(&collection)));
+        let took = clock.monotonic() - start;
+        self.shadow_due = Some(clock.monotonic() + took.mul_f64(1.0 / SHADOW_SHARE - 1.0));
+        self.note(start, outcome.map(|_| ()));
+    }
+
+    /// Runs the next job if it may begin, and says when the one after it may.
+    fn run_job(&mut self) {
+        let collection = self.collection.clone();
+        let (clock, schedule) = (&collection.components.clock, &collection.schedule);
+        let now = clock.monotonic();
+        if schedule.is_paused() || self.job_due.is_none_or(|due| due > now) {
+            return;
+        }
+        let quiet = schedule.budget().quiet_for(clock.wall());
+        if !quiet.is_zero() {
+            self.job_due = Some(now + quiet);
+            return;
+        }
+        match self.job() {
+            Ok(Some(step)) => {
+                let pause = schedule.budget().pause_after(step.record.took, step.rows, step.record.bytes);
+                self.job_due = Some(clock.monotonic().saturating_add(pause));
+                self.note(now, Ok(()));
+            }
+            Ok(None) => {
+                self.job_due = None;
+                let outcome = self.refresh(true);
+                self.note(now, outcome);
+            }
+            Err(error) => {
+                self.note(now, Err(error));
+                self.job_due = self.retry.map(|(at, _)| at);
+            }
+        }
+    }
+
+    fn job(&mut self) -> Result<Option<Step>> {
+        let collection = self.collection.clone();
+        self.pool()?.install(|| step(&collection))
+    }
+
+    fn refresh(&mut self, settled: bool) -> Result<()> {
+        let (collection, refresh) = (self.collection.clone(), self.measuring.refresh);
+        self.pool()?.install(|| refresh(&collection, settled)).map(|_| ())
+    }
+
+    fn pool(&mut self) -> Result<&rayon::ThreadPool> {
+        match &mut self.job_pool {
+            Some(pool) => Ok(pool),
+            none => Ok(none.insert(start_pool(&self.collection)?)),
+        }
     }
 
     fn extend_graph(&self) {
@@ -96,6 +196,16 @@ impl Scheduler {
             }
         }
     }
+}
+
+/// A pool of one thread.
+fn start_pool(collection: &CollectionState) -> Result<rayon::ThreadPool> {
+    let spawner = collection.components.spawner.clone();
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .spawn_handler(move |thread| spawner.spawn("drift-job", Box::new(move || thread.run())).map(|_| ()))
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Exhausted, format!("cannot start a thread: {error}")).with_source(error))
 }
 
 fn sync(collection: &CollectionState) -> Result<()> {

@@ -26,9 +26,11 @@ pub struct BucketFile {
 }
 
 impl BucketFile {
-    /// Writes the buckets as file `number` of the collection `identity`; durable on return.
-    pub fn write(&self, backend: &dyn Backend, number: u64, identity: u128, dim: usize) -> Result<()> {
-        backend.put_if_absent(&names::buckets(number), &self.encode(number, identity, dim))
+    /// Writes the buckets as file `number` of the collection `identity`, durable on return; tells the bytes written.
+    pub fn write(&self, backend: &dyn Backend, number: u64, identity: u128, dim: usize) -> Result<u64> {
+        let bytes = self.encode(number, identity, dim);
+        backend.put_if_absent(&names::buckets(number), &bytes)?;
+        Ok(bytes.len() as u64)
     }
 
     /// Reads bucket file `number`.

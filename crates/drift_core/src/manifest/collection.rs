@@ -30,7 +30,7 @@ pub struct Manifest {
     pub next_seq: Seq,
     /// Id of the next new bucket.
     pub next_bucket: u32,
-    /// Number of the next bucket, tombstone or bitstore file.
+    /// Number of the next bucket, move, tombstone or bitstore file.
     pub next_file: u64,
     /// Seed of the rotation.
     pub rotation_seed: u64,
@@ -38,8 +38,12 @@ pub struct Manifest {
     pub segments: Vec<SegmentEntry>,
     /// Bucket files; their buckets less the removed ones are the collection's.
     pub bucket_files: Vec<u64>,
+    /// Newest write when all buckets were last defined together.
+    pub trained_seq: Seq,
     /// Buckets that are gone.
     pub removed_buckets: Vec<u32>,
+    /// Files of rows that are in other buckets than they were written for, in order.
+    pub move_files: Vec<u64>,
     /// Tombstone files.
     pub tombstone_files: Vec<u64>,
     /// The saved bitstore, if there is one.
@@ -50,6 +54,8 @@ pub struct Manifest {
     pub calibration: Vec<CalibrationPoint>,
     /// Flushed rows when they were measured; 0 when they never were.
     pub calibrated_rows: u64,
+    /// Codes that there were to scan then.
+    pub calibrated_codes: u64,
 }
 
 /// A segment of a collection.
@@ -63,8 +69,8 @@ pub struct SegmentEntry {
     pub digest: u64,
     /// Rows in it, dead ones included.
     pub rows: u64,
-    /// Buckets whose rows in it have been rewritten elsewhere.
-    pub dropped_buckets: Vec<u32>,
+    /// Tombstone files with lower numbers have nothing to hide in it: what they delete was dead when it was written.
+    pub settled: u64,
 }
 
 /// A measured stop rule of the search.
@@ -93,12 +99,15 @@ impl Manifest {
             rotation_seed,
             segments: Vec::new(),
             bucket_files: Vec::new(),
+            trained_seq: 0,
             removed_buckets: Vec::new(),
+            move_files: Vec::new(),
             tombstone_files: Vec::new(),
             bitstore_file: None,
             bitstore_segments: Vec::new(),
             calibration: Vec::new(),
             calibrated_rows: 0,
+            calibrated_codes: 0,
         }
     }
 
@@ -107,7 +116,7 @@ impl Manifest {
         Manifest { number: self.number + 1, ..self.clone() }
     }
 
-    /// Takes the next number for a bucket, tombstone or bitstore file.
+    /// Takes the next number for a bucket, move, tombstone or bitstore file.
     pub fn take_file_number(&mut self) -> u64 {
         self.next_file += 1;
         self.next_file - 1
@@ -117,9 +126,10 @@ impl Manifest {
     pub fn files(&self) -> Vec<String> {
         let segments = self.segments.iter().map(|segment| names::segment(segment.file));
         let buckets = self.bucket_files.iter().map(|&number| names::buckets(number));
+        let moves = self.move_files.iter().map(|&number| names::moves(number));
         let tombstones = self.tombstone_files.iter().map(|&number| names::tombstones(number));
         let bitstore = self.bitstore_file.map(names::bitstore);
-        segments.chain(buckets).chain(tombstones).chain(bitstore).collect()
+        segments.chain(buckets).chain(moves).chain(tombstones).chain(bitstore).collect()
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -128,7 +138,7 @@ impl Manifest {
             length: segment.length,
             digest: segment.digest,
             rows: segment.rows,
-            dropped_buckets: segment.dropped_buckets.clone(),
+            settled: segment.settled,
         });
         let calibration = self.calibration.iter().map(|point| CalibrationMessage {
             recall: point.recall,
@@ -148,12 +158,15 @@ impl Manifest {
             rotation_seed: self.rotation_seed,
             segments: segments.collect(),
             bucket_files: self.bucket_files.clone(),
+            trained_seq: self.trained_seq,
             removed_buckets: self.removed_buckets.clone(),
+            move_files: self.move_files.clone(),
             tombstone_files: self.tombstone_files.clone(),
             bitstore_file: self.bitstore_file,
             bitstore_segments: self.bitstore_segments.iter().map(|file| identity_bytes(file.0)).collect(),
             calibration: calibration.collect(),
             calibrated_rows: self.calibrated_rows,
+            calibrated_codes: self.calibrated_codes,
         };
         message.encode_to_vec()
     }
@@ -167,7 +180,7 @@ impl Manifest {
                 length: segment.length,
                 digest: segment.digest,
                 rows: segment.rows,
-                dropped_buckets: segment.dropped_buckets,
+                settled: segment.settled,
             })
         });
         let schema = Metric::parse(&message.metric)
@@ -191,12 +204,15 @@ impl Manifest {
             rotation_seed: message.rotation_seed,
             segments: segments.collect::<Result<_>>()?,
             bucket_files: message.bucket_files,
+            trained_seq: message.trained_seq,
             removed_buckets: message.removed_buckets,
+            move_files: message.move_files,
             tombstone_files: message.tombstone_files,
             bitstore_file: message.bitstore_file,
             bitstore_segments: message.bitstore_segments.iter().map(file).collect::<Result<_>>()?,
             calibration: calibration.collect(),
             calibrated_rows: message.calibrated_rows,
+            calibrated_codes: message.calibrated_codes,
         };
         manifest.check().map_err(|problem| link.corrupt(problem))?;
         Ok(manifest)
@@ -208,12 +224,15 @@ impl Manifest {
         if let Some(twice) = self.segments.iter().find(|segment| !files.insert(segment.file)) {
             return Err(format!("segment {} is named twice", twice.file));
         }
-        let numbers = self.bucket_files.iter().chain(&self.tombstone_files).chain(&self.bitstore_file);
+        let numbers =
+            self.bucket_files.iter().chain(&self.move_files).chain(&self.tombstone_files).chain(&self.bitstore_file);
         if let Some(number) = numbers.clone().find(|&&number| number >= self.next_file) {
             return Err(format!("file {number} is named, but {} is the next", self.next_file));
         }
-        let dropped = self.segments.iter().flat_map(|segment| &segment.dropped_buckets);
-        if let Some(bucket) = dropped.chain(&self.removed_buckets).find(|&&bucket| bucket >= self.next_bucket) {
+        if let Some(segment) = self.segments.iter().find(|segment| segment.settled > self.next_file) {
+            return Err(format!("segment {} is settled beyond the last file", segment.file));
+        }
+        if let Some(bucket) = self.removed_buckets.iter().find(|&&bucket| bucket >= self.next_bucket) {
             return Err(format!("bucket {bucket} is named, but {} is the next", self.next_bucket));
         }
         if self.next_seq == 0 {
@@ -278,11 +297,11 @@ impl ManifestStore {
     }
 }
 
-/// The number that the next bucket, tombstone or bitstore file must have: above the manifest's, and above all that a
+/// The number that the next bucket, move, tombstone or bitstore file must have: above the manifest's, and above all that a
 /// crashed commit left in the folders.
 pub fn next_file_number(backend: &dyn Backend, manifest: &Manifest) -> Result<u64> {
     let mut next = manifest.next_file;
-    for folder in [names::BUCKETS, names::TOMBSTONES, names::BITSTORES] {
+    for folder in [names::BUCKETS, names::MOVES, names::TOMBSTONES, names::BITSTORES] {
         let last = names::numbers(folder, &backend.list(folder)?).last().copied();
         next = next.max(last.map_or(0, |last| last.saturating_add(1)));
     }

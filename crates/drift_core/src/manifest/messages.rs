@@ -44,6 +44,12 @@ pub(super) struct ManifestMessage {
     pub(super) last_log: u64,
     #[prost(string, tag = "18")]
     pub(super) precision: String,
+    #[prost(uint64, repeated, tag = "19")]
+    pub(super) move_files: Vec<u64>,
+    #[prost(uint64, tag = "20")]
+    pub(super) trained_seq: u64,
+    #[prost(uint64, tag = "21")]
+    pub(super) calibrated_codes: u64,
 }
 
 /// A segment that a manifest names.
@@ -57,8 +63,8 @@ pub(super) struct SegmentMessage {
     pub(super) digest: u64,
     #[prost(uint64, tag = "4")]
     pub(super) rows: u64,
-    #[prost(uint32, repeated, tag = "5")]
-    pub(super) dropped_buckets: Vec<u32>,
+    #[prost(uint64, tag = "6")]
+    pub(super) settled: u64,
 }
 
 /// A measured stop rule.

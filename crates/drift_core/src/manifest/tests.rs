@@ -22,13 +22,7 @@ fn store(backend: &Arc<dyn Backend>) -> ManifestStore {
 }
 
 fn manifest(number: u64) -> Manifest {
-    let segment = |file| SegmentEntry {
-        file: FileId(file),
-        length: 4096,
-        digest: u64::MAX,
-        rows: 10,
-        dropped_buckets: vec![0, 3],
-    };
+    let segment = |file| SegmentEntry { file: FileId(file), length: 4096, digest: u64::MAX, rows: 10, settled: 18 };
     Manifest {
         number,
         wal_floor: 7,
@@ -38,6 +32,8 @@ fn manifest(number: u64) -> Manifest {
         segments: vec![segment(1), segment(u128::MAX)],
         bucket_files: vec![1, 19],
         removed_buckets: vec![4],
+        move_files: vec![3, 7],
+        trained_seq: 77,
         tombstone_files: vec![2],
         bitstore_file: Some(0),
         bitstore_segments: vec![FileId(1)],

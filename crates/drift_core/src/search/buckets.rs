@@ -10,9 +10,12 @@ use super::scratch::Scratch;
 use crate::kernels::kernels;
 use crate::quant::sq8::{Factors, QueryCode};
 use crate::segment::Segment;
-use crate::state::{CollectionState, Order, Ranked, Run, StopRule, Version};
+use crate::state::{BucketRuns, CollectionState, Order, Ranked, Run, ScanCodes, StopRule, Version};
 use crate::types::{Metric, Seq};
 use std::sync::atomic::Ordering;
+
+/// Rows of which a scan of everything keeps the products at a time: what L1 holds.
+const SCAN_ROWS: u32 = 4096;
 
 /// A row of a segment as one number: segment place, then row.
 pub fn key(segment: u32, row: u32) -> u64 {
@@ -37,11 +40,12 @@ pub struct Limits {
 
 /// Fills `scratch.estimates` with the best rows within the limits.
 pub fn scan(collection: &CollectionState, version: &Version, limits: &Limits, scratch: &mut Scratch) {
-    let work = match &version.index.filter {
-        Some(filter) if limits.stop != StopRule::ALL || limits.buckets_max < version.index.router.len() => {
-            filter::scan(collection, version, filter, limits, scratch)
-        }
-        _ => scan_codes(collection.schema.metric, version, limits, scratch),
+    let metric = collection.schema.metric;
+    let everything = limits.stop == StopRule::ALL && limits.buckets_max >= version.index.router.len();
+    let work = match &version.index.scan {
+        _ if everything => scan_all(metric, version, scratch),
+        ScanCodes::Filter(filter) => filter::scan(collection, version, filter, limits, scratch),
+        ScanCodes::Runs(runs) => scan_buckets(metric, version, runs, limits, scratch),
     };
     let counters = &collection.counters;
     counters.rows_scanned.fetch_add(work.rows, Ordering::Relaxed);
@@ -74,7 +78,7 @@ pub fn next_bucket(
         return None;
     }
     while done >= scratch.rank.ranked.len() {
-        if !version.index.router.next(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank) {
+        if !version.index.router.rank_more(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank) {
             return None;
         }
     }
@@ -82,12 +86,24 @@ pub fn next_bucket(
     (ranked.score - threshold <= limits.stop.difference).then_some(ranked)
 }
 
-fn scan_codes(metric: Metric, version: &Version, limits: &Limits, scratch: &mut Scratch) -> Work {
+/// Scans every row, in whatever order.
+fn scan_all(metric: Metric, version: &Version, scratch: &mut Scratch) -> Work {
+    let index = &version.index;
+    for run in index.segment_runs() {
+        for start in (0..run.rows).step_by(SCAN_ROWS as usize) {
+            let part = Run { start, rows: SCAN_ROWS.min(run.rows - start), ..run };
+            scan_run(metric, index.segment(&part), &part, version.seq, scratch);
+        }
+    }
+    Work { rows: index.rows(), buckets: index.router.len() as u64, refined: 0 }
+}
+
+fn scan_buckets(metric: Metric, version: &Version, runs: &BucketRuns, limits: &Limits, scratch: &mut Scratch) -> Work {
     let index = &version.index;
     let mut work = Work::default();
     index.router.begin(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank);
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
-        for run in index.runs(bucket.position as usize) {
+        for run in runs.of(bucket.position as usize) {
             work.rows += u64::from(run.rows);
             scan_run(metric, index.segment(run), run, version.seq, scratch);
         }

@@ -1,87 +1,156 @@
-//! Measures how far a search must go for each recall target, on sampled rows of the collection itself.
+//! Measures how far a search must go for each recall target, and keeps measuring.
 //!
-//! Layer 6. Each sampled row is a query that must not find itself. Its buckets are scanned in rank order to the end,
-//! once, which tells for every (difference, budget) pair where a search would have stopped and which of the true
-//! neighbours it would have had by then. Per target the pair that scans least is kept. Run after a bulk load, after
-//! optimize, and when the flushed rows have grown by half; it never sees a user's query.
+//! Layer 6. A traced query has its buckets scanned in rank order to the end, once, which tells for every (difference,
+//! budget) pair where a search would have stopped and which of the true neighbours it would have had by then. Per target
+//! the pair that scans least is kept. Traced are sampled rows, as queries that must not find themselves: after a bulk load,
+//! after optimize, and a few more whenever a share of the rows has changed; and, as soon as there are enough, live queries
+//! (`shadow`), which then count alone.
 
 mod fit;
+mod shadow;
 mod trace;
+
+pub use shadow::{K_MAX as SHADOW_K_MAX, check_shadows};
 
 use crate::clock;
 use crate::error::Result;
-use crate::state::{Calibration, CollectionState, SCAN_ALL_ROWS, Version};
+use crate::manifest::CalibrationPoint;
+use crate::state::{Calibration, CollectionState, ROW_TRACES_MAX, RecallLog, SCAN_ALL_ROWS, Trace, Version};
 use rand::RngExt;
 use rayon::prelude::*;
 use std::sync::Arc;
-use trace::{Origin, Trace, trace};
+use std::sync::atomic::Ordering;
+use trace::{Origin, Traced};
 
-/// Most and fewest sampled queries, and the row reads that all of them together may cost.
-const QUERIES_MAX: usize = 2_000;
-const QUERIES_MIN: usize = 64;
+/// Fewest traced rows, and the row reads that all of them together may cost.
+const QUERIES_MIN: usize = 256;
 const ROW_READS_MAX: usize = 400_000_000;
 
-/// Queries that share one pass over the codes: a run of 30 rows stays in L1 while all of them read it.
+/// Rows drawn for each query wanted.
+const DRAWS_PER_QUERY: usize = 4;
+
+/// Queries that share one pass over the codes.
 const GROUP: usize = 16;
 
-/// Growth of the flushed rows after which the rules are measured anew.
-const GROWTH: f64 = 1.5;
+/// Share of the rows that must have changed before some are traced again: while changes go on, and once they have come to
+/// rest.
+const CHANGED_SHARE: f64 = 0.3;
+const SETTLED_SHARE: f64 = 0.1;
 
-/// Measures the rules when they are missing or the collection has outgrown them; whether it did.
-pub fn refresh(collection: &CollectionState) -> Result<bool> {
-    let rows = collection.pin().index.rows();
-    let measured = collection.maintenance.lock().manifest.calibrated_rows;
-    if rows <= SCAN_ALL_ROWS || (measured > 0 && (rows as f64) < GROWTH * measured as f64) {
-        return Ok(false);
-    }
-    measure(collection)?;
-    Ok(true)
-}
+/// Rows that are traced when a share has changed: their mean recall is within 0.007 of the truth.
+const REFRESH_TRACES: usize = 640;
 
-/// Measures the rules and commits them.
-pub fn measure(collection: &CollectionState) -> Result<()> {
+/// Live traces that are enough to do without those of rows: their mean recall is within 0.01 of the truth.
+const LIVE_ENOUGH: usize = 256;
+
+/// Measures the rules anew if enough has changed since they were measured; whether it did. `settled` when no job is due. Runs
+/// on the caller's pool.
+pub fn refresh(collection: &CollectionState, settled: bool) -> Result<bool> {
     let version = collection.pin();
     let rows = version.index.rows();
     if rows <= SCAN_ALL_ROWS {
+        return Ok(false);
+    }
+    let now = changes(collection, &version);
+    let traced_at = collection.recall.log.lock().traced_at;
+    let known = collection.maintenance.lock().manifest.calibrated_rows;
+    let Some(before) = traced_at else {
+        // Just opened: the rules in the manifest hold for the rows that they were measured on.
+        if known > 0 && (rows.abs_diff(known) as f64) < CHANGED_SHARE * known as f64 {
+            collection.recall.log.lock().traced_at = Some(now);
+            return Ok(false);
+        }
+        measure(collection)?;
+        return Ok(true);
+    };
+    let share = (now - before) as f64 / version.live_rows.max(1) as f64;
+    if share < if settled { SETTLED_SHARE } else { CHANGED_SHARE } {
+        return Ok(false);
+    }
+    // What was traced before so much changed speaks of other buckets: a larger collection needs a smaller share of them.
+    collection.recall.log.lock().forget_traces();
+    trace_and_fit(collection, &version, REFRESH_TRACES.min(traces_of(rows)))?;
+    Ok(true)
+}
+
+/// Measures the rules on as many rows as they should be measured on, and commits them. Runs on the caller's pool.
+pub fn measure(collection: &CollectionState) -> Result<()> {
+    let version = collection.pin();
+    if version.index.rows() <= SCAN_ALL_ROWS {
         return Ok(());
     }
-    let queries = sample(collection, &version);
-    let traces: Result<Vec<Vec<Trace>>> =
-        collection.pool.install(|| queries.par_chunks(GROUP).map(|rows| trace(collection, &version, rows)).collect());
-    let traces: Vec<Trace> = traces?.into_iter().flatten().collect();
-    let points = collection.pool.install(|| fit::fit(&traces, version.index.codes()));
+    collection.recall.log.lock().forget_traces();
+    trace_and_fit(collection, &version, traces_of(version.index.rows()))
+}
+
+/// How many rows of `rows` are traced when all is new.
+fn traces_of(rows: u64) -> usize {
+    (ROW_READS_MAX / rows as usize).clamp(QUERIES_MIN, ROW_TRACES_MAX)
+}
+
+/// Writes and moves so far.
+fn changes(collection: &CollectionState, version: &Version) -> u64 {
+    version.seq + collection.counters.rows_moved.load(Ordering::Relaxed)
+}
+
+fn trace_and_fit(collection: &CollectionState, version: &Version, wanted: usize) -> Result<()> {
+    let queries = sample(collection, version, wanted);
+    let traced: Result<Vec<Vec<Traced>>> =
+        queries.par_chunks(GROUP).map(|rows| trace::trace_rows(collection, version, rows)).collect();
+    let traces = traced?.into_iter().flatten().map(|traced| traced.trace);
+    let points = {
+        let mut log = collection.recall.log.lock();
+        log.add_rows(traces);
+        log.traced_at = Some(changes(collection, version));
+        fit_log(&mut log)
+    };
     let mut maintenance = collection.maintenance.lock();
     let mut manifest = maintenance.manifest.next();
     manifest.calibration = points.clone();
-    manifest.calibrated_rows = rows;
+    manifest.calibrated_rows = version.index.rows();
+    manifest.calibrated_codes = version.index.codes();
     maintenance.commit(manifest)?;
-    let mut writes = collection.writes.lock();
-    let version = collection.pin();
-    let index = Arc::new(version.index.with_calibration(Calibration::new(points)));
-    collection.publish(&mut writes, Version { index, ..(*version).clone() });
+    publish(collection, points, version.index.codes());
     Ok(())
 }
 
-/// Keys of random visible rows.
-fn sample(collection: &CollectionState, version: &Version) -> Vec<Origin> {
-    let rows = version.index.rows() as usize;
-    let count = (ROW_READS_MAX / rows).clamp(QUERIES_MIN, QUERIES_MAX);
+/// The rules that the kept traces speak for. Runs on the caller's pool.
+fn fit_log(log: &mut RecallLog) -> Vec<CalibrationPoint> {
+    log.unfitted = 0;
+    log.is_fitted_to_live = log.live.len() >= LIVE_ENOUGH;
+    if log.is_fitted_to_live {
+        return fit::fit(&log.live.iter().collect::<Vec<_>>(), log.live_margin);
+    }
+    let traces: Vec<&Trace> = log.rows.iter().chain(&log.live).collect();
+    fit::fit(&traces, log.row_margin)
+}
+
+/// Lets searches follow the rules. The caller holds the maintenance lock.
+fn publish(collection: &CollectionState, points: Vec<CalibrationPoint>, codes: u64) {
+    let mut writes = collection.writes.lock();
+    let version = collection.pin();
+    let index = Arc::new(version.index.with_calibration(Calibration::new(points, codes)));
+    collection.publish(&mut writes, Version { index, ..(*version).clone() });
+}
+
+/// `count` random visible rows, or a few less.
+fn sample(collection: &CollectionState, version: &Version, count: usize) -> Vec<Origin> {
+    let segments = &version.index.segments;
     let mut rng = clock::rng(collection.components.seed ^ version.seq);
-    let runs = version.index.all_runs();
-    let mut ends = Vec::with_capacity(runs.len());
+    let mut ends = Vec::with_capacity(segments.len());
     let mut total = 0u64;
-    for run in runs {
-        total += u64::from(run.rows);
+    for live in segments {
+        total += u64::from(live.segment.rows());
         ends.push(total);
     }
-    // Twice as many draws as wanted, as dead rows are passed over.
-    let drawn = (0..2 * count).filter_map(|_| {
+    // More draws than wanted, as dead rows are passed over.
+    let drawn = (0..DRAWS_PER_QUERY * count).filter_map(|_| {
         let at = rng.random_range(0..total);
         let place = ends.partition_point(|end| *end <= at);
-        let run = &runs[place];
-        let row = run.start + (at % u64::from(run.rows)) as u32;
-        let visible = version.index.segment(run).is_visible(row, version.seq);
-        visible.then(|| Origin { segment: run.segment, row, position: version.index.position_of_run(place) })
+        let live = &segments[place];
+        let row = (at + u64::from(live.segment.rows()) - ends[place]) as u32;
+        let visible = live.segment.is_visible(row, version.seq);
+        visible.then(|| Origin { segment: place as u32, row, position: version.index.position_of(place as u32, row) })
     });
     drawn.take(count).collect()
 }

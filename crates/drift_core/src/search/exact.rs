@@ -48,24 +48,15 @@ pub fn search(
     Ok(hits)
 }
 
-/// Live runs joined where they adjoin and cut into blocks.
+/// The rows of all segments, cut into blocks.
 fn blocks(version: &Version) -> Vec<Run> {
-    let mut runs = version.index.all_runs().to_vec();
-    runs.sort_unstable_by_key(|run| (run.segment, run.start));
-    let mut blocks: Vec<Run> = Vec::new();
-    for run in runs {
-        match blocks.last_mut() {
-            Some(last) if last.segment == run.segment && last.start + last.rows == run.start => last.rows += run.rows,
-            _ => blocks.push(run),
-        }
-    }
     let cut = |run: Run| {
         (0..run.rows.div_ceil(BLOCK_ROWS)).map(move |part| {
-            let start = run.start + part * BLOCK_ROWS;
-            Run { start, rows: BLOCK_ROWS.min(run.start + run.rows - start), ..run }
+            let start = part * BLOCK_ROWS;
+            Run { start, rows: BLOCK_ROWS.min(run.rows - start), ..run }
         })
     };
-    blocks.into_iter().flat_map(cut).collect()
+    version.index.segment_runs().flat_map(cut).collect()
 }
 
 fn scan_blocks(

@@ -64,11 +64,11 @@ pub fn ids(collection: &CollectionState) -> Result<Ids> {
 /// Seq and place of every visible row, in no order.
 pub fn visible_rows(version: &Version) -> Vec<(Seq, Place)> {
     let mut rows = Vec::with_capacity(version.live_rows as usize);
-    for run in version.index.all_runs() {
-        let segment = version.index.segment(run);
-        for row in run.start..run.start + run.rows {
+    for (place, live) in version.index.segments.iter().enumerate() {
+        let segment = &live.segment;
+        for row in 0..segment.rows() {
             if segment.is_visible(row, version.seq) {
-                rows.push((segment.seq(row), Place::Segment(run.segment, row)));
+                rows.push((segment.seq(row), Place::Segment(place as u32, row)));
             }
         }
     }

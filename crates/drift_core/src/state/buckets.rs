@@ -18,7 +18,7 @@ impl ResidualSums {
     }
 
     /// Adds assigned rows.
-    pub fn add(&mut self, homes: &[Homes]) {
+    pub fn add<'a>(&mut self, homes: impl IntoIterator<Item = &'a Homes>) {
         for home in homes {
             let sum = &mut self.0[home.first as usize];
             *sum = (sum.0 + f64::from(home.residual), sum.1 + 1);
@@ -89,6 +89,15 @@ impl BucketTable {
                 *spread = (sum / f64::from(*rows)) as f32;
             }
         }
+    }
+
+    /// The buckets whose ids pass.
+    pub fn filtered(&self, pass: impl Fn(BucketId) -> bool) -> BucketTable {
+        let mut filtered = BucketTable::default();
+        for (position, &id) in self.ids.iter().enumerate().filter(|(_, id)| pass(**id)) {
+            filtered.push(id, self.centroid(position), self.spread[position]);
+        }
+        filtered
     }
 
     /// The buckets from `first` on.

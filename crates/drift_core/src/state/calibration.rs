@@ -28,28 +28,27 @@ pub const SCAN_ALL_ROWS: u64 = 2_000;
 #[derive(Clone, Debug, Default)]
 pub struct Calibration {
     points: Vec<CalibrationPoint>,
+    /// Codes that there were to scan when the points were measured.
+    codes: u64,
 }
 
 impl Calibration {
-    /// From measured points, ascending by recall.
-    pub fn new(points: Vec<CalibrationPoint>) -> Calibration {
-        Calibration { points }
+    /// From points, ascending by recall, that were measured among `codes` codes.
+    pub fn new(points: Vec<CalibrationPoint>, codes: u64) -> Calibration {
+        Calibration { points, codes }
     }
 
-    /// The measured points.
-    pub fn points(&self) -> &[CalibrationPoint] {
-        &self.points
-    }
-
-    /// The rule for a target in (0, 1] among `rows` codes to scan, for the `k` nearest: the first measured point at or
+    /// The rule for a target in (0, 1] among `codes` codes to scan, for the `k` nearest: the first measured point at or
     /// above the target. Above the highest one, or where nothing was measured, everything is scanned. The budget was
-    /// measured for ten neighbours and grows with the square root of `k`.
-    pub fn rule(&self, recall: f32, k: usize, rows: u64) -> StopRule {
+    /// measured for ten neighbours and grows with the square root of `k`, and, until it is measured again, with that of the
+    /// codes; it does not shrink with them, for codes that go are seldom ones that were scanned in vain.
+    pub fn rule(&self, recall: f32, k: usize, codes: u64) -> StopRule {
         let Some(point) = self.points.iter().find(|point| point.recall >= recall - 1e-6) else { return StopRule::ALL };
-        let scale = (k as f64 / 10.0).max(1.0).sqrt();
+        let growth = (codes as f64 / self.codes.max(1) as f64).max(1.0).sqrt();
+        let scale = (k as f64 / 10.0).max(1.0).sqrt() * growth;
         StopRule {
             difference: point.difference,
-            rows: (f64::from(point.row_share) * rows as f64 * scale).ceil() as u64,
+            rows: (f64::from(point.row_share) * self.codes as f64 * scale).ceil() as u64,
         }
     }
 }

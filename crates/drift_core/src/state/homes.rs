@@ -39,58 +39,70 @@ struct Scratch {
     code: QueryCode,
     bits: BitQuery,
     rank: RankScratch,
-    residual: Vec<f32>,
+    residual: Residual,
     /// Squared distance and position of candidates.
     near: Vec<(f32, u32)>,
+}
+
+impl Scratch {
+    fn new(dim: usize) -> Scratch {
+        Scratch {
+            code: QueryCode::new(dim),
+            bits: BitQuery::new(dim),
+            rank: RankScratch::default(),
+            residual: Residual::default(),
+            near: Vec::new(),
+        }
+    }
+}
+
+/// A row seen from its first bucket.
+#[derive(Default)]
+pub struct Residual {
+    /// The row less the centroid.
+    vector: Vec<f32>,
+    /// Its squared length: the squared distance to the centroid.
+    pub norm2: f32,
+    /// Its inner product with the row.
+    along: f32,
 }
 
 impl Router {
     /// The homes of each of the rotated `rows`. Panics when there are no buckets.
     pub fn homes(&self, rows: &[f32]) -> Vec<Homes> {
-        self.each_row(rows, |row, _, scratch| {
-            self.find_near(row, scratch);
-            self.homes_of(row, None, scratch)
-        })
-    }
-
-    /// The homes of rows whose first bucket is known.
-    pub fn homes_in(&self, rows: &[f32], first: &[u32]) -> Vec<Homes> {
-        self.each_row(rows, |row, at, scratch| {
-            self.find_near(row, scratch);
-            self.homes_of(row, Some(first[at]), scratch)
-        })
-    }
-
-    fn each_row(&self, rows: &[f32], each: impl Fn(&[f32], usize, &mut Scratch) -> Homes + Sync) -> Vec<Homes> {
         assert!(!self.is_empty(), "invariant: buckets are defined before rows are placed");
         let dim = self.origin().len();
-        let scratch = || Scratch {
-            code: QueryCode::new(dim),
-            bits: BitQuery::new(dim),
-            rank: RankScratch::default(),
-            residual: vec![0.0; dim],
-            near: Vec::new(),
-        };
-        let tasks = rows.par_chunks(TASK_ROWS * dim).enumerate();
-        tasks
-            .map_init(scratch, |scratch, (task, rows)| {
-                let rows = rows.chunks_exact(dim).enumerate();
-                rows.map(|(row, values)| each(values, task * TASK_ROWS + row, scratch)).collect::<Vec<_>>()
-            })
+        rows.par_chunks(TASK_ROWS * dim)
+            .map_init(
+                || Scratch::new(dim),
+                |scratch, rows| rows.chunks_exact(dim).map(|row| self.homes_of(row, scratch)).collect::<Vec<_>>(),
+            )
             .flatten_iter()
             .collect()
     }
 
-    /// Puts the nearest centroids by SQ8 into `scratch.near`, nearest first.
-    fn find_near(&self, row: &[f32], scratch: &mut Scratch) {
+    /// The positions of the `count` buckets nearest to a rotated `point`, nearest first, or of all there are.
+    pub fn nearest(&self, point: &[f32], count: usize) -> Vec<u32> {
+        let mut scratch = Scratch::new(self.origin().len());
+        self.find_near(point, count, &mut scratch);
+        scratch.near.iter().map(|(_, position)| *position).collect()
+    }
+
+    /// Squared distance of a rotated row to the centroid at `position`.
+    pub fn distance(&self, row: &[f32], position: u32) -> f32 {
+        (kernels().l2)(row, self.table().centroid(position as usize))
+    }
+
+    /// Puts the `count` nearest centroids by SQ8 into `scratch.near`, nearest first.
+    fn find_near(&self, row: &[f32], count: usize, scratch: &mut Scratch) {
         let Scratch { code, bits, rank, near, .. } = scratch;
         code.set(row);
         bits.set(row, self.origin());
         self.begin(Order::Distance, code, bits, rank);
-        self.next(Order::Distance, code, bits, rank);
+        while rank.ranked.len() < count && self.rank_more(Order::Distance, code, bits, rank) {}
         near.clear();
         near.extend(rank.ranked.iter().map(|ranked| (ranked.centre.reach * ranked.centre.reach, ranked.position)));
-        let wanted = near.len().min(SECOND_CANDIDATES);
+        let wanted = near.len().min(count);
         if wanted < near.len() {
             near.select_nth_unstable_by(wanted, |a, b| a.0.total_cmp(&b.0));
         }
@@ -98,31 +110,36 @@ impl Router {
         near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     }
 
-    fn homes_of(&self, row: &[f32], first: Option<u32>, scratch: &mut Scratch) -> Homes {
+    fn homes_of(&self, row: &[f32], scratch: &mut Scratch) -> Homes {
+        self.find_near(row, SECOND_CANDIDATES, scratch);
         let Scratch { residual, near, .. } = scratch;
-        let exact = |position: u32| ((kernels().l2)(row, self.table().centroid(position as usize)), position);
-        let (distance, first) = match first {
-            Some(first) => exact(first),
-            None => near
-                .iter()
-                .take(EXACT_CANDIDATES)
-                .map(|&(_, position)| exact(position))
-                .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
-                .expect("invariant: there are buckets"),
-        };
-        let centroid = self.table().centroid(first as usize);
-        for ((residual, x), c) in residual.iter_mut().zip(row).zip(centroid) {
-            *residual = x - c;
-        }
-        let along = (kernels().dot)(residual, row);
-        let score = |&(distance2, position): &(f32, u32)| {
-            // <r1, r2> = <r1, x> - <r1, c2>
-            let parallel = along - (kernels().dot)(residual, self.table().centroid(position as usize));
-            let parallel2 = if distance > 0.0 { parallel * parallel / distance } else { 0.0 };
-            (distance2 + PARALLEL_WEIGHT * parallel2, position)
-        };
-        let others = near.iter().filter(|(_, position)| *position != first).map(score);
+        let exact = |&(_, position): &(f32, u32)| (self.distance(row, position), position);
+        let nearest = near.iter().take(EXACT_CANDIDATES).map(exact);
+        let (_, first) =
+            nearest.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).expect("invariant: there are buckets");
+        residual.set(self, row, first);
+        let cost = |&(distance2, position): &(f32, u32)| (residual.second_cost(self, position, distance2), position);
+        let others = near.iter().filter(|(_, position)| *position != first).map(cost);
         let second = others.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).map(|(_, position)| position);
-        Homes { first, residual: distance, second }
+        Homes { first, residual: residual.norm2, second }
+    }
+}
+
+impl Residual {
+    /// Sees a rotated row from the bucket at `first`.
+    pub fn set(&mut self, router: &Router, row: &[f32], first: u32) {
+        let centroid = router.table().centroid(first as usize);
+        self.vector.clear();
+        self.vector.extend(row.iter().zip(centroid).map(|(x, c)| x - c));
+        self.norm2 = (kernels().dot)(&self.vector, &self.vector);
+        self.along = (kernels().dot)(&self.vector, row);
+    }
+
+    /// What the bucket at `position`, whose centroid is at the squared distance `distance2`, costs as a second one.
+    pub fn second_cost(&self, router: &Router, position: u32, distance2: f32) -> f32 {
+        // <r1, r2> = <r1, x> - <r1, c2>
+        let parallel = self.along - (kernels().dot)(&self.vector, router.table().centroid(position as usize));
+        let parallel2 = if self.norm2 > 0.0 { parallel * parallel / self.norm2 } else { 0.0 };
+        distance2 + PARALLEL_WEIGHT * parallel2
     }
 }

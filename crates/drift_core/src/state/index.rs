@@ -1,18 +1,19 @@
-//! Flushed rows as the scan sees them: for each bucket its runs, each a range of rows of one segment.
+//! Flushed rows as searches and lookups see them.
 //!
-//! Layer 5. Derived from the bucket table and the segments that the manifest names; built anew by every commit (a pass
-//! over the run tables) so that there is no second copy of the truth to keep in step. Runs stand in
-//! one array with one offset per bucket: a scan reads both in sequence.
+//! Layer 5. Derived from the bucket table, the segments and the moves that the manifest names; every commit makes the next
+//! one from the last, and what both have in common is not made again. Immutable, but for the deaths within the segments.
 
-use super::{BucketTable, Calibration, Filter, Router, SCAN_ALL_ROWS, StopRule};
+use super::filter::{Filter, Members, Scene};
+use super::physical::PhysicalRuns;
+use super::runs::BucketRuns;
+use super::{Assignment, BucketTable, Calibration, Router, SCAN_ALL_ROWS, StopRule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant::bits;
 use crate::segment::Segment;
 use crate::types::{BucketId, Metric, Precision, Schema, Seq};
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-/// Rows of one bucket in one segment.
+/// Consecutive rows of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Place of the segment in [`Index::segments`].
@@ -23,94 +24,174 @@ pub struct Run {
     pub rows: u32,
 }
 
-/// A segment and the buckets whose runs in it have been superseded.
+/// A segment and the buckets that its rows are in.
 #[derive(Clone)]
 pub struct LiveSegment {
     /// The file.
     pub segment: Arc<Segment>,
-    /// Buckets whose rows here were rewritten elsewhere.
-    pub dropped: Arc<HashSet<BucketId>>,
-    /// Number of its first row among the rows of all segments of the index: what filter entries name rows by.
+    /// Buckets of its rows.
+    pub assignment: Arc<Assignment>,
+    /// Number of its first row: what filter entries name rows by. Ascends in order of commit; what compaction gives free is
+    /// not used again until all rows are numbered anew.
     pub base: u32,
 }
 
-/// Segment place and row of a row's number among all.
+impl LiveSegment {
+    /// A segment with its rows in the buckets that they were written for; its base is given by the index.
+    pub fn new(mut segment: Segment) -> LiveSegment {
+        let second = segment.take_second_buckets();
+        let assignment = Arc::new(Assignment::as_written(&segment, second));
+        LiveSegment { segment: Arc::new(segment), assignment, base: 0 }
+    }
+}
+
+/// Segment place and row of a row's number.
 #[inline]
 pub fn locate(segments: &[LiveSegment], row: u32) -> (u32, u32) {
     let place = if segments.len() == 1 { 0 } else { segments.partition_point(|live| live.base <= row) - 1 };
     (place as u32, row - segments[place].base)
 }
 
-/// All flushed rows, by bucket.
+/// What a search scans.
+#[derive(Clone)]
+pub enum ScanCodes {
+    /// 1-bit entries.
+    Filter(Filter),
+    /// SQ8 codes, in place.
+    Runs(BucketRuns),
+}
+
+/// All flushed rows.
 pub struct Index {
     /// Buckets and how to rank them.
     pub router: Arc<Router>,
     /// Segments in order of commit.
     pub segments: Vec<LiveSegment>,
-    /// 1-bit codes of the rows; none at precision sq8.
-    pub filter: Option<Filter>,
+    /// What a search scans.
+    pub scan: ScanCodes,
     /// How far a search goes per recall target.
     pub calibration: Arc<Calibration>,
     metric: Metric,
-    run_starts: Vec<u32>,
-    runs: Vec<Run>,
+    physical: Arc<PhysicalRuns>,
     rows: u64,
+}
+
+/// A change of buckets: what [`Index::reassigned`] needs to know besides the new buckets and assignments.
+pub struct Reassignment {
+    /// Positions in the new table of the buckets whose entries are all made anew: those with a new centroid.
+    pub rebuilt: Vec<u32>,
+    /// Position in the new table and number of the rows that came into other buckets.
+    pub added: Vec<(u32, u32)>,
 }
 
 impl Index {
     /// An index without rows.
     pub fn empty(router: Arc<Router>, schema: &Schema) -> Index {
+        let filtered = schema.precision == Precision::OneBit && schema.dim >= bits::DIM_MIN;
         Index {
-            filter: (schema.precision == Precision::OneBit && schema.dim >= bits::DIM_MIN).then(Filter::default),
+            scan: if filtered { ScanCodes::Filter(Filter::default()) } else { ScanCodes::Runs(BucketRuns::default()) },
             metric: schema.metric,
-            run_starts: vec![0; router.len() + 1],
             router,
             segments: Vec::new(),
             calibration: Arc::default(),
-            runs: Vec::new(),
+            physical: Arc::default(),
             rows: 0,
         }
     }
 
-    /// The index of `segments`, in place of this one: what both have in common is not made again. Every live run must belong
-    /// to a bucket of the router. `seq` is the oldest snapshot that will read it. Runs on the caller's pool.
-    pub fn next(&self, router: Arc<Router>, mut segments: Vec<LiveSegment>, seq: Seq) -> Result<Index> {
-        let buckets = router.table();
-        let mut placed = Vec::new();
-        let mut base = 0u32;
-        for (place, live) in segments.iter_mut().enumerate() {
-            live.base = base;
-            base = base.checked_add(live.segment.rows()).ok_or_else(too_many_rows)?;
-            for (bucket, range) in live.segment.runs() {
-                if live.dropped.contains(&bucket) {
-                    continue;
-                }
-                let position = buckets.position(bucket).ok_or_else(|| unknown_bucket(&live.segment, bucket))?;
-                let run = Run { segment: place as u32, start: range.start, rows: range.end - range.start };
-                placed.push((position as u32, run));
+    /// This index with more segments, and perhaps more buckets: those of `router` are the ones there are, with the same
+    /// centroids, and others behind them. `seq` is the oldest snapshot that will read it. Runs on the caller's pool.
+    pub fn extended(&self, router: Arc<Router>, added: Vec<LiveSegment>, seq: Seq) -> Result<Index> {
+        let first = self.segments.len();
+        let mut segments = self.segments.clone();
+        segments.extend(added);
+        let renumbered = number(&mut segments, first)?;
+        let known = |filter: &Filter| {
+            let scene = Scene { router: &router, metric: self.metric, segments: &segments, seq };
+            if renumbered || filter.layers().is_empty() || !self.router.same_origin(&router) {
+                return Filter::build(scene);
             }
-        }
-        // A stable sort by bucket keeps each bucket's runs in commit order.
-        placed.sort_by_key(|(position, _)| *position);
-        let run_starts = starts(&placed, buckets);
-        let rows = placed.iter().map(|(_, run)| u64::from(run.rows)).sum();
-        let runs = placed.into_iter().map(|(_, run)| run).collect();
-        let filter = self.filter.as_ref().map(|filter| {
-            let known = self.is_beginning_of(&router, &segments).then_some((filter, self.segments.len()));
-            Filter::extended(known, &router, self.metric, &segments, seq)
-        });
-        let calibration = self.calibration.clone();
-        Ok(Index { router, segments, filter, calibration, metric: self.metric, run_starts, runs, rows })
+            let from = positions_in(self.router.table(), router.table());
+            filter.changed(&from, &Members::of_segments(router.table(), &segments[first..]), scene)
+        };
+        let filter = self.filter().map(known);
+        self.assembled(router, segments, filter)
     }
 
-    /// Whether the first of `segments` are the ones of this index, in the same buckets.
-    fn is_beginning_of(&self, router: &Router, segments: &[LiveSegment]) -> bool {
-        let same = |(old, new): (&LiveSegment, &LiveSegment)| {
-            Arc::ptr_eq(&old.segment, &new.segment) && Arc::ptr_eq(&old.dropped, &new.dropped)
+    /// This index with other buckets and the same segments under other assignments.
+    pub fn reassigned(
+        &self,
+        router: Arc<Router>,
+        assignments: Vec<Arc<Assignment>>,
+        change: &Reassignment,
+        seq: Seq,
+    ) -> Result<Index> {
+        let mut segments = self.segments.clone();
+        segments.iter_mut().zip(assignments).for_each(|(live, assignment)| live.assignment = assignment);
+        let changed = |filter: &Filter| {
+            let scene = Scene { router: &router, metric: self.metric, segments: &segments, seq };
+            if !self.router.same_origin(&router) {
+                return Filter::build(scene);
+            }
+            let table = router.table();
+            let mut from = positions_in(self.router.table(), table);
+            let mut is_rebuilt = vec![false; table.len()];
+            for &position in &change.rebuilt {
+                from[position as usize] = None;
+                is_rebuilt[position as usize] = true;
+            }
+            let mut pairs: Vec<(u32, u32)> =
+                change.added.iter().copied().filter(|(position, _)| !is_rebuilt[*position as usize]).collect();
+            for live in &segments {
+                for row in (0..live.segment.rows()).filter(|&row| live.segment.death(row) == 0) {
+                    let homes = [Some(live.assignment.first(row)), live.assignment.second(row)];
+                    let positions = homes.into_iter().flatten().filter_map(|bucket| table.position(bucket));
+                    let positions = positions.filter(|&position| is_rebuilt[position]);
+                    pairs.extend(positions.map(|position| (position as u32, live.base + row)));
+                }
+            }
+            filter.changed(&from, &Members::new(table.len(), &pairs), scene)
         };
-        self.router.same_buckets(router)
-            && self.segments.len() <= segments.len()
-            && self.segments.iter().zip(segments).all(same)
+        let filter = self.filter().map(changed);
+        self.assembled(router, segments, filter)
+    }
+
+    /// This index without the segments at the places `gone`, whose rows that are still wanted are in `added` now: `rename`
+    /// gives the row of `added` for each segment place and row. Runs on the caller's pool.
+    pub fn compacted(
+        &self,
+        gone: &[u32],
+        added: Option<LiveSegment>,
+        rename: impl Fn(u32, u32) -> Option<u32> + Sync,
+        seq: Seq,
+    ) -> Result<Index> {
+        let is_gone = |place: &usize| gone.contains(&(*place as u32));
+        let kept = (0..self.segments.len()).filter(|place| !is_gone(place));
+        let mut segments: Vec<LiveSegment> = kept.map(|place| self.segments[place].clone()).collect();
+        let first = segments.len();
+        segments.extend(added);
+        if let Some(last) = segments.get_mut(first) {
+            last.base = next_base(&self.segments);
+        }
+        let new_base = segments.get(first).map_or(0, |live| live.base);
+        let new_rows = segments.get(first).map_or(0, |live| live.segment.rows());
+        let overflow = new_base.checked_add(new_rows).is_none();
+        if overflow {
+            number(&mut segments, 0)?;
+        }
+        let renamed = |filter: &Filter| {
+            let scene = Scene { router: &self.router, metric: self.metric, segments: &segments, seq };
+            if overflow {
+                return Filter::build(scene);
+            }
+            let rename = |row: u32| {
+                let (place, at) = locate(&self.segments, row);
+                if is_gone(&(place as usize)) { rename(place, at).map(|row| new_base + row) } else { Some(row) }
+            };
+            filter.renamed(rename, scene)
+        };
+        let filter = self.filter().map(renamed);
+        self.assembled(self.router.clone(), segments, filter)
     }
 
     /// The same rows with other stop rules.
@@ -118,26 +199,49 @@ impl Index {
         Index {
             router: self.router.clone(),
             segments: self.segments.clone(),
-            filter: self.filter.clone(),
+            scan: self.scan.clone(),
             calibration: Arc::new(calibration),
             metric: self.metric,
-            run_starts: self.run_starts.clone(),
-            runs: self.runs.clone(),
+            physical: self.physical.clone(),
             rows: self.rows,
+        }
+    }
+
+    fn assembled(&self, router: Arc<Router>, segments: Vec<LiveSegment>, filter: Option<Filter>) -> Result<Index> {
+        check_buckets(router.table(), &segments)?;
+        let scan = match filter {
+            Some(filter) => ScanCodes::Filter(filter),
+            None => ScanCodes::Runs(BucketRuns::new(router.table(), &segments)?),
+        };
+        let physical = Arc::new(PhysicalRuns::new(&segments));
+        let rows = segments.iter().map(|live| u64::from(live.segment.rows())).sum();
+        let calibration = self.calibration.clone();
+        Ok(Index { router, segments, scan, calibration, metric: self.metric, physical, rows })
+    }
+
+    /// The 1-bit entries; none at precision sq8 and where there are few dimensions.
+    pub fn filter(&self) -> Option<&Filter> {
+        match &self.scan {
+            ScanCodes::Filter(filter) => Some(filter),
+            ScanCodes::Runs(_) => None,
         }
     }
 
     /// Bytes of heap memory in use, without the segments'.
     pub fn heap_bytes(&self) -> usize {
-        let filter = self.filter.as_ref().map_or(0, Filter::heap_bytes);
-        self.router.heap_bytes() + filter + 4 * self.run_starts.len() + size_of::<Run>() * self.runs.len()
+        let scan = match &self.scan {
+            ScanCodes::Filter(filter) => filter.heap_bytes(),
+            ScanCodes::Runs(runs) => runs.heap_bytes(),
+        };
+        let assignments: usize = self.segments.iter().map(|live| live.assignment.heap_bytes()).sum();
+        self.router.heap_bytes() + scan + self.physical.heap_bytes() + assignments
     }
 
     /// Codes that a scan of the bucket at `position` reads.
     pub fn codes_of(&self, position: usize) -> u64 {
-        match &self.filter {
-            Some(filter) => filter.slots_of(position),
-            None => self.runs(position).iter().map(|run| u64::from(run.rows)).sum(),
+        match &self.scan {
+            ScanCodes::Filter(filter) => filter.slots_of(position),
+            ScanCodes::Runs(runs) => runs.of(position).iter().map(|run| u64::from(run.rows)).sum(),
         }
     }
 
@@ -148,27 +252,29 @@ impl Index {
 
     /// Codes that a scan of everything reads: those of the filter's blocks, or of the rows.
     pub fn codes(&self) -> u64 {
-        self.filter.as_ref().map_or(self.rows, Filter::slots)
+        self.filter().map_or(self.rows, Filter::slots)
     }
 
-    /// Rows in live runs, dead ones included.
+    /// Names the rows and buckets of this index, whatever its stop rules; see [`Index::is_of`].
+    pub fn rows_name(&self) -> Weak<PhysicalRuns> {
+        Arc::downgrade(&self.physical)
+    }
+
+    /// Whether an index of the same rows in the same buckets has given this name.
+    pub fn is_of(&self, name: &Weak<PhysicalRuns>) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.physical), name.as_ptr())
+    }
+
+    /// Rows in segments, dead ones included.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Runs of the bucket at `position` of the table.
-    pub fn runs(&self, position: usize) -> &[Run] {
-        &self.runs[self.run_starts[position] as usize..self.run_starts[position + 1] as usize]
-    }
-
-    /// Position of the bucket that run `at` of [`Index::all_runs`] belongs to.
-    pub fn position_of_run(&self, at: usize) -> usize {
-        self.run_starts.partition_point(|start| *start as usize <= at) - 1
-    }
-
-    /// Every live run, in order of bucket.
-    pub fn all_runs(&self) -> &[Run] {
-        &self.runs
+    /// All rows of each segment.
+    pub fn segment_runs(&self) -> impl Iterator<Item = Run> {
+        let whole =
+            |(place, live): (usize, &LiveSegment)| Run { segment: place as u32, start: 0, rows: live.segment.rows() };
+        self.segments.iter().enumerate().map(whole)
     }
 
     /// The segment of `run`.
@@ -176,37 +282,64 @@ impl Index {
         &self.segments[run.segment as usize].segment
     }
 
-    /// The row with `seq` in `bucket`; segments whose bloom filter denies `id_hash` are not looked into.
-    pub fn find(&self, bucket: BucketId, seq: Seq, id_hash: u64) -> Option<(u32, u32)> {
-        let position = self.router.table().position(bucket)?;
-        self.runs(position).iter().find_map(|run| {
-            let segment = self.segment(run);
-            if !segment.may_contain(id_hash) {
-                return None;
-            }
-            segment.find(run.start..run.start + run.rows, seq).map(|row| (run.segment, row))
-        })
+    /// Table position of the bucket that a row is in.
+    pub fn position_of(&self, segment: u32, row: u32) -> usize {
+        let bucket = self.segments[segment as usize].assignment.first(row);
+        self.router.table().position(bucket).expect("invariant: every row of an index is in a bucket of it")
+    }
+
+    /// The row with `seq` that was written under `label`; segments whose bloom filter denies `id_hash` are not looked into.
+    pub fn find(&self, label: BucketId, seq: Seq, id_hash: u64) -> Option<(u32, u32)> {
+        self.physical.find(&self.segments, label, seq, id_hash)
     }
 }
 
-fn starts(placed: &[(u32, Run)], buckets: &BucketTable) -> Vec<u32> {
-    let mut starts = vec![0u32; buckets.len() + 1];
-    for (position, _) in placed {
-        starts[*position as usize + 1] += 1;
+/// Gives the segments from place `first` on the numbers behind those before; where there are no more numbers, all segments
+/// get new ones, and true is returned.
+fn number(segments: &mut [LiveSegment], first: usize) -> Result<bool> {
+    let start = next_base(&segments[..first]);
+    let rows: u64 = segments[first..].iter().map(|live| u64::from(live.segment.rows())).sum();
+    if u64::from(start) + rows <= u64::from(u32::MAX) {
+        let mut base = start;
+        for live in &mut segments[first..] {
+            live.base = base;
+            base += live.segment.rows();
+        }
+        return Ok(false);
     }
-    for position in 0..buckets.len() {
-        starts[position + 1] += starts[position];
+    if first == 0 {
+        return Err(Error::new(
+            ErrorKind::Exhausted,
+            "the collection's segments hold more than 4,294,967,295 rows, dead ones included: optimize(), or use several collections",
+        ));
     }
-    starts
+    number(segments, 0).map(|_| true)
 }
 
-fn too_many_rows() -> Error {
-    Error::new(
-        ErrorKind::Exhausted,
-        "the collection's segments hold more than 4,294,967,295 rows, dead ones included: optimize(), or use several collections",
-    )
+/// The number behind those of `segments`.
+fn next_base(segments: &[LiveSegment]) -> u32 {
+    segments.last().map_or(0, |live| live.base.saturating_add(live.segment.rows()))
 }
 
-fn unknown_bucket(segment: &Segment, bucket: BucketId) -> Error {
+/// For each bucket of `new` its position in `old`.
+fn positions_in(old: &BucketTable, new: &BucketTable) -> Vec<Option<u32>> {
+    new.ids.iter().map(|&id| old.position(id).map(|position| position as u32)).collect()
+}
+
+/// Every row's bucket must be there.
+fn check_buckets(table: &BucketTable, segments: &[LiveSegment]) -> Result<()> {
+    let end = table.ids.last().map_or(0, |last| last.0 as usize + 1);
+    let mut known = vec![false; end];
+    table.ids.iter().for_each(|id| known[id.0 as usize] = true);
+    for live in segments {
+        let is_known = |bucket: &u32| known.get(*bucket as usize).copied().unwrap_or(false);
+        if let Some(&bucket) = live.assignment.firsts().iter().find(|bucket| !is_known(bucket)) {
+            return Err(unknown_bucket(&live.segment, BucketId(bucket)));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn unknown_bucket(segment: &Segment, bucket: BucketId) -> Error {
     Error::corrupt(format!("{}: bucket {} is in no bucket file of the manifest", segment.name(), bucket.0))
 }

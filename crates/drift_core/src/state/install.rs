@@ -45,11 +45,11 @@ impl CollectionState {
         }
     }
 
-    /// Points the bitstore at the live runs of the segments from place `first` on; returns the rows that this
+    /// Points the bitstore at the rows of the segments from place `first` on; returns the rows that this
     /// supersedes or finds superseded, as segment place and row.
     pub fn install_segments(&self, index: &Index, first: usize, mut each: impl FnMut(u32, u32, Installed)) {
         for (place, live) in index.segments.iter().enumerate().skip(first) {
-            for (bucket, rows) in live.segment.runs().filter(|(bucket, _)| !live.dropped.contains(bucket)) {
+            for (bucket, rows) in live.segment.runs() {
                 for row in rows {
                     let installed = self.install(index, bucket, live.segment.seq(row), live.segment.id(row));
                     each(place as u32, row, installed);
@@ -61,9 +61,9 @@ impl CollectionState {
     /// Marks every row dead that the bitstore does not point at: what recovery knows of deaths.
     pub fn mark_superseded(&self, index: &Index) -> u64 {
         let mut live_rows = 0;
-        for run in index.all_runs() {
-            let segment = index.segment(run);
-            for row in run.start..run.start + run.rows {
+        for live in &index.segments {
+            let segment = &live.segment;
+            for row in 0..segment.rows() {
                 if self.bitstore.contains(segment.id(row).hash64(), segment.seq(row)) {
                     live_rows += 1;
                 } else {

@@ -3,7 +3,7 @@
 //! Layer 5, between the router and the segment writer; flush, bulk load and rewriting all place rows this way, so a
 //! row's code and bucket never depend on how it came in.
 
-use super::filter::NO_BUCKET;
+use super::NO_BUCKET;
 use super::homes::Homes;
 use super::{CollectionState, ResidualSums, Router};
 use crate::error::Result;
@@ -67,31 +67,6 @@ impl CollectionState {
             placement.buckets.extend(homes.iter().map(|homes| router.table().ids[homes.first as usize]));
             self.set_seconds(placement, router, &homes);
         });
-        placement
-    }
-
-    /// Encodes rows whose buckets are known: for each its table position in `router`.
-    pub fn place_in(
-        &self,
-        ids: Ids,
-        seqs: Vec<Seq>,
-        vectors: VectorBuf,
-        router: &Router,
-        positions: &[u32],
-    ) -> Placement {
-        let mut placement = self.unplaced(ids, seqs, vectors);
-        placement.buckets = positions.iter().map(|&position| router.table().ids[position as usize]).collect();
-        if self.schema.precision == Precision::Sq8 {
-            self.encode_blocks(&mut placement, |_, _| ());
-        } else {
-            let mut positions = positions;
-            self.encode_blocks(&mut placement, |placement, rotated| {
-                let (block, rest) = positions.split_at(rotated.len() / self.schema.dim);
-                positions = rest;
-                let homes = self.pool.install(|| router.homes_in(rotated, block));
-                self.set_seconds(placement, router, &homes);
-            });
-        }
         placement
     }
 

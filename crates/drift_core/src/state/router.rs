@@ -34,6 +34,9 @@ const SAMPLE_STEP: usize = 7;
 /// Share of the groups of centroids whose buckets are ranked before any other.
 const NEAR_SHARE: f32 = 0.6;
 
+/// How far the mean of the centroids may go from the origin, as a share of their mean squared distance from it.
+const ORIGIN_DRIFT_MAX: f32 = 0.25;
+
 /// Distance of centroids ahead at which their codes are asked for.
 const PREFETCH_AHEAD: usize = 8;
 
@@ -147,6 +150,27 @@ impl Router {
         Router::assemble(table, dim, metric, origin, codes)
     }
 
+    /// The router after this one, over a changed table. The origin stays, and with it the codes of rows, until the mean of
+    /// the centroids has gone far from it.
+    pub fn next(&self, table: BucketTable) -> Router {
+        let stays = match self.metric {
+            Metric::Dot => !self.is_empty(),
+            Metric::L2 | Metric::Cosine => !self.is_empty() && !table.is_empty() && !self.is_far(&table),
+        };
+        if !stays {
+            return Router::new(table, self.dim, self.metric);
+        }
+        let codes = Arc::new(CentroidCodes::new(&table, self.dim, &self.origin));
+        Router::assemble(table, self.dim, self.metric, self.origin.clone(), codes)
+    }
+
+    fn is_far(&self, table: &BucketTable) -> bool {
+        let mean = table.mean(self.dim);
+        let l2 = kernels().l2;
+        let spread: f32 = table.centroids.chunks_exact(self.dim).map(|centroid| l2(centroid, &mean)).sum();
+        l2(&mean, &self.origin) > ORIGIN_DRIFT_MAX * spread / table.len() as f32
+    }
+
     /// The same centroids with another table's spread.
     pub fn with_table(&self, table: BucketTable) -> Router {
         Router::assemble(table, self.dim, self.metric, self.origin.clone(), self.codes.clone())
@@ -184,9 +208,9 @@ impl Router {
         &self.origin
     }
 
-    /// Whether both routers have the same buckets at the same positions with the same centroids.
-    pub fn same_buckets(&self, other: &Router) -> bool {
-        Arc::ptr_eq(&self.codes, &other.codes)
+    /// Whether codes of rows serve both routers.
+    pub fn same_origin(&self, other: &Router) -> bool {
+        Arc::ptr_eq(&self.origin, &other.origin)
     }
 
     /// Number of buckets; 0 before the first flush.
@@ -206,7 +230,7 @@ impl Router {
             + self.codes.heap_bytes()
     }
 
-    /// Estimates the scores of the buckets; [`Router::next`] then ranks them, best first.
+    /// Estimates the scores of the buckets; [`Router::rank_more`] then ranks them, best first.
     pub fn begin(&self, order: Order, query: &QueryCode, bits: &BitQuery, scratch: &mut RankScratch) {
         scratch.ranked.clear();
         scratch.waiting_from = f32::INFINITY;
@@ -287,7 +311,7 @@ impl Router {
 
     /// Ranks the next chunk of buckets behind those in `scratch.ranked`; false when all are there. The chunks, and so the
     /// order of buckets, do not depend on how far a search goes.
-    pub fn next(&self, order: Order, query: &QueryCode, bits: &BitQuery, scratch: &mut RankScratch) -> bool {
+    pub fn rank_more(&self, order: Order, query: &QueryCode, bits: &BitQuery, scratch: &mut RankScratch) -> bool {
         if scratch.ranked.len() >= self.len() {
             return false;
         }

@@ -6,10 +6,8 @@ use super::{BucketTable, CollectionState, LiveSegment};
 use crate::error::Result;
 use crate::format::FileId;
 use crate::manifest::{BucketFile, Manifest, SegmentEntry};
-use crate::segment::{Segment, SegmentWriter};
+use crate::segment::SegmentWriter;
 use crate::types::ElementType;
-use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl CollectionState {
@@ -29,25 +27,21 @@ impl CollectionState {
             length: file.length,
             digest: file.digest,
             rows: file.rows,
-            dropped_buckets: Vec::new(),
+            settled: manifest.next_file,
         });
-        Ok(live(segment))
+        Ok(LiveSegment::new(segment))
     }
 
-    /// Writes the buckets of `table` as a file of the manifest under way.
-    pub fn add_bucket_file(&self, table: &BucketTable, manifest: &mut Manifest) -> Result<()> {
+    /// Writes the buckets of `table` as a file of the manifest under way; tells its bytes.
+    pub fn add_bucket_file(&self, table: &BucketTable, manifest: &mut Manifest) -> Result<u64> {
         let number = manifest.take_file_number();
         let file =
             BucketFile { ids: table.ids.clone(), centroids: table.centroids.clone(), spread: table.spread.clone() };
-        file.write(&*self.backend, number, self.identity, self.schema.dim)?;
+        let bytes = file.write(&*self.backend, number, self.identity, self.schema.dim)?;
         manifest.bucket_files.push(number);
         if let Some(last) = table.ids.last() {
             manifest.next_bucket = manifest.next_bucket.max(last.0 + 1);
         }
-        Ok(())
+        Ok(bytes)
     }
-}
-
-fn live(segment: Segment) -> LiveSegment {
-    LiveSegment { segment: Arc::new(segment), dropped: Arc::new(HashSet::new()), base: 0 }
 }

@@ -13,6 +13,10 @@ pub struct Work {
     pub flush: bool,
     /// The log has bytes that were never fsynced.
     pub sync: bool,
+    /// Live queries wait to be searched again.
+    pub shadow: bool,
+    /// Maintenance may have become due.
+    pub maintain: bool,
     /// The active memtable is large enough for a graph.
     pub graph: bool,
     /// The collection closes: end the thread.

@@ -19,6 +19,8 @@ pub const LOGS: &str = "wal";
 pub const SEGMENTS: &str = "segments";
 /// Folder of bucket files.
 pub const BUCKETS: &str = "buckets";
+/// Folder of move files.
+pub const MOVES: &str = "moves";
 /// Folder of tombstone files.
 pub const TOMBSTONES: &str = "tombstones";
 /// Folder of bitstore files.
@@ -49,6 +51,11 @@ pub fn segment(file: FileId) -> String {
 /// Bucket file number `number`.
 pub fn buckets(number: u64) -> String {
     numbered(BUCKETS, number)
+}
+
+/// Move file number `number`.
+pub fn moves(number: u64) -> String {
+    numbered(MOVES, number)
 }
 
 /// Tombstone file number `number`.
@@ -84,6 +91,8 @@ pub enum Object {
     Segment(FileId),
     /// [`buckets`].
     Buckets(u64),
+    /// [`moves`].
+    Moves(u64),
     /// [`tombstones`].
     Tombstones(u64),
     /// [`bitstore`].
@@ -103,6 +112,7 @@ impl Object {
             MANIFESTS => Object::Manifest(file.parse().ok()?),
             CATALOGS => Object::Catalog(file.parse().ok()?),
             BUCKETS => Object::Buckets(file.parse().ok()?),
+            MOVES => Object::Moves(file.parse().ok()?),
             TOMBSTONES => Object::Tombstones(file.parse().ok()?),
             BITSTORES => Object::Bitstore(file.parse().ok()?),
             LOGS => Object::Wal(file.strip_suffix(".wal")?.parse().ok()?),
@@ -120,6 +130,7 @@ impl Object {
             Object::Wal(number) => wal(number),
             Object::Segment(file) => segment(file),
             Object::Buckets(number) => buckets(number),
+            Object::Moves(number) => moves(number),
             Object::Tombstones(number) => tombstones(number),
             Object::Bitstore(number) => bitstore(number),
             Object::Lock => LOCK.to_owned(),
@@ -133,6 +144,7 @@ impl Object {
             | Object::Catalog(number)
             | Object::Wal(number)
             | Object::Buckets(number)
+            | Object::Moves(number)
             | Object::Tombstones(number)
             | Object::Bitstore(number) => Some(number),
             Object::Segment(_) | Object::Lock => None,
@@ -164,6 +176,7 @@ mod tests {
                 Object::Wal(number),
                 Object::Segment(file),
                 Object::Buckets(number),
+                Object::Moves(number),
                 Object::Tombstones(number),
                 Object::Bitstore(number),
                 Object::Lock,

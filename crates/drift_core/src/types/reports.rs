@@ -87,6 +87,12 @@ pub struct OptimizeReport {
     pub buckets_split: u64,
     /// Buckets that were merged into others.
     pub buckets_merged: u64,
+    /// Buckets that there were when all had been defined anew; 0 when they were not.
+    pub buckets_retrained: u64,
+    /// Buckets whose centre was moved to the mean of their rows.
+    pub buckets_recentred: u64,
+    /// Rows that went to another bucket.
+    pub rows_moved: u64,
     /// Segments that were rewritten into new ones.
     pub segments_merged: u64,
     /// Live rows that were written anew.
@@ -98,11 +104,19 @@ pub struct OptimizeReport {
 }
 
 impl OptimizeReport {
+    /// Whether anything was done.
+    pub fn is_change(&self) -> bool {
+        self.entries().iter().any(|(_, count)| *count > 0)
+    }
+
     /// The counts by name, in the order in which they are shown; `seconds` apart.
     pub fn entries(&self) -> Vec<(&'static str, u64)> {
         vec![
             ("buckets_split", self.buckets_split),
             ("buckets_merged", self.buckets_merged),
+            ("buckets_retrained", self.buckets_retrained),
+            ("buckets_recentred", self.buckets_recentred),
+            ("rows_moved", self.rows_moved),
             ("segments_merged", self.segments_merged),
             ("rows_written", self.rows_written),
             ("rows_dropped", self.rows_dropped),

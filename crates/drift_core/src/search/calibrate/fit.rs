@@ -3,8 +3,8 @@
 //! Layer 6, pure. Thousands of rules are tried on the same sample, and the cheapest that seems good enough is likelier than
 //! another to be lucky; so a rule must also reach its target on both halves of the sample apart.
 
-use super::trace::{Mark, Trace};
 use crate::manifest::CalibrationPoint;
+use crate::state::{Mark, Trace};
 use rayon::prelude::*;
 
 /// Recall targets that rules are measured for.
@@ -12,10 +12,8 @@ const TARGETS: [f32; 16] =
     [0.5, 0.6, 0.7, 0.8, 0.85, 0.875, 0.9, 0.925, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995];
 
 /// Standard errors of the sampled mean by which a rule must exceed its target, so that one in forty such measurements, not
-/// one in two, promises too much; and the share of the distance to full recall that is added for queries that are no
-/// rows of the collection, hence a little harder.
+/// one in two, promises too much.
 const STANDARD_ERRORS: f32 = 2.0;
-const MARGIN: f32 = 0.15;
 
 /// Smallest share of the codes that a budget may be, and the factor between two that are tried.
 const SHARE_MIN: f32 = 2e-4;
@@ -27,27 +25,26 @@ struct Outcome {
     sure: f32,
     /// Mean recall of the worse half.
     worse_half: f32,
-    /// Mean codes scanned.
+    /// Mean share of the codes scanned.
     cost: f32,
 }
 
 /// For one limit, be it a difference or a budget: what each trace has found and scanned when it stops there.
 struct Stopped {
     recall: Vec<f32>,
-    codes: Vec<f32>,
+    shares: Vec<f32>,
 }
 
-/// The cheapest rule per target among `codes` codes; targets that no rule reaches have none. Runs on the caller's pool.
-pub fn fit(traces: &[Trace], codes: u64) -> Vec<CalibrationPoint> {
+/// The cheapest rule per target; targets that no rule reaches have none. `margin` is the share of the distance to full recall
+/// that is added to each target. Runs on the caller's pool.
+pub fn fit(traces: &[&Trace], margin: f32) -> Vec<CalibrationPoint> {
     let shares: Vec<f32> = std::iter::successors(Some(1.0f32), |share| Some(share / SHARE_STEP))
         .take_while(|share| *share > SHARE_MIN)
         .collect();
     let differences = differences(traces);
     let by_difference: Vec<Stopped> =
         differences.par_iter().map(|limit| stopped(traces, |mark| mark.gap <= *limit)).collect();
-    let budget = |share: f32| (f64::from(share) * codes as f64) as u64;
-    let by_share: Vec<Stopped> =
-        shares.par_iter().map(|share| stopped(traces, |mark| mark.codes < budget(*share))).collect();
+    let by_share: Vec<Stopped> = shares.par_iter().map(|share| stopped(traces, |mark| mark.share < *share)).collect();
     let tried: Vec<(Outcome, f32, f32)> = by_difference
         .par_iter()
         .zip(&differences)
@@ -58,7 +55,7 @@ pub fn fit(traces: &[Trace], codes: u64) -> Vec<CalibrationPoint> {
     TARGETS
         .iter()
         .filter_map(|&recall| {
-            let wanted = recall + MARGIN * (1.0 - recall);
+            let wanted = recall + margin * (1.0 - recall);
             let enough = tried.iter().filter(|(tried, ..)| tried.sure >= wanted && tried.worse_half >= wanted);
             let (_, difference, row_share) = enough.min_by(|a, b| a.0.cost.total_cmp(&b.0.cost))?;
             Some(CalibrationPoint { recall, difference: *difference, row_share: *row_share })
@@ -67,7 +64,7 @@ pub fn fit(traces: &[Trace], codes: u64) -> Vec<CalibrationPoint> {
 }
 
 /// Differences worth trying: quantiles of what reaching a true neighbour took.
-fn differences(traces: &[Trace]) -> Vec<f32> {
+fn differences(traces: &[&Trace]) -> Vec<f32> {
     let gap = |trace: &Trace, step: u32| {
         let place = trace.marks.partition_point(|mark| mark.step < step);
         trace.marks.get(place).map_or(f32::INFINITY, |mark| mark.gap)
@@ -85,16 +82,16 @@ fn differences(traces: &[Trace]) -> Vec<f32> {
 }
 
 /// Stops every trace behind the last mark that `goes_on`: what was scanned between it and the next counts as cost only.
-fn stopped(traces: &[Trace], goes_on: impl Fn(&Mark) -> bool) -> Stopped {
-    let stop = |trace: &Trace| {
+fn stopped(traces: &[&Trace], goes_on: impl Fn(&Mark) -> bool) -> Stopped {
+    let stop = |trace: &&Trace| {
         let place = trace.marks.partition_point(&goes_on);
         let Some(last) = place.checked_sub(1) else { return (0.0, 0.0) };
         let found = trace.found.iter().filter(|step| **step <= trace.marks[last].step).count();
-        let cost = trace.marks.get(place).unwrap_or(&trace.marks[last]).codes;
-        (found as f32 / trace.truth.max(1) as f32, cost as f32)
+        let cost = trace.marks.get(place).unwrap_or(&trace.marks[last]).share;
+        (found as f32 / trace.truth.max(1) as f32, cost)
     };
-    let (recall, codes) = traces.iter().map(stop).unzip();
-    Stopped { recall, codes }
+    let (recall, shares) = traces.iter().map(stop).unzip();
+    Stopped { recall, shares }
 }
 
 /// What stopping at the earlier of two limits achieves. Recall and cost grow along a trace, so the earlier has less of both.
@@ -105,7 +102,7 @@ fn outcome(a: &Stopped, b: &Stopped) -> Outcome {
         halves[at % 2] += recall;
         squares += recall * recall;
     }
-    a.codes.iter().zip(&b.codes).for_each(|(a, b)| cost += a.min(*b));
+    a.shares.iter().zip(&b.shares).for_each(|(a, b)| cost += a.min(*b));
     let traces = a.recall.len();
     let count = traces.max(1) as f32;
     let mean = (halves[0] + halves[1]) / count;
@@ -120,7 +117,7 @@ mod tests {
 
     /// Traces of 1,000 buckets of ten codes: neighbour `n` of trace `t` is found at step `n * (t % 40)`.
     fn traces(count: u32) -> Vec<Trace> {
-        let mark = |step: u32| Mark { step, gap: step as f32 / 100.0, codes: u64::from(step) * 10 };
+        let mark = |step: u32| Mark { step, gap: step as f32 / 100.0, share: step as f32 / 1_000.0 };
         (0..count)
             .map(|t| Trace {
                 marks: (0..1_000).map(mark).collect(),
@@ -133,13 +130,13 @@ mod tests {
     #[test]
     fn a_rule_reaches_its_target_and_higher_targets_cost_more() {
         let traces = traces(800);
-        let points = fit(&traces, 10_000);
+        let points = fit(&traces.iter().collect::<Vec<_>>(), 0.1);
         assert_eq!(points.len(), TARGETS.len());
         let mut last = 0.0;
         for point in points {
-            let budget = (point.row_share * 10_000.0) as u64;
             let found = |trace: &Trace| {
-                let stop = trace.marks.iter().take_while(|m| m.gap <= point.difference && m.codes < budget).count();
+                let stop =
+                    trace.marks.iter().take_while(|m| m.gap <= point.difference && m.share < point.row_share).count();
                 trace.found.iter().filter(|step| (**step as usize) < stop).count()
             };
             let recall = traces.iter().map(found).sum::<usize>() as f32 / (10.0 * traces.len() as f32);
@@ -153,7 +150,7 @@ mod tests {
     fn a_target_beyond_what_was_found_has_no_rule() {
         let mut traces = traces(400);
         traces.iter_mut().for_each(|trace| trace.found.truncate(9));
-        let points = fit(&traces, 10_000);
+        let points = fit(&traces.iter().collect::<Vec<_>>(), 0.1);
         assert!(points.last().is_some_and(|point| point.recall < 0.9), "{points:?}");
     }
 }

@@ -11,14 +11,14 @@ use crate::quant::sq8::{self, QueryCode};
 use crate::search::buckets::{self, key};
 use crate::search::rerank::{self, exact_distance};
 use crate::search::scratch::{self, Scratch};
-use crate::state::{CollectionState, Index, Order, Ranked, Run, SPREAD_WEIGHT, Version};
-use crate::types::{BucketId, Metric, TopK};
+use crate::state::{CollectionState, Index, Mark, Order, Ranked, Run, SPREAD_WEIGHT, Trace, Version};
+use crate::types::{Metric, Seq, TopK};
 
 /// Neighbours that recall is measured for.
 pub const K: usize = 10;
 
 /// Estimated candidates among which the true neighbours are sought: SQ8 ranks a true tenth neighbour far within them.
-const TRUTH_WIDTH: usize = 40;
+pub const TRUTH_WIDTH: usize = 40;
 
 /// Estimated candidates that the thresholds along the way are taken from.
 const CANDIDATES: usize = 128;
@@ -26,26 +26,8 @@ const CANDIDATES: usize = 128;
 /// A mark's distance to the next is this share of its step.
 const MARK_SHARE: usize = 100;
 
-/// A place on a query's way through the buckets.
-#[derive(Clone, Copy, Debug)]
-pub struct Mark {
-    /// Number of the bucket, in the order of the search.
-    pub step: u32,
-    /// Largest (score - threshold) up to it.
-    pub gap: f32,
-    /// Codes scanned before it.
-    pub codes: u64,
-}
-
-/// One query's scan, bucket by bucket.
-pub struct Trace {
-    /// Marks along the way: every step at first, then at distances of a hundredth of the way so far.
-    pub marks: Vec<Mark>,
-    /// Steps at which the true neighbours that survive filter and re-ranking are found.
-    pub found: Vec<u32>,
-    /// How many true neighbours there are.
-    pub truth: usize,
-}
+/// Rows that all samples of a group are compared with before the next: their codes stay in L2.
+const PASS_ROWS: u32 = 256;
 
 /// Where a sampled row stands: segment, row, and position of its bucket.
 #[derive(Clone, Copy)]
@@ -58,10 +40,11 @@ pub struct Origin {
     pub position: usize,
 }
 
-/// A sampled row as a query.
+/// A query that is traced: a row of the collection, which must not find itself, or a live one.
 struct Sampled {
-    key: u64,
-    home: usize,
+    row: Option<(u64, usize)>,
+    /// Newest write that it sees.
+    seq: Seq,
     query: Vec<f32>,
     code: QueryCode,
     bits: BitQuery,
@@ -70,38 +53,82 @@ struct Sampled {
     seen: Vec<(u32, u64)>,
 }
 
-/// Traces some queries together: one pass over the codes serves all of them.
-pub fn trace(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Result<Vec<Trace>> {
+/// A traced query.
+pub struct Traced {
+    /// Its way.
+    pub trace: Trace,
+    /// Exact distances of the nearest flushed rows that it could find, ascending: at least [`TRUTH_WIDTH`] less what is not
+    /// there, and sure to be the nearest up to about half of them.
+    pub nearest: Vec<f32>,
+}
+
+/// Traces some rows together, as queries: one pass over the codes serves all of them.
+pub fn trace_rows(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Result<Vec<Traced>> {
     let mut scratch = scratch::take(collection);
     let mut samples = Vec::with_capacity(rows.len());
     for &Origin { segment, row, position } in rows {
         let mut vector = vec![0.0; collection.schema.dim];
         version.index.segments[segment as usize].segment.read_row(row, &mut vector, &mut scratch.cold)?;
-        scratch.set_query(collection, &version.index.router, &vector);
-        samples.push(Sampled {
-            key: key(segment, row),
-            home: position,
+        let own = Some((key(segment, row), position));
+        samples.push(Sampled::new(collection, version, &vector, own, &mut scratch));
+    }
+    trace(collection, version, samples, &mut scratch)
+}
+
+/// Traces some queries together, each as of a write.
+pub fn trace_queries(
+    collection: &CollectionState,
+    version: &Version,
+    queries: &[(&[f32], Seq)],
+) -> Result<Vec<Traced>> {
+    let mut scratch = scratch::take(collection);
+    let sample =
+        |&(query, seq): &(&[f32], Seq)| Sampled { seq, ..Sampled::new(collection, version, query, None, &mut scratch) };
+    let samples = queries.iter().map(sample).collect();
+    trace(collection, version, samples, &mut scratch)
+}
+
+impl Sampled {
+    fn new(
+        collection: &CollectionState,
+        version: &Version,
+        query: &[f32],
+        row: Option<(u64, usize)>,
+        scratch: &mut Scratch,
+    ) -> Sampled {
+        scratch.set_query(collection, &version.index.router, query);
+        Sampled {
+            row,
+            seq: version.seq,
             query: scratch.query.prepared.clone(),
             code: scratch.code.clone(),
             bits: scratch.bits.clone(),
             best: TopK::new(CANDIDATES),
             seen: Vec::new(),
-        });
+        }
     }
+}
+
+fn trace(
+    collection: &CollectionState,
+    version: &Version,
+    mut samples: Vec<Sampled>,
+    scratch: &mut Scratch,
+) -> Result<Vec<Traced>> {
     let mut products = Vec::new();
-    for position in 0..version.index.router.len() {
-        for run in version.index.runs(position) {
-            products.resize(run.rows as usize, 0);
+    for run in version.index.segment_runs() {
+        for start in (0..run.rows).step_by(PASS_ROWS as usize) {
+            let part = Run { start, rows: PASS_ROWS.min(run.rows - start), ..run };
+            products.resize(part.rows as usize, 0);
             for sample in &mut samples {
-                scan_run(collection.schema.metric, version, (position, run), sample, &mut products);
+                scan_run(collection.schema.metric, version, &part, sample, &mut products);
             }
         }
     }
-    samples.into_iter().map(|sample| finish(collection, version, sample, &mut scratch)).collect()
+    samples.into_iter().map(|sample| finish(collection, version, sample, scratch)).collect()
 }
 
-fn scan_run(metric: Metric, version: &Version, at: (usize, &Run), sample: &mut Sampled, products: &mut [i32]) {
-    let (position, run) = at;
+fn scan_run(metric: Metric, version: &Version, run: &Run, sample: &mut Sampled, products: &mut [i32]) {
     let segment = version.index.segment(run);
     (kernels().sq8_dots)(segment.codes(run.start..run.start + run.rows), sample.code.codes(), products);
     let factors = &segment.factors()[run.start as usize..];
@@ -110,8 +137,9 @@ fn scan_run(metric: Metric, version: &Version, at: (usize, &Run), sample: &mut S
         if distance < sample.best.threshold() {
             let row = run.start + at as u32;
             let candidate = key(run.segment, row);
-            if candidate != sample.key && segment.is_visible(row, version.seq) {
+            if sample.row.is_none_or(|(own, _)| own != candidate) && segment.is_visible(row, sample.seq) {
                 sample.best.push(distance, sample.seen.len() as u64);
+                let position = version.index.position_of(run.segment, row);
                 sample.seen.push((position as u32, candidate));
             }
         }
@@ -124,11 +152,13 @@ fn finish(
     version: &Version,
     mut sample: Sampled,
     scratch: &mut Scratch,
-) -> Result<Trace> {
+) -> Result<Traced> {
     let (metric, index) = (collection.schema.metric, &version.index);
     index.router.begin(Order::Score, &sample.code, &sample.bits, &mut scratch.rank);
-    while index.router.next(Order::Score, &sample.code, &sample.bits, &mut scratch.rank) {}
-    leave_out(metric, index, sample.home, &mut scratch.rank.ranked);
+    while index.router.rank_more(Order::Score, &sample.code, &sample.bits, &mut scratch.rank) {}
+    if let Some((_, home)) = sample.row {
+        leave_out(metric, index, home, &mut scratch.rank.ranked);
+    }
     let ranked = &scratch.rank.ranked;
     let mut step_of = vec![0u32; index.router.len()];
     for (step, ranked) in ranked.iter().enumerate() {
@@ -158,8 +188,11 @@ fn finish(
     let steps: Vec<(u64, Option<u32>)> =
         kept.iter().map(|&(position, key)| (key, copies.found_at(position, key, &walk.thresholds))).collect();
     let truth = true_neighbours(collection, version, &sample.query, &candidates, scratch)?;
-    let found = steps.iter().filter(|(key, _)| truth.contains(key)).filter_map(|(_, step)| *step).collect();
-    Ok(Trace { marks: walk.marks, found, truth: truth.len() })
+    let best = &truth[..truth.len().min(K)];
+    let is_true = |key: &u64| best.iter().any(|(_, found)| found == key);
+    let found = steps.iter().filter(|(key, _)| is_true(key)).filter_map(|(_, step)| *step).collect();
+    let trace = Trace { marks: walk.marks, found, truth: best.len() };
+    Ok(Traced { trace, nearest: truth.iter().map(|(distance, _)| *distance).collect() })
 }
 
 /// Where a scan meets a row: in its own bucket and, with a filter, in its second one.
@@ -176,14 +209,14 @@ impl Copies<'_> {
     /// Positions of the buckets that have an entry of the row, whose own bucket is at `position`.
     fn positions(&self, position: u32, key: u64) -> [Option<u32>; 2] {
         let (segment, row) = buckets::place(key);
-        let second = self.index.segments[segment as usize].segment.second_buckets().get(row as usize);
-        let second = second.and_then(|&bucket| self.index.router.table().position(BucketId(bucket)));
+        let second = self.index.segments[segment as usize].assignment.second(row);
+        let second = second.and_then(|bucket| self.index.router.table().position(bucket));
         [Some(position), second.map(|position| position as u32)]
     }
 
     /// The first step whose scan lets the row pass, given the threshold at each step.
     fn found_at(&mut self, position: u32, key: u64, thresholds: &[f32]) -> Option<u32> {
-        if self.index.filter.is_none() {
+        if self.index.filter().is_none() {
             return Some(self.step_of[position as usize]);
         }
         let (segment, row) = buckets::place(key);
@@ -208,7 +241,11 @@ fn leave_out(metric: Metric, index: &Index, home: usize, ranked: &mut Vec<Ranked
     if metric == Metric::Dot {
         return;
     }
-    let rows: u32 = index.runs(home).iter().map(|run| run.rows).sum();
+    // Of its entries, about half are of rows that are in it.
+    let rows = match index.filter() {
+        Some(_) => (index.codes_of(home) / 2) as u32,
+        None => index.codes_of(home) as u32,
+    };
     let spread_term = SPREAD_WEIGHT * index.router.table().spread[home];
     let further = (rows as f32 / (rows.max(2) - 1) as f32).powi(2);
     let place = ranked.iter().position(|ranked| ranked.position as usize == home);
@@ -232,12 +269,13 @@ impl Walk {
         by_step.sort_unstable_by_key(|(step, _)| *step);
         let mut window = TopK::new(K);
         let (mut next, mut next_mark, mut gap, mut codes) = (0, 0, f32::NEG_INFINITY, 0u64);
+        let all = index.codes().max(1) as f32;
         let mut walk = Walk { marks: Vec::new(), thresholds: Vec::with_capacity(ranked.len()) };
         for (step, ranked) in ranked.iter().enumerate() {
             gap = gap.max(ranked.score - window.threshold());
             walk.thresholds.push(window.threshold());
             if step == next_mark || step + 1 == index.router.len() {
-                walk.marks.push(Mark { step: step as u32, gap, codes });
+                walk.marks.push(Mark { step: step as u32, gap, share: codes as f32 / all });
                 next_mark = step + 1 + step / MARK_SHARE;
             }
             codes += index.codes_of(ranked.position as usize);
@@ -250,20 +288,21 @@ impl Walk {
     }
 }
 
-/// Keys of the exact nearest among the best candidates.
+/// Exact distance and key of the best candidates, nearest first.
 fn true_neighbours(
     collection: &CollectionState,
     version: &Version,
     query: &[f32],
     candidates: &[(f32, u32, u64)],
     scratch: &mut Scratch,
-) -> Result<Vec<u64>> {
-    let Scratch { exact, vector, cold, .. } = scratch;
-    exact.reset(K);
+) -> Result<Vec<(f32, u64)>> {
+    let Scratch { vector, cold, .. } = scratch;
+    let mut nearest = Vec::with_capacity(TRUTH_WIDTH);
     for &(_, _, candidate) in candidates.iter().take(TRUTH_WIDTH) {
         let (segment, row) = buckets::place(candidate);
         version.index.segments[segment as usize].segment.read_row(row, vector, cold)?;
-        exact.push(exact_distance(collection.schema.metric, query, vector), candidate);
+        nearest.push((exact_distance(collection.schema.metric, query, vector), candidate));
     }
-    Ok(exact.sorted().iter().map(|(_, key)| *key).collect())
+    nearest.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    Ok(nearest)
 }

@@ -28,7 +28,7 @@ fn rank_all(router: &Router, query: &[f32], order: Order) -> Vec<Ranked> {
     bits.set(query, router.origin());
     let mut scratch = RankScratch::default();
     router.begin(order, &code, &bits, &mut scratch);
-    while router.next(order, &code, &bits, &mut scratch) {}
+    while router.rank_more(order, &code, &bits, &mut scratch) {}
     scratch.ranked
 }
 

@@ -1,0 +1,213 @@
+//! What maintenance is to do next: a pure function of figures.
+//!
+//! Layer 6, pure. Buckets are measured against the target size and against themselves, never against absolute distances,
+//! so that nothing changes when data is rescaled. Split and merge are far apart (hysteresis), and a bucket whose split
+//! was tried must grow by a fifth before it is tried again, so that no two jobs undo each other for ever. Urgency orders
+//! what is due and makes nothing due: an idle half-full bucket is left alone.
+
+/// Buckets of more than this many times the target are split.
+pub const SPLIT_FACTOR: f64 = 2.0;
+
+/// Buckets below this share of the target are merged into others.
+pub const MERGE_SHARE: f64 = 0.25;
+
+/// Growth, since a split of a bucket was tried or made it, before the next is tried.
+const RETRY_GROWTH: f64 = 1.2;
+
+/// A bucket is examined for a drifted centre when rows came and went amounting to this share of it.
+const EXAMINE_SHARE: f64 = 0.5;
+
+/// A bucket's entries are made anew when they take this many times the room they need, and some blocks more: dead rows and
+/// rows that have left.
+const WASTE_FACTOR: u64 = 5;
+const WASTE_DIVISOR: u64 = 4;
+const WASTE_SLOTS: u64 = 32;
+
+/// A segment is written anew when more than this share of its rows is dead: it costs three rows to get rid of two.
+const DEAD_SHARE: f64 = 0.4;
+
+/// So many segments of about the same size are merged into one: each row is then moved once per factor of this size.
+pub const TIER_SEGMENTS: usize = 8;
+
+/// Segments within this factor of each other's rows are about the same size.
+const TIER_FACTOR: f64 = 4.0;
+
+/// All buckets are defined anew when the writes since that was last done amount to this share of the rows; the smaller one
+/// when nothing else is due.
+pub const RETRAIN_SHARE: f64 = 1.0;
+pub const RETRAIN_SETTLED_SHARE: f64 = 0.4;
+
+/// Figures of a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BucketStats {
+    /// Live rows that are in it.
+    pub live: u32,
+    /// Entries that it needs: live rows that have it as first or second bucket.
+    pub entries: u32,
+    /// Entries that a scan of it reads.
+    pub slots: u64,
+    /// Live rows written since it was last examined.
+    pub fresh: u32,
+    /// Rows that were in it then and are not any more.
+    pub gone: u32,
+    /// Live rows when its split was last tried; 0 for never.
+    pub tried: u32,
+}
+
+/// Figures of a segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentStats {
+    /// Rows, dead ones included.
+    pub rows: u32,
+    /// Dead rows.
+    pub dead: u32,
+}
+
+/// What is to happen to a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Its rows go to the buckets nearest to them.
+    Merge,
+    /// It becomes several.
+    Split,
+    /// Its entries are made anew, without the dead.
+    Clear,
+    /// Its centre is compared with its rows, and moved if it has drifted.
+    Examine,
+}
+
+/// The due actions on buckets, most urgent first, at most `limit`: position and action.
+pub fn buckets(stats: &[BucketStats], target: usize, limit: usize) -> Vec<(u32, Action)> {
+    let mut due: Vec<(f64, u32, Action)> = stats
+        .iter()
+        .enumerate()
+        .filter_map(|(position, bucket)| {
+            let action = due(bucket, target, stats.len())?;
+            Some((urgency(bucket, action, target), position as u32, action))
+        })
+        .collect();
+    due.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    due.truncate(limit);
+    due.into_iter().map(|(_, position, action)| (position, action)).collect()
+}
+
+fn due(bucket: &BucketStats, target: usize, buckets: usize) -> Option<Action> {
+    let (live, target) = (f64::from(bucket.live), target as f64);
+    if live < MERGE_SHARE * target && buckets > 1 {
+        return Some(Action::Merge);
+    }
+    if live > SPLIT_FACTOR * target && live > RETRY_GROWTH * f64::from(bucket.tried) {
+        return Some(Action::Split);
+    }
+    let needed = u64::from(bucket.entries).next_multiple_of(16);
+    if bucket.slots * WASTE_DIVISOR > needed * WASTE_FACTOR && bucket.slots > needed + WASTE_SLOTS {
+        return Some(Action::Clear);
+    }
+    let changed = f64::from(bucket.fresh) + f64::from(bucket.gone);
+    (changed > EXAMINE_SHARE * live.max(target)).then_some(Action::Examine)
+}
+
+/// How much a search gains, about: the codes that it need not read any more, in sizes of a bucket.
+fn urgency(bucket: &BucketStats, action: Action, target: usize) -> f64 {
+    let target = target as f64;
+    match action {
+        Action::Split => f64::from(bucket.live) / target,
+        Action::Merge => 1.0 + (target - f64::from(bucket.live)) / target,
+        Action::Clear => (bucket.slots as f64 - f64::from(bucket.entries)) / target,
+        Action::Examine => (f64::from(bucket.fresh) + f64::from(bucket.gone)) / (4.0 * target),
+    }
+}
+
+/// The places of the segments to be written into one, or to be removed because all of their rows are dead, and why; none
+/// when nothing is due.
+pub fn segments(stats: &[SegmentStats]) -> Option<(Vec<u32>, &'static str)> {
+    let wasted = wasted(stats);
+    if !wasted.is_empty() {
+        return Some((wasted, "segments with too many dead rows"));
+    }
+    let mut order: Vec<u32> = (0..stats.len() as u32).collect();
+    order.sort_unstable_by_key(|&place| (stats[place as usize].rows, place));
+    let about_equal = |tier: &&[u32]| {
+        let rows = |place: u32| f64::from(stats[place as usize].rows);
+        rows(tier[TIER_SEGMENTS - 1]) <= TIER_FACTOR * rows(tier[0])
+    };
+    let mut tier = order.windows(TIER_SEGMENTS).find(about_equal)?.to_vec();
+    tier.sort_unstable();
+    Some((tier, "many segments of about one size"))
+}
+
+/// The places of the segments with nothing but dead rows, or, where there are none, of those with too many of them.
+pub fn wasted(stats: &[SegmentStats]) -> Vec<u32> {
+    let places = |pass: fn(&SegmentStats) -> bool| -> Vec<u32> {
+        let passed = stats.iter().enumerate().filter(|(_, segment)| pass(segment));
+        passed.map(|(place, _)| place as u32).collect()
+    };
+    let dead = places(|segment| segment.dead == segment.rows);
+    if dead.is_empty() {
+        places(|segment| f64::from(segment.dead) > DEAD_SHARE * f64::from(segment.rows))
+    } else {
+        dead
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bucket(live: u32) -> BucketStats {
+        BucketStats { live, entries: 2 * live, slots: u64::from(2 * live).next_multiple_of(16), ..Default::default() }
+    }
+
+    fn actions(stats: &[BucketStats]) -> Vec<(u32, Action)> {
+        buckets(stats, 32, usize::MAX)
+    }
+
+    #[test]
+    fn large_buckets_split_and_small_ones_merge_but_idle_half_full_ones_stay() {
+        let stats = [bucket(200), bucket(16), bucket(3), bucket(40), bucket(0)];
+        assert_eq!(actions(&stats), [(0, Action::Split), (4, Action::Merge), (2, Action::Merge)]);
+        assert_eq!(buckets(&stats, 32, 1), [(0, Action::Split)]);
+        assert_eq!(actions(&[bucket(1)]), [], "the only bucket stays");
+    }
+
+    #[test]
+    fn a_split_that_was_tried_waits_for_growth() {
+        let tried = |live| BucketStats { tried: 100, ..bucket(live) };
+        assert_eq!(actions(&[tried(120), tried(20)]), []);
+        assert_eq!(actions(&[tried(121), tried(20)]), [(0, Action::Split)]);
+    }
+
+    #[test]
+    fn the_halves_of_a_split_are_not_merged_and_a_merge_does_not_cause_a_split() {
+        for target in [8usize, 32, 1000] {
+            let half = (SPLIT_FACTOR * target as f64 / 2.0) as u32;
+            assert_eq!(buckets(&[bucket(half), bucket(half)], target, 9), []);
+            let merged = (MERGE_SHARE * target as f64 + target as f64) as u32;
+            assert_eq!(buckets(&[bucket(merged), bucket(half)], target, 9), []);
+        }
+    }
+
+    #[test]
+    fn dead_entries_are_cleared_and_changed_buckets_examined() {
+        let wasteful = BucketStats { slots: 160, ..bucket(32) };
+        let changed = BucketStats { fresh: 12, gone: 9, ..bucket(33) };
+        let little_changed = BucketStats { fresh: 9, gone: 2, ..bucket(33) };
+        assert_eq!(actions(&[wasteful, changed, little_changed]), [(0, Action::Clear), (1, Action::Examine)]);
+    }
+
+    fn places(stats: &[SegmentStats]) -> Vec<u32> {
+        segments(stats).map_or(Vec::new(), |(places, _)| places)
+    }
+
+    #[test]
+    fn segments_go_when_dead_are_rewritten_when_half_dead_and_merge_in_tiers() {
+        let segment = |rows, dead| SegmentStats { rows, dead };
+        assert_eq!(places(&[segment(10, 10), segment(10, 9), segment(5, 0)]), [0]);
+        assert_eq!(places(&[segment(10, 3), segment(10, 9), segment(5, 0)]), [1]);
+        let mut tiers = vec![segment(100_000, 0)];
+        tiers.extend((0..7).map(|n| segment(1_000 + n, 0)));
+        assert_eq!(places(&tiers), []);
+        tiers.insert(3, segment(1_500, 0));
+        assert_eq!(places(&tiers), [1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+}

@@ -1,0 +1,143 @@
+//! Retraining: the buckets are defined anew on the rows of today, and every row finds its homes among them.
+//!
+//! Layer 6. Splits and merges keep sizes right where rows come and go, but what they leave is a patchwork: after as many
+//! changes as there are rows, a search scans half as much again as in buckets that were trained together. Vectors are read
+//! as their SQ8 codes, from memory, and nothing is written but the buckets and the moves. Training and placing run
+//! without a lock; what was flushed meanwhile is placed when the lock is taken.
+
+use super::restructure::all_moves;
+use crate::error::Result;
+use crate::quant::sq8;
+use crate::state::{
+    Assignment, BucketTable, CollectionState, Homes, LiveSegment, Reassignment, ResidualSums, Router, Version,
+};
+use crate::types::BucketId;
+use rand::seq::index;
+use rayon::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Rows that buckets are trained on, at most: 32 for each of 8,192 buckets.
+const SAMPLE_ROWS_MAX: usize = 262_144;
+
+/// Rows placed at a time: 24 MiB of f32 at d = 384.
+const BLOCK_ROWS: u32 = 16_384;
+
+/// What a retraining did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retrained {
+    /// Buckets before.
+    pub before: u64,
+    /// Buckets now.
+    pub buckets: u64,
+    /// Rows placed.
+    pub rows: u64,
+    /// Bytes written.
+    pub bytes: u64,
+}
+
+/// Defines the buckets anew. Runs on the caller's pool.
+pub fn retrain(collection: &CollectionState) -> Result<Retrained> {
+    let version = collection.pin();
+    let table = train(collection, &version);
+    let router = Router::new(table, collection.schema.dim, collection.schema.metric);
+    let mut placed: Vec<(LiveSegment, Vec<Homes>)> =
+        version.index.segments.iter().map(|live| (live.clone(), place(live, &router))).collect();
+    drop(version);
+    let mut maintenance = collection.maintenance.lock();
+    let version = collection.pin();
+    let index = &version.index;
+    // Compaction or a flush may have come in between.
+    let homes: Vec<Vec<Homes>> = index
+        .segments
+        .iter()
+        .map(|live| {
+            let known = placed.iter().position(|(other, _)| Arc::ptr_eq(&other.segment, &live.segment));
+            known.map_or_else(|| place(live, &router), |at| placed.swap_remove(at).1)
+        })
+        .collect();
+    let mut manifest = maintenance.manifest.next();
+    let table = router.table().clone().renumbered(manifest.next_bucket);
+    let mut sums = ResidualSums::new(table.len());
+    homes.iter().for_each(|homes| sums.add(homes));
+    let mut done = Retrained { before: index.router.len() as u64, buckets: table.len() as u64, ..Default::default() };
+    let table = with_spread(table, &sums);
+    let assignments: Vec<Arc<Assignment>> =
+        index.segments.iter().zip(&homes).map(|(live, homes)| assigned(live, homes, &table)).collect();
+    done.rows = index.rows();
+    let router = Arc::new(router.with_table(table));
+    let change = Reassignment { rebuilt: Vec::new(), added: Vec::new() };
+    let next = index.reassigned(router.clone(), assignments, &change, version.seq)?;
+    manifest.bucket_files.clear();
+    manifest.removed_buckets.clear();
+    done.bytes += collection.add_bucket_file(router.table(), &mut manifest)?;
+    manifest.move_files.clear();
+    let moves = all_moves(&next);
+    let number = manifest.take_file_number();
+    done.bytes += moves.write(&*collection.backend, number, collection.identity)?;
+    manifest.move_files.push(number);
+    manifest.trained_seq = version.seq;
+    maintenance.commit(manifest)?;
+    let upkeep = &mut maintenance.upkeep;
+    upkeep.examined.clear();
+    (upkeep.moved_rows, upkeep.defined_buckets) = (moves.rows(), done.buckets);
+    let mut writes = collection.writes.lock();
+    let version = collection.pin();
+    collection.publish(&mut writes, Version { index: Arc::new(next), ..(*version).clone() });
+    collection.counters.job_bytes_written.fetch_add(done.bytes, Ordering::Relaxed);
+    collection.counters.rows_moved.fetch_add(done.rows, Ordering::Relaxed);
+    Ok(done)
+}
+
+fn train(collection: &CollectionState, version: &Version) -> BucketTable {
+    let dim = collection.schema.dim;
+    let mut live = Vec::new();
+    for (place, segment) in version.index.segments.iter().enumerate() {
+        let segment = &segment.segment;
+        live.extend((0..segment.rows()).filter(|&row| segment.death(row) == 0).map(|row| (place, row)));
+    }
+    let count = collection.bucket_count(live.len());
+    if live.len() > SAMPLE_ROWS_MAX {
+        let mut rng = crate::clock::rng(collection.components.seed ^ version.seq);
+        let mut picked = index::sample(&mut rng, live.len(), SAMPLE_ROWS_MAX).into_vec();
+        picked.sort_unstable();
+        live = picked.into_iter().map(|at| live[at]).collect();
+    }
+    let mut rows = vec![0.0f32; live.len() * dim];
+    rows.par_chunks_exact_mut(dim).zip(&live).for_each(|(out, &(place, row))| {
+        reconstruct(&version.index.segments[place], row, out);
+    });
+    collection.train_here(&rows, count, BucketId(0))
+}
+
+fn reconstruct(live: &LiveSegment, row: u32, out: &mut [f32]) {
+    sq8::reconstruct(live.segment.codes(row..row + 1), &live.segment.factors()[row as usize], out);
+}
+
+/// The homes of all rows of a segment.
+fn place(live: &LiveSegment, router: &Router) -> Vec<Homes> {
+    let (dim, rows) = (router.origin().len(), live.segment.rows());
+    let mut homes = Vec::with_capacity(rows as usize);
+    let mut vectors = Vec::new();
+    for start in (0..rows).step_by(BLOCK_ROWS as usize) {
+        let block = start..rows.min(start + BLOCK_ROWS);
+        vectors.resize(block.len() * dim, 0.0);
+        vectors.par_chunks_exact_mut(dim).zip(block.into_par_iter()).for_each(|(out, row)| reconstruct(live, row, out));
+        homes.extend(router.homes(&vectors));
+    }
+    homes
+}
+
+fn with_spread(mut table: BucketTable, sums: &ResidualSums) -> BucketTable {
+    table.set_spread(sums);
+    table
+}
+
+fn assigned(live: &LiveSegment, homes: &[Homes], table: &BucketTable) -> Arc<Assignment> {
+    let mut assignment = Assignment::clone(&live.assignment);
+    for (row, homes) in homes.iter().enumerate() {
+        let second = homes.second.map(|second| table.ids[second as usize]);
+        assignment.set(row as u32, table.ids[homes.first as usize], second);
+    }
+    Arc::new(assignment)
+}

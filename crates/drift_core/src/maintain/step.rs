@@ -1,0 +1,125 @@
+//! One step of maintenance: the most urgent job that is due.
+//!
+//! Layer 6. Structure and segments take turns when both need work, so that neither waits for ever.
+
+use super::compact::{Compacted, compact};
+use super::flush::flush_oldest;
+use super::policy::{self, SegmentStats};
+use super::restructure::{Restructured, restructure};
+use super::retrain::{Retrained, retrain};
+use super::survey;
+use crate::error::Result;
+use crate::state::{CollectionState, Job, JobRecord, LiveSegment, Maintenance, SCAN_ALL_ROWS};
+use std::time::Duration;
+
+/// Buckets that one step changes at most: some tenths of a second of work, for which a flush may have to wait.
+pub const STEP_BUCKETS: usize = 256;
+
+/// A finished step.
+pub struct Step {
+    /// What is told of it.
+    pub record: JobRecord,
+    /// Rows moved or written.
+    pub rows: u64,
+}
+
+/// Does the next job; none when nothing is due. Runs on the caller's pool.
+pub fn step(collection: &CollectionState) -> Result<Option<Step>> {
+    if let Some(step) = retrain_step(collection, policy::RETRAIN_SHARE)? {
+        return Ok(Some(step));
+    }
+    let turn = turn(collection)?;
+    if turn.is_some() { Ok(turn) } else { retrain_step(collection, policy::RETRAIN_SETTLED_SHARE) }
+}
+
+/// Structure or segments, whichever was not served last.
+fn turn(collection: &CollectionState) -> Result<Option<Step>> {
+    let mut maintenance = collection.maintenance.lock();
+    let segments_first = maintenance.upkeep.history.back().is_some_and(|last| last.job == Job::Restructure);
+    let jobs = if segments_first { [compact_step, restructure_step] } else { [restructure_step, compact_step] };
+    let first = jobs[0](collection, &mut maintenance)?;
+    if first.is_some() { Ok(first) } else { jobs[1](collection, &mut maintenance) }
+}
+
+/// Defines the buckets anew when the writes since that was last done amount to this share of the rows.
+fn retrain_step(collection: &CollectionState, share: f64) -> Result<Option<Step>> {
+    let version = collection.pin();
+    let trained = collection.maintenance.lock().manifest.trained_seq;
+    let writes = version.seq.saturating_sub(trained);
+    if version.index.rows() <= SCAN_ALL_ROWS || (writes as f64) < share * version.index.rows() as f64 {
+        return Ok(None);
+    }
+    let start = collection.components.clock.monotonic();
+    let Retrained { before, buckets, rows, bytes } = retrain(collection)?;
+    let reason = format!("{writes} writes since the buckets were defined together");
+    let effect = format!("{before} buckets became {buckets}; {rows} rows placed");
+    let record = finished(collection, Job::Retrain, start, reason, effect, bytes);
+    collection.maintenance.lock().upkeep.note(record.clone());
+    Ok(Some(Step { record, rows }))
+}
+
+fn restructure_step(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<Option<Step>> {
+    let start = collection.components.clock.monotonic();
+    let Some(done) = restructure(collection, maintenance, STEP_BUCKETS)? else { return Ok(None) };
+    let Restructured { split, merged, recentred, cleared, moved, bytes, reason } = done;
+    let effect =
+        format!("{split} buckets split, {merged} merged, {recentred} recentred, {cleared} cleared; {moved} rows moved");
+    let record = finished(collection, Job::Restructure, start, reason.to_string(), effect, bytes);
+    if split + merged + recentred + cleared > 0 {
+        maintenance.upkeep.note(record.clone());
+    }
+    Ok(Some(Step { record, rows: moved }))
+}
+
+fn compact_step(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<Option<Step>> {
+    let start = collection.components.clock.monotonic();
+    flush_deaths(collection, maintenance)?;
+    let stats = survey::segments(&collection.pin());
+    let Some((places, reason)) = policy::segments(&stats) else { return Ok(None) };
+    let Compacted { segments, rows, dropped, bytes } = compact(collection, maintenance, &places)?;
+    let effect = format!("{segments} segments gone, {rows} rows written, {dropped} dead rows dropped");
+    let record = finished(collection, Job::Compact, start, reason.to_owned(), effect, bytes);
+    maintenance.upkeep.note(record.clone());
+    Ok(Some(Step { record, rows }))
+}
+
+/// Flushes what is in memory when that lets dead rows go: those whose death is only in the log must be kept.
+fn flush_deaths(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<()> {
+    let version = collection.pin();
+    let all = |live: &LiveSegment| SegmentStats { rows: live.segment.rows(), dead: live.segment.dead_rows() as u32 };
+    let wasted = policy::wasted(&version.index.segments.iter().map(all).collect::<Vec<_>>());
+    if wasted.is_empty() || wasted == policy::wasted(&survey::segments(&version)) {
+        return Ok(());
+    }
+    collection.rotate(&mut collection.writes.lock())?;
+    while flush_oldest(collection, maintenance)? {}
+    Ok(())
+}
+
+fn finished(
+    collection: &CollectionState,
+    job: Job,
+    start: Duration,
+    reason: String,
+    effect: String,
+    bytes: u64,
+) -> JobRecord {
+    let clock = &collection.components.clock;
+    JobRecord { job, reason, effect, ended: clock.wall(), took: clock.monotonic() - start, bytes }
+}
+
+/// Steps that one call of [`run_once`] takes at most: what is due then is due because of its own work.
+const STEPS_MAX: usize = 1_000;
+
+/// Does all that is due, now, on all cores, whatever the budget; tells what was done.
+pub fn run_once(collection: &CollectionState) -> Result<Vec<JobRecord>> {
+    collection.check_writable()?;
+    let mut records = Vec::new();
+    for _ in 0..STEPS_MAX {
+        match collection.pool.install(|| step(collection))? {
+            Some(step) => records.push(step.record),
+            None => break,
+        }
+    }
+    Ok(records)
+}

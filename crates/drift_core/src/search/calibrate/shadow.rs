@@ -1,0 +1,69 @@
+//! Shadow queries: live queries that are searched again in the background, through everything, to measure what recall they
+//! had, and how far they would have had to go.
+//!
+//! Layer 6. Their traces replace those of sampled rows, and the measured recall corrects what the traces promise.
+
+use super::trace::{self, TRUTH_WIDTH};
+use super::{fit_log, publish};
+use crate::error::Result;
+use crate::memtable::SearchMode;
+use crate::search::{memory, scratch};
+use crate::state::{CollectionState, Measured, SCAN_ALL_ROWS, Shadow, Version};
+
+/// Neighbours asked for, at most, by a query that is searched again: the trace finds [`TRUTH_WIDTH`] candidates for sure.
+pub const K_MAX: usize = TRUTH_WIDTH / 2;
+
+/// Live traces after which the rules are fitted again.
+const REFIT_AFTER: usize = 64;
+
+/// Distances that differ by less than this share are the same: sums in another order.
+const SAME_SHARE: f32 = 1e-5;
+
+/// Searches the waiting live queries again, and follows what they show; how many there were. Runs on the
+/// caller's pool. Runs on the
+/// caller's pool.
+pub fn check_shadows(collection: &CollectionState) -> Result<usize> {
+    let version = collection.pin();
+    let mut shadows = collection.recall.take();
+    // What was answered from other rows cannot be judged by these.
+    shadows.retain(|shadow| version.index.is_of(&shadow.index));
+    if shadows.is_empty() || version.index.rows() <= SCAN_ALL_ROWS {
+        return Ok(0);
+    }
+    let queries: Vec<(&[f32], u64)> = shadows.iter().map(|shadow| (&shadow.query[..], shadow.seq)).collect();
+    let traced = trace::trace_queries(collection, &version, &queries)?;
+    let mut log = collection.recall.log.lock();
+    for (shadow, traced) in shadows.iter().zip(traced) {
+        let recall = recall(collection, &version, shadow, &traced.nearest);
+        log.add_live(traced.trace, Measured { target: shadow.target, recall });
+    }
+    if log.unfitted < REFIT_AFTER {
+        return Ok(shadows.len());
+    }
+    log.correct();
+    let points = fit_log(&mut log);
+    drop(log);
+    let mut maintenance = collection.maintenance.lock();
+    // The next commit saves them; the rules in the file are as good a beginning after a crash.
+    maintenance.manifest.calibration.clone_from(&points);
+    maintenance.manifest.calibrated_codes = version.index.codes();
+    publish(collection, points, version.index.codes());
+    Ok(shadows.len())
+}
+
+/// Share of the true nearest rows that were returned.
+fn recall(collection: &CollectionState, version: &Version, shadow: &Shadow, flushed: &[f32]) -> f32 {
+    let mut scratch = scratch::take(collection);
+    scratch.set_query(collection, &version.index.router, &shadow.query);
+    scratch.exact.reset(shadow.k);
+    for (at, &distance) in flushed.iter().enumerate() {
+        scratch.exact.push(distance, at as u64);
+    }
+    let then = Version { seq: shadow.seq, ..version.clone() };
+    memory::scan(&then, SearchMode::Flat, &mut scratch);
+    let nearest = scratch.exact.sorted();
+    let Some(&(last, _)) = nearest.last() else { return 1.0 };
+    let limit = last + SAME_SHARE * last.abs();
+    let found = shadow.distances.iter().filter(|distance| **distance <= limit).count();
+    found.min(nearest.len()) as f32 / nearest.len() as f32
+}
