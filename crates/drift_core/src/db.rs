@@ -11,7 +11,7 @@ mod verify;
 
 pub use collection::Collection;
 
-use crate::clock::Components;
+use crate::clock::{BULK_THREAD, Components};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels;
@@ -72,7 +72,7 @@ impl Database {
                 )));
             }
             None => {
-                let first = Catalog::first(uuid::Uuid::new_v4().as_u128());
+                let first = Catalog::first(components.identities.draw());
                 store.commit(&first)?;
                 first
             }
@@ -120,7 +120,7 @@ impl Database {
             return Err(Error::new(ErrorKind::Exhausted, message));
         }
         // The folder is filled before the catalog names it: a crash in between leaves an orphan.
-        let folder = uuid::Uuid::new_v4().as_u128();
+        let folder = self.inner.components.identities.draw();
         let backend = self.inner.backend.scoped(&names::collection_dir(folder));
         let rotation_seed = folder as u64;
         ManifestStore::new(backend, folder).commit(&Manifest::first(folder, schema, rotation_seed))?;
@@ -269,8 +269,9 @@ fn backend(uri: &str, read_only: bool) -> Result<Arc<dyn Backend>> {
 fn pool(components: &Components) -> Result<rayon::ThreadPool> {
     let spawner = components.spawner.clone();
     rayon::ThreadPoolBuilder::new()
+        .num_threads(components.spawner.bulk_threads())
         .spawn_handler(move |thread| {
-            let name = format!("drift-bulk-{}", thread.index());
+            let name = format!("{BULK_THREAD}{}", thread.index());
             spawner.spawn(&name, Box::new(move || thread.run())).map(|_| ())
         })
         .build()
