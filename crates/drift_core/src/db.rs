@@ -60,8 +60,24 @@ impl Database {
     /// unless `config.read_only` is set. Fails with `Locked` while another handle or process writes to it.
     pub fn open(uri: &str, config: Config, components: Components) -> Result<Database> {
         config.validate()?;
-        kernels::simd()?;
         let backend = backend(uri, config.read_only)?;
+        Database::start(uri, backend, config, components)
+    }
+
+    /// Opens the database in `backend`: a store that the caller brings, be it one that no address names or one that
+    /// fails on purpose. `config.read_only` must say what the backend does. Otherwise as [`Database::open`].
+    pub fn open_on(backend: Arc<dyn Backend>, config: Config, components: Components) -> Result<Database> {
+        config.validate()?;
+        let uri = backend.describe();
+        if backend.read_only() != config.read_only {
+            let message = format!("{uri} is opened with read_only={}: open both alike", backend.read_only());
+            return Err(Error::invalid(message));
+        }
+        Database::start(&uri, backend, config, components)
+    }
+
+    fn start(uri: &str, backend: Arc<dyn Backend>, config: Config, components: Components) -> Result<Database> {
+        kernels::simd()?;
         let lock = if config.read_only { None } else { Some(backend.lock(names::LOCK)?) };
         let mut store = CatalogStore::new(backend.clone());
         let newest = match store.load_newest()? {
