@@ -3,6 +3,9 @@
 //! Layer 0. Nothing in drift_core reads the system clock, draws system randomness or starts a thread but through
 //! [`Components`]; `clippy.toml` bans the direct calls.
 
+#[cfg(feature = "sim")]
+mod sim;
+
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::sync::Arc;

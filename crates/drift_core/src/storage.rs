@@ -14,6 +14,8 @@ mod local;
 mod local_files;
 mod memory;
 pub mod names;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use fs::{DirEntry, Fs, FsFile, OsFs};
 pub use local::LocalBackend;
