@@ -61,7 +61,8 @@ impl Chain {
         Chain { backend, folder, magic, identity, newest: None, poison: None }
     }
 
-    /// The newest file, or none when the chain has none. The one before it is checked against the digest in it, unless
+    /// The newest file, or none when the chain has none; durable before a writer builds on it, as its committer may have
+    /// been killed between its name and the fsync of the folder. The one before it is checked against the digest in it, unless
     /// it is gone or unreadable itself: nothing depends on it any more.
     pub(super) fn load_newest(&mut self) -> Result<Option<Link>> {
         let numbers = self.numbers()?;
@@ -70,6 +71,9 @@ impl Chain {
             return Ok(None);
         };
         let link = self.load(number)?;
+        if !self.backend.read_only() {
+            self.backend.settle(self.folder)?;
+        }
         if let Some(before) = number.checked_sub(1).filter(|before| numbers.contains(before)) {
             match self.load(before) {
                 Ok(before) => check_chained(&before, &link)?,

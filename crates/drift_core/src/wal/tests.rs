@@ -342,6 +342,9 @@ impl Backend for FaultyBackend {
     fn list(&self, prefix: &str) -> Result<Vec<String>> {
         self.0.list(prefix)
     }
+    fn settle(&self, folder: &str) -> Result<()> {
+        self.0.settle(folder)
+    }
     fn delete(&self, name: &str) -> Result<()> {
         self.0.delete(name)
     }
