@@ -58,7 +58,8 @@ pub struct Call {
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// EIO; nothing is done. Of a failed sync nothing will ever be durable, though later syncs report success.
+    /// EIO; nothing is done. What a failed sync of a file left behind is never durable, though later syncs report
+    /// success.
     Io,
     /// ENOSPC; nothing is done.
     Full,

@@ -31,7 +31,8 @@ pub(super) enum Op {
     Truncate { node: Node, len: usize },
     /// All that was done to a file or folder so far is durable.
     Sync { node: Node },
-    /// An fsync failed: what was not durable then never will be, whatever a later fsync reports.
+    /// An fsync failed. What was not durable of a file never will be, whatever a later fsync reports; the names in a
+    /// folder are in the journal of the file system, which the next fsync writes or fails again.
     FailedSync { node: Node },
 }
 
@@ -66,7 +67,6 @@ pub(super) struct Folder {
     pub(super) now: BTreeMap<String, Node>,
     /// What lies between the two, oldest first: a name and what it points to, or nothing.
     pub(super) pending: Vec<(String, Option<Node>)>,
-    stuck: bool,
 }
 
 /// Files and folders.
@@ -105,7 +105,7 @@ impl File {
 impl Folder {
     /// A folder with `names`, all of them durable.
     pub(super) fn settled(names: BTreeMap<String, Node>) -> Folder {
-        Folder { durable: names.clone(), now: names, pending: Vec::new(), stuck: false }
+        Folder { durable: names.clone(), now: names, pending: Vec::new() }
     }
 
     fn point(&mut self, name: &str, to: Option<Node>) {
@@ -114,10 +114,8 @@ impl Folder {
     }
 
     fn sync(&mut self) {
-        if !self.stuck {
-            self.durable = self.now.clone();
-            self.pending.clear();
-        }
+        self.durable = self.now.clone();
+        self.pending.clear();
     }
 }
 
@@ -156,10 +154,7 @@ impl Disk {
                 self.file_mut(*node, File::sync);
                 self.folders.entry(*node).and_modify(Folder::sync);
             }
-            Op::FailedSync { node } => {
-                self.file_mut(*node, |file| file.stuck = true);
-                self.folders.entry(*node).and_modify(|folder| folder.stuck = true);
-            }
+            Op::FailedSync { node } => self.file_mut(*node, |file| file.stuck = true),
         }
     }
 
