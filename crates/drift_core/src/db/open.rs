@@ -48,7 +48,7 @@ impl Opening<'_> {
         let schema = manifest.schema.clone();
         if !self.config.read_only {
             // Orphans of a crashed commit may hold the next numbers.
-            manifest.next_file = next_file_number(&*self.backend, &manifest)?;
+            manifest.next_file = next_file_number(&*self.backend, &manifest)?.into();
         }
         let index = Arc::new(self.pool.install(|| self.index(&manifest, &schema))?);
         let (bitstore, missing) = self.bitstore(&manifest)?;

@@ -34,7 +34,7 @@ fn manifest(number: u64) -> Manifest {
         wal_floor: 7,
         next_seq: 1_000 + number,
         next_bucket: 5,
-        next_file: 20,
+        next_file: 20.into(),
         segments: vec![segment(1), segment(u128::MAX)],
         bucket_files: vec![1, 19],
         removed_buckets: vec![4],
@@ -152,7 +152,7 @@ fn senseless_manifests_are_not_written() {
         manifest(1),
         manifest(3),
         twice,
-        Manifest { next_file: 19, ..manifest(2) },
+        Manifest { next_file: 19.into(), ..manifest(2) },
         Manifest { next_bucket: 4, ..manifest(2) },
         Manifest { next_seq: 0, ..manifest(2) },
         Manifest { collection: 1, ..manifest(2) },
@@ -302,6 +302,13 @@ fn file_numbers_step_over_what_a_crash_left() {
     buckets(1).write(&*backend, 31, IDENTITY, 2).unwrap();
     tombstones(IdType::Int, 1).write(&*backend, 25, IDENTITY).unwrap();
     assert_eq!(next_file_number(&*backend, &manifest).unwrap(), 32);
+}
+
+#[test]
+fn regression_a_number_that_a_failed_job_took_is_not_given_again() {
+    let manifest = manifest(1);
+    assert_eq!(manifest.next().take_file_number(), 20);
+    assert_eq!(manifest.next().take_file_number(), 21);
 }
 
 /// Seals `body` as the file that a decoder expects, so that the checks behind the checksum are reached.
