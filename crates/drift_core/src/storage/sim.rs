@@ -58,9 +58,10 @@ pub struct Call {
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// EIO; nothing is done. What a failed sync of a file left behind is never durable, though later syncs report
-    /// success.
+    /// EIO; nothing is done.
     Io,
+    /// EIO of a sync; what was to be durable never is, though it can be read and later syncs report success.
+    Lost,
     /// ENOSPC; nothing is done.
     Full,
     /// A part of the bytes is written, then ENOSPC.
@@ -71,12 +72,13 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Fault; 4] = [Fault::Io, Fault::Full, Fault::Short, Fault::IoAfter];
+    pub const ALL: [Fault; 5] = [Fault::Io, Fault::Lost, Fault::Full, Fault::Short, Fault::IoAfter];
 
     /// Whether a disk can fail so at this action.
     pub fn fits(self, action: Action) -> bool {
         match self {
             Fault::Io => true,
+            Fault::Lost => action == Action::Sync,
             Fault::Full => {
                 matches!(action, Action::Create | Action::Link | Action::Write | Action::Sync | Action::SyncFolder)
             }
@@ -89,7 +91,7 @@ impl Fault {
 
     fn error(self) -> Error {
         match self {
-            Fault::Io | Fault::IoAfter => Error::other("simulated EIO"),
+            Fault::Io | Fault::Lost | Fault::IoAfter => Error::other("simulated EIO"),
             Fault::Full | Fault::Short => Error::new(ErrorKind::StorageFull, "simulated ENOSPC"),
         }
     }
@@ -227,9 +229,16 @@ impl State {
     }
 
     fn sync(&mut self, action: Action, path: &Path, node: Node) -> Result<()> {
-        let fault = self.enter(action, path);
-        self.run(if fault.is_some() { Op::FailedSync { node } } else { Op::Sync { node } });
-        fault.map_or(Ok(()), |fault| Err(fault.error()))
+        match self.enter(action, path) {
+            None => self.run(Op::Sync { node }),
+            Some(fault) => {
+                if fault == Fault::Lost {
+                    self.run(Op::LostSync { node });
+                }
+                return Err(fault.error());
+            }
+        }
+        Ok(())
     }
 
     fn find(&self, path: &Path) -> Result<Node> {

@@ -31,9 +31,8 @@ pub(super) enum Op {
     Truncate { node: Node, len: usize },
     /// All that was done to a file or folder so far is durable.
     Sync { node: Node },
-    /// An fsync failed. What was not durable of a file never will be, whatever a later fsync reports; the names in a
-    /// folder are in the journal of the file system, which the next fsync writes or fails again.
-    FailedSync { node: Node },
+    /// An fsync of a file failed, and what was not durable never will be, whatever a later fsync reports.
+    LostSync { node: Node },
 }
 
 /// A change of a file that is not durable.
@@ -154,7 +153,7 @@ impl Disk {
                 self.file_mut(*node, File::sync);
                 self.folders.entry(*node).and_modify(Folder::sync);
             }
-            Op::FailedSync { node } => self.file_mut(*node, |file| file.stuck = true),
+            Op::LostSync { node } => self.file_mut(*node, |file| file.stuck = true),
         }
     }
 
