@@ -2,8 +2,8 @@
 //!
 //! Layer 4; manifests and catalogs are chains. A file is sealed (`format::seal`), and its body begins with its number
 //! and the digest of the file before it. A commit whose outcome is unknown is resolved by reading back: not there means
-//! it can be tried again, there with other bytes means another writer has taken over, there with these bytes but not
-//! certainly durable poisons the chain.
+//! it can be tried again, there with other bytes means another writer has taken over, there with these bytes means that it
+//! was committed once its name is durable; where that fails, the chain is poisoned.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{ByteReader, FileId, Header, digest, open_sealed, seal};
@@ -117,7 +117,7 @@ impl Chain {
         let bytes = seal(&Header::new(self.magic, identity, file), &body);
         let name = names::numbered(self.folder, number);
         if let Err(error) = self.backend.put_if_absent(&name, &bytes) {
-            return Err(self.resolve(&name, &bytes, error));
+            self.resolve(&name, &bytes, error)?;
         }
         self.identity = Some(identity);
         self.newest = Some(Newest { number, digest: digest(&bytes) });
@@ -126,17 +126,19 @@ impl Chain {
     }
 
     /// What became of a commit that ended with `error`.
-    fn resolve(&mut self, name: &str, bytes: &[u8], error: Error) -> Error {
+    fn resolve(&mut self, name: &str, bytes: &[u8], error: Error) -> Result<()> {
         match self.backend.read(name) {
-            Err(read) if read.kind() == ErrorKind::NotFound => error,
+            Err(read) if read.kind() == ErrorKind::NotFound => Err(error),
             Ok(found) if found != bytes => {
                 let message = format!("{name} was committed by another writer: open the database again");
                 self.poison = Some(message.clone());
-                Error::new(ErrorKind::Fenced, message).with_source(error)
+                Err(Error::new(ErrorKind::Fenced, message).with_source(error))
             }
+            // An object has its name when it is whole and durable.
+            Ok(_) if self.backend.settle(self.folder).is_ok() => Ok(()),
             _ => {
                 self.poison = Some(error.message().to_owned());
-                error
+                Err(error)
             }
         }
     }

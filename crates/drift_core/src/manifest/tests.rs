@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::ErrorKind;
 use crate::format::FileId;
+use crate::storage::sim::{Action, Fault, SimFs};
 use crate::storage::{Backend, Fs, FsFile, LocalBackend, MemoryBackend, OsFs, names};
 use crate::types::{BucketId, IdRef, IdType, Ids, Metric, Schema};
 use proptest::prelude::*;
@@ -224,6 +225,24 @@ fn full_disk_can_be_tried_again_and_an_unknown_outcome_cannot() {
     folders.store(false, Ordering::SeqCst);
     assert_eq!(writer.commit(&manifest(3)).unwrap_err().kind(), ErrorKind::Io);
     assert_eq!(writer.commit(&manifest(4)).unwrap_err().kind(), ErrorKind::Io);
+}
+
+#[test]
+fn regression_a_commit_that_is_there_whatever_the_disk_said_is_committed() {
+    let fs = SimFs::default();
+    let backend: Arc<dyn Backend> =
+        Arc::new(LocalBackend::open(Path::new("/db"), Arc::new(fs.clone()), true, false).unwrap());
+    let mut writer = store(&backend);
+    writer.commit(&manifest(1)).unwrap();
+    let calls = fs.calls();
+    writer.commit(&manifest(2)).unwrap();
+    let link = (calls..fs.calls()).find(|call| fs.call(*call).unwrap().action == Action::Link).unwrap() - calls;
+    let next = fs.calls() + link;
+    fs.fail(next..next + 1, Fault::IoAfter);
+    writer.commit(&manifest(3)).unwrap();
+    assert_eq!(fs.call(next).unwrap().action, Action::Link);
+    writer.commit(&manifest(4)).unwrap();
+    assert!(writer.problems().unwrap().is_empty());
 }
 
 #[test]
