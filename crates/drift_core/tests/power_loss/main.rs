@@ -6,6 +6,7 @@
 //! looks at.
 
 mod crash;
+mod faults;
 mod script;
 mod timeline;
 mod world;

@@ -212,14 +212,14 @@ impl World {
     fn reopen(&mut self) -> Result<()> {
         let before = self.fs.operations();
         self.handles.clear();
-        let closed = self.database.take().map_or(Ok(()), |database| database.close());
-        if closed.is_ok() {
+        let closed = self.database.take().map(|database| database.close());
+        if let Some(Ok(())) = closed {
             for name in NAMES {
                 self.note(name, before, Promise::PowerLoss, Ok(()), Clone::clone)?;
             }
         }
         self.database = Some(open(&self.fs, &self.config, &self.components)?);
-        closed
+        closed.unwrap_or(Ok(()))
     }
 
     /// Whether a write must be refused, because an fsync has failed.
