@@ -147,7 +147,10 @@ impl Chain {
     pub(super) fn problems(&self) -> Result<Vec<String>> {
         let mut problems = Vec::new();
         let mut before: Option<Link> = None;
-        for number in self.numbers()? {
+        let numbers = self.numbers()?;
+        // Older ones wait to be deleted; a power loss may bring some of them back.
+        let kept = numbers.last().map_or(0, |newest| newest.saturating_sub(MANIFESTS_KEPT as u64 - 1));
+        for number in numbers {
             let link = match self.load(number) {
                 Ok(link) => link,
                 Err(error) if error.kind() == ErrorKind::Io => return Err(error),
@@ -158,9 +161,11 @@ impl Chain {
                 }
             };
             if let Some(before) = &before {
-                if before.number + 1 != number {
+                if before.number + 1 != number && number > kept {
                     problems.push(format!("{}: the file before it is missing", link.name));
-                } else if let Err(error) = check_chained(before, &link) {
+                } else if before.number + 1 == number
+                    && let Err(error) = check_chained(before, &link)
+                {
                     problems.push(error.message().to_owned());
                 }
             }

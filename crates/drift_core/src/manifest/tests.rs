@@ -246,6 +246,19 @@ fn regression_a_commit_that_is_there_whatever_the_disk_said_is_committed() {
 }
 
 #[test]
+fn regression_an_old_manifest_that_comes_back_is_no_gap() {
+    let backend = memory();
+    let mut writer = store(&backend);
+    writer.commit(&manifest(1)).unwrap();
+    let first = backend.read(&names::manifest(1)).unwrap();
+    (2..=6).for_each(|number| writer.commit(&manifest(number)).unwrap());
+    backend.put_if_absent(&names::manifest(1), &first).unwrap();
+    assert!(writer.problems().unwrap().is_empty());
+    backend.delete(&names::manifest(5)).unwrap();
+    assert_eq!(writer.problems().unwrap().len(), 1);
+}
+
+#[test]
 fn catalog_comes_back_and_refuses_doubles() {
     let backend = memory();
     let mut catalogs = CatalogStore::new(backend.clone());
