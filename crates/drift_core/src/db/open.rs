@@ -170,6 +170,8 @@ impl Opening<'_> {
         if self.config.read_only {
             return Ok(());
         }
+        // A killed process may have left the newest log without a durable name; the next one must not outlive it.
+        self.backend.settle(names::LOGS)?;
         let mut number = floor;
         if let Some((log, end)) = last {
             let expected = Expected { identity: self.identity, schema: &state.schema, next_seq: None };

@@ -228,3 +228,25 @@ fn regression_a_collection_seen_after_a_kill_survives_a_power_loss() {
         }
     }
 }
+
+#[test]
+fn regression_a_log_seen_after_a_kill_survives_the_next_power_loss() {
+    let world = run(Durability::Always, &[Step::Create("a"), Step::Upsert("a", vec![1])]);
+    let reopened = |fs: &SimFs, seen: &str| {
+        let database = open(fs, &world.config, &world.components).expect("open the database");
+        read_all(&database, |_| ()).unwrap_or_else(|error| panic!("{seen}: {error}"));
+    };
+    let first = world.fs.after_kill(world.fs.operations());
+    reopened(&first, "the first");
+    // The new log has its name, and its folder is not synced yet.
+    let named = |fs: &SimFs| fs.files().iter().any(|(path, _)| path.ends_with("wal/00000000000000000002.wal"));
+    let killed = (0..first.operations()).find(|operation| named(&first.after_kill(*operation))).expect("a new log");
+    let second = first.after_kill(killed);
+    reopened(&second, "the second");
+    for operation in 0..=second.operations() {
+        for seed in 0..200 {
+            let seen = format!("power lost after operation {operation}, seed {seed}");
+            reopened(&second.after_power_loss(operation, seed), &seen);
+        }
+    }
+}
