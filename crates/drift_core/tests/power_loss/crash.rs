@@ -104,8 +104,9 @@ impl Remains {
     }
 }
 
-/// Checks that a recovered database is sound, goes on writing, and can be closed and opened again.
-pub fn go_on(world: &World, recovered: Recovered, steps: &[Step]) -> Result<World> {
+/// Checks that a recovered database is sound, goes on writing, can be closed and opened again, and keeps what it took
+/// through another power loss.
+pub fn go_on(world: &World, recovered: Recovered, steps: &[Step], rng: &mut Rng) -> Result<()> {
     verify_all(&recovered.database, &[TORN_SEAL])?;
     let mut world = world.continued(recovered.fs, recovered.database, &recovered.contents);
     for step in steps {
@@ -115,7 +116,8 @@ pub fn go_on(world: &World, recovered: Recovered, steps: &[Step]) -> Result<Worl
     let contents = read_all(world.database(), |_| ())?;
     check_allowed(&contents, &world.allowed(Crash::Kill, world.fs.operations()))?;
     verify_all(world.database(), &[])?;
-    Ok(world)
+    let recovered = Remains::of(&world, Crash::PowerLoss, world.fs.operations(), rng).recover(&world, 0, rng)?;
+    verify_all(&recovered.database, &[])
 }
 
 /// A few writes that rotate, flush and delete.
@@ -144,13 +146,18 @@ fn run_steps(world: &mut World, steps: &[Step]) {
     }
 }
 
+/// Where case `number` of `cases` falls among `places`: evenly over all of them, again and again when there are more
+/// cases than places.
+pub fn place(number: u64, cases: u64, places: u64) -> u64 {
+    if cases < places { number * places / cases } else { number % places }
+}
+
 /// Crashes of the one script, spread evenly over its operations.
 fn every_operation_of_the_script(durability: Durability, default: u64) {
     let world = run(durability, &script::every_job());
-    let (operations, images) = (world.fs.operations() + 1, images(default));
+    let (operations, images) = (world.fs.operations() + 1 - world.born, images(default));
     for image in 0..images {
-        // Evenly from the first operation to the last, then again with other seeds.
-        let operation = image * operations.div_ceil(images).max(1) % operations;
+        let operation = world.born + place(image, images, operations);
         let mut rng = clock::rng(seed() ^ image << 8);
         let crash = draw_crash(&mut rng);
         let depth = if rng.random_ratio(1, 4) { rng.random_range(1..=DEPTH_MAX) } else { 0 };
@@ -158,7 +165,8 @@ fn every_operation_of_the_script(durability: Durability, default: u64) {
             Doing(format!("{durability:?}, image {image}: {crash:?} after operation {operation}, {depth} deep"));
         let recovered = Remains::of(&world, crash, operation, &mut rng).recover(&world, depth, &mut rng);
         let steps = usual_steps(&mut rng);
-        recovered.and_then(|recovered| go_on(&world, recovered, &steps)).unwrap_or_else(|error| panic!("{error}"));
+        let outcome = recovered.and_then(|recovered| go_on(&world, recovered, &steps, &mut rng));
+        outcome.unwrap_or_else(|error| panic!("{error}"));
     }
     println!("DRIFT_SEED={}: {durability:?}: {images} images of {operations} operations", seed());
 }

@@ -4,7 +4,7 @@
 //! again, and a write that failed is there whole or not at all. An error after the disk works again says that the
 //! database must be opened again.
 
-use crate::crash::{Remains, go_on};
+use crate::crash::{Remains, go_on, place};
 use crate::script;
 use crate::timeline::Crash;
 use crate::world::{Step, World};
@@ -74,8 +74,8 @@ fn check(world: &World, rng: &mut Rng) -> Result<()> {
         let remains = Remains::of(world, crash, world.fs.operations(), rng);
         let in_crash = |error: Error| error.context(format!("{crash:?}, {depth} deep"));
         let recovered = remains.recover(world, depth, rng).map_err(in_crash)?;
-        go_on(world, recovered, &[Step::Create("a"), Step::Upsert("a", (0..20).collect()), Step::Flush("a")])
-            .map_err(in_crash)?;
+        let steps = [Step::Create("a"), Step::Upsert("a", (0..20).collect()), Step::Flush("a")];
+        go_on(world, recovered, &steps, rng).map_err(in_crash)?;
     }
     Ok(())
 }
@@ -95,7 +95,7 @@ fn every_call_of_the_script(durability: Durability, default: u64) {
     }
     let (count, images) = (cases.len() as u64, images(default).min(2 * cases.len() as u64));
     for image in 0..images {
-        let (number, fault) = cases[(image * count.div_ceil(images).max(1) % count) as usize];
+        let (number, fault) = cases[place(image, images, count) as usize];
         let mut rng = clock::rng(seed() ^ image << 8);
         let lasting = fault == Fault::Full && rng.random_ratio(1, 4);
         let calls = number..number + if lasting { rng.random_range(2..=FULL_CALLS_MAX) } else { 1 };

@@ -99,12 +99,12 @@ impl World {
         let made = fs.create_dir(Path::new("/data")).and_then(|()| fs.sync_dir(Path::new("/")));
         made.expect("a disk that works");
         World {
+            born: fs.operations(),
             fs,
             config: config(durability),
             components: Components::simulated(seed),
             timelines: NAMES.map(|name| (name, Timeline::starting(vec![None]))).into(),
             version: 1,
-            born: 0,
             database: None,
             handles: BTreeMap::new(),
         }
