@@ -49,13 +49,14 @@ impl WalWriter {
     /// takes no more writes: replay would find them behind the seq that the new file begins with.
     pub fn create_next(&self, backend: &dyn Backend, number: u64, identity: u128) -> Result<WalWriter> {
         self.sync.check()?;
-        WalWriter::create(backend, number, identity, &self.schema, self.next_seq).map_err(|error| {
+        let next = WalWriter::create(backend, number, identity, &self.schema, self.next_seq);
+        if let Err(error) = &next {
             match backend.open(&names::wal(number)) {
                 Err(missing) if missing.kind() == ErrorKind::NotFound => {}
                 _ => self.sync.poison(error.message()),
             }
-            error
-        })
+        }
+        next
     }
 
     /// Opens a file that is whole and durable up to its end.
