@@ -60,6 +60,8 @@ pub fn recover(fs: SimFs, config: &Config, components: &Components, allowed: &Al
     let contents = read_all(&database, |name| {
         opened.insert(name, fs.operations());
     })?;
+    let leftover = fs.files().into_iter().find(|(path, _)| path.ends_with(".tmp"));
+    assert_eq!(leftover.map(|(path, _)| path), None, "a writer removes what crashed writers left unfinished");
     assert_eq!(seen, contents, "a reader sees what a writer recovers");
     check_allowed(&contents, allowed)?;
     Ok(Recovered { fs, database, contents, opened })

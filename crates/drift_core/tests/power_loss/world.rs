@@ -6,11 +6,11 @@ use drift_core::config::{Config, Durability};
 use drift_core::db::{Collection, Database};
 use drift_core::error::{Error, Result};
 use drift_core::ingest::source::{BatchVectors, MemorySource, RowBatch};
-use drift_core::storage::sim::SimFs;
+use drift_core::storage::sim::{Action, Fault, SimFs};
 use drift_core::storage::{Fs, LocalBackend};
 use drift_core::types::{HitIds, IdType, Ids, Metric, Missing, Schema, SearchOptions, Vectors, never_interrupt};
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -88,6 +88,8 @@ pub struct World {
     /// Operations of the disk before the first call.
     pub born: u64,
     database: Option<Database>,
+    /// Calls of the disk before the database was opened.
+    opened: u64,
     /// Collections that have been opened since the database was.
     handles: BTreeMap<&'static str, Collection>,
 }
@@ -106,6 +108,7 @@ impl World {
             timelines: NAMES.map(|name| (name, Timeline::starting(vec![None]))).into(),
             version: 1,
             database: None,
+            opened: 0,
             handles: BTreeMap::new(),
         }
     }
@@ -121,6 +124,7 @@ impl World {
             born: fs.operations(),
             fs,
             database: Some(database),
+            opened: 0,
             handles: BTreeMap::new(),
         }
     }
@@ -208,24 +212,33 @@ impl World {
         outcome
     }
 
-    /// Closes the database and opens it again.
-    fn reopen(&mut self) -> Result<()> {
+    /// Closes the database, if it is open.
+    pub fn close(&mut self) -> Result<()> {
         let before = self.fs.operations();
         self.handles.clear();
-        let closed = self.database.take().map(|database| database.close());
-        if let Some(Ok(())) = closed {
-            for name in NAMES {
-                self.note(name, before, Promise::PowerLoss, Ok(()), Clone::clone)?;
-            }
-        }
-        self.database = Some(open(&self.fs, &self.config, &self.components)?);
-        closed.unwrap_or(Ok(()))
+        let Some(database) = self.database.take() else { return Ok(()) };
+        database.close()?;
+        NAMES.into_iter().try_for_each(|name| self.note(name, before, Promise::PowerLoss, Ok(()), Clone::clone))
     }
 
-    /// Whether a write must be refused, because an fsync has failed.
-    pub fn poisoned(&self, name: &str) -> bool {
+    /// Closes the database and opens it again.
+    fn reopen(&mut self) -> Result<()> {
+        let closed = self.close();
+        self.opened = self.fs.calls();
+        self.database = Some(open(&self.fs, &self.config, &self.components)?);
+        closed
+    }
+
+    /// Whether a write must be refused: an fsync has failed since the database was opened, or its log says so.
+    pub fn refuses(&self, name: &str, failing: &Range<u64>, fault: Fault) -> bool {
+        let failed = |number: u64| {
+            let action = self.fs.call(number).map(|call| call.action);
+            action.is_some_and(|action| matches!(action, Action::Sync | Action::SyncFolder) && fault.fits(action))
+        };
+        let exists = self.database().collections().is_ok_and(|names| names.iter().any(|known| known == name));
         let stats = self.handles.get(name).and_then(|collection| collection.stats().ok());
-        stats.is_some_and(|stats| stats.poisoned.is_some())
+        let poisoned = stats.is_some_and(|stats| stats.poisoned.is_some());
+        exists && (poisoned || failing.clone().any(|number| number >= self.opened && failed(number)))
     }
 
     /// Whether the last reopening has failed.
