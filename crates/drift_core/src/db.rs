@@ -20,7 +20,7 @@ use crate::storage::{Backend, LocalBackend, LockGuard, MemoryBackend, OsFs, name
 use crate::types::Schema;
 use collection::OpenCollection;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,7 +51,8 @@ struct Inner {
 struct OpenCatalog {
     store: CatalogStore,
     newest: Catalog,
-    open: HashMap<String, Arc<OpenCollection>>,
+    /// In order of name, so that closing does the same each time.
+    open: BTreeMap<String, Arc<OpenCollection>>,
     lock: Option<Box<dyn LockGuard>>,
 }
 
@@ -97,7 +98,7 @@ impl Database {
             remove_dropped(&*backend, &newest);
         }
         let pool = Arc::new(pool(&components)?);
-        let catalog = Mutex::new(OpenCatalog { store, newest, open: HashMap::new(), lock });
+        let catalog = Mutex::new(OpenCatalog { store, newest, open: BTreeMap::new(), lock });
         let inner = Inner {
             uri: uri.to_owned(),
             backend,
@@ -243,7 +244,8 @@ impl Inner {
     fn close(&self) -> Result<()> {
         self.closed.store(true, Ordering::Release);
         let mut catalog = self.catalog.lock();
-        let outcomes: Vec<Result<()>> = catalog.open.drain().map(|(_, open)| open.close()).collect();
+        let outcomes: Vec<Result<()>> =
+            std::mem::take(&mut catalog.open).into_values().map(|open| open.close()).collect();
         catalog.lock = None;
         outcomes.into_iter().collect()
     }
