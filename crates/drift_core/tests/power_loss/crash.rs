@@ -174,6 +174,14 @@ fn every_operation_of_the_script(durability: Durability, default: u64) {
 }
 
 #[test]
+fn the_same_seed_does_the_same_to_the_disk() {
+    let trace = |world: &World| (0..world.fs.calls()).map(|call| world.fs.call(call)).collect::<Vec<_>>();
+    let (one, other) = (run(Durability::Always, &script::every_job()), run(Durability::Always, &script::every_job()));
+    assert_eq!(trace(&one), trace(&other));
+    assert!(one.fs.files() == other.fs.files(), "the same calls leave the same bytes");
+}
+
+#[test]
 fn a_database_lives_through_one_crash_after_another() {
     const MODES: [Durability; 4] = [Durability::Always, Durability::Interval, Durability::Os, Durability::None];
     let lives = images(300).div_ceil(CRASHES as u64);
