@@ -3,6 +3,9 @@
 //! Layer 0. Nothing in drift_core reads the system clock, draws system randomness or starts a thread but through
 //! [`Components`]; `clippy.toml` bans the direct calls.
 
+#[cfg(feature = "sim")]
+mod sim;
+
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::sync::Arc;
@@ -54,7 +57,16 @@ impl Clock for SystemClock {
 pub trait Spawner: Send + Sync {
     /// Runs `work` on a thread called `name`; fails when the system gives no thread.
     fn spawn(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>;
+
+    /// Threads of a database for bulk work; 0 for one per core.
+    fn bulk_threads(&self) -> usize {
+        0
+    }
 }
+
+/// Beginning of the names of threads for bulk work, which runs while a caller waits for it; all other threads work in
+/// the background.
+pub const BULK_THREAD: &str = "drift-bulk-";
 
 /// Operating-system threads.
 #[derive(Debug)]
@@ -66,6 +78,22 @@ impl Spawner for ThreadSpawner {
     }
 }
 
+/// Draws identities of databases, collections and segments.
+pub trait Identities: Send + Sync {
+    /// One that was never drawn before, here or elsewhere.
+    fn draw(&self) -> u128;
+}
+
+/// Random UUIDs.
+#[derive(Debug)]
+pub struct RandomIdentities;
+
+impl Identities for RandomIdentities {
+    fn draw(&self) -> u128 {
+        uuid::Uuid::new_v4().as_u128()
+    }
+}
+
 /// What the engine is built from besides its settings.
 #[derive(Clone)]
 pub struct Components {
@@ -73,13 +101,20 @@ pub struct Components {
     pub clock: Arc<dyn Clock>,
     /// Starts threads.
     pub spawner: Arc<dyn Spawner>,
-    /// Seed of everything random: training, sampling, file identities.
+    /// Names what must never be mistaken for another.
+    pub identities: Arc<dyn Identities>,
+    /// Seed of everything random but identities: training and sampling.
     pub seed: u64,
 }
 
 impl Components {
     /// System clock, system threads and a seed drawn from the system.
     pub fn system() -> Components {
-        Components { clock: Arc::new(SystemClock::start()), spawner: Arc::new(ThreadSpawner), seed: rand::random() }
+        Components {
+            clock: Arc::new(SystemClock::start()),
+            spawner: Arc::new(ThreadSpawner),
+            identities: Arc::new(RandomIdentities),
+            seed: rand::random(),
+        }
     }
 }

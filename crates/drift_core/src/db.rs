@@ -12,7 +12,7 @@ mod verify;
 pub use crate::state::{Budget, Job, JobRecord};
 pub use collection::Collection;
 
-use crate::clock::Components;
+use crate::clock::{BULK_THREAD, Components};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels;
@@ -21,7 +21,7 @@ use crate::storage::{Backend, LocalBackend, LockGuard, MemoryBackend, OsFs, name
 use crate::types::Schema;
 use collection::OpenCollection;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,7 +52,8 @@ struct Inner {
 struct OpenCatalog {
     store: CatalogStore,
     newest: Catalog,
-    open: HashMap<String, Arc<OpenCollection>>,
+    /// In order of name, so that closing does the same each time.
+    open: BTreeMap<String, Arc<OpenCollection>>,
     lock: Option<Box<dyn LockGuard>>,
 }
 
@@ -61,8 +62,24 @@ impl Database {
     /// unless `config.read_only` is set. Fails with `Locked` while another handle or process writes to it.
     pub fn open(uri: &str, config: Config, components: Components) -> Result<Database> {
         config.validate()?;
-        kernels::simd()?;
         let backend = backend(uri, config.read_only)?;
+        Database::start(uri, backend, config, components)
+    }
+
+    /// Opens the database in `backend`: a store that the caller brings, be it one that no address names or one that
+    /// fails on purpose. `config.read_only` must say what the backend does. Otherwise as [`Database::open`].
+    pub fn open_on(backend: Arc<dyn Backend>, config: Config, components: Components) -> Result<Database> {
+        config.validate()?;
+        let uri = backend.describe();
+        if backend.read_only() != config.read_only {
+            let message = format!("{uri} is opened with read_only={}: open both alike", backend.read_only());
+            return Err(Error::invalid(message));
+        }
+        Database::start(&uri, backend, config, components)
+    }
+
+    fn start(uri: &str, backend: Arc<dyn Backend>, config: Config, components: Components) -> Result<Database> {
+        kernels::simd()?;
         let lock = if config.read_only { None } else { Some(backend.lock(names::LOCK)?) };
         let mut store = CatalogStore::new(backend.clone());
         let newest = match store.load_newest()? {
@@ -73,7 +90,7 @@ impl Database {
                 )));
             }
             None => {
-                let first = Catalog::first(uuid::Uuid::new_v4().as_u128());
+                let first = Catalog::first(components.identities.draw());
                 store.commit(&first)?;
                 first
             }
@@ -82,7 +99,7 @@ impl Database {
             remove_dropped(&*backend, &newest);
         }
         let pool = Arc::new(pool(&components)?);
-        let catalog = Mutex::new(OpenCatalog { store, newest, open: HashMap::new(), lock });
+        let catalog = Mutex::new(OpenCatalog { store, newest, open: BTreeMap::new(), lock });
         let inner = Inner {
             uri: uri.to_owned(),
             backend,
@@ -121,7 +138,7 @@ impl Database {
             return Err(Error::new(ErrorKind::Exhausted, message));
         }
         // The folder is filled before the catalog names it: a crash in between leaves an orphan.
-        let folder = uuid::Uuid::new_v4().as_u128();
+        let folder = self.inner.components.identities.draw();
         let backend = self.inner.backend.scoped(&names::collection_dir(folder));
         let rotation_seed = folder as u64;
         ManifestStore::new(backend, folder).commit(&Manifest::first(folder, schema, rotation_seed))?;
@@ -228,7 +245,8 @@ impl Inner {
     fn close(&self) -> Result<()> {
         self.closed.store(true, Ordering::Release);
         let mut catalog = self.catalog.lock();
-        let outcomes: Vec<Result<()>> = catalog.open.drain().map(|(_, open)| open.close()).collect();
+        let outcomes: Vec<Result<()>> =
+            std::mem::take(&mut catalog.open).into_values().map(|open| open.close()).collect();
         catalog.lock = None;
         outcomes.into_iter().collect()
     }
@@ -270,8 +288,9 @@ fn backend(uri: &str, read_only: bool) -> Result<Arc<dyn Backend>> {
 fn pool(components: &Components) -> Result<rayon::ThreadPool> {
     let spawner = components.spawner.clone();
     rayon::ThreadPoolBuilder::new()
+        .num_threads(components.spawner.bulk_threads())
         .spawn_handler(move |thread| {
-            let name = format!("drift-bulk-{}", thread.index());
+            let name = format!("{BULK_THREAD}{}", thread.index());
             spawner.spawn(&name, Box::new(move || thread.run())).map(|_| ())
         })
         .build()

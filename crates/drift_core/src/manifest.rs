@@ -20,7 +20,7 @@ mod tombstones;
 pub use buckets::BucketFile;
 pub use catalog::{Catalog, CatalogEntry, CatalogStore};
 pub use chain::MANIFESTS_KEPT;
-pub use collection::{CalibrationPoint, Manifest, ManifestStore, SegmentEntry, next_file_number};
+pub use collection::{CalibrationPoint, FileNumbers, Manifest, ManifestStore, SegmentEntry, next_file_number};
 pub use moves::{MoveFile, SegmentMoves};
 pub use tombstones::TombstoneFile;
 

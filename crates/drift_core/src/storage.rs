@@ -14,6 +14,8 @@ mod local;
 mod local_files;
 mod memory;
 pub mod names;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use fs::{DirEntry, Fs, FsFile, OsFs};
 pub use local::LocalBackend;
@@ -52,6 +54,10 @@ pub trait Backend: Send + Sync {
 
     /// Names of all objects below the folder `prefix` (all of them for `""`), sorted. A missing folder has none.
     fn list(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// Makes the names in `folder` durable, which a killed process may have left visible only: whoever builds on what
+    /// he has listed or read calls it first. A missing folder is no error.
+    fn settle(&self, folder: &str) -> Result<()>;
 
     /// Removes an object; NotFound when there is none. Readers that have it open may go on reading.
     fn delete(&self, name: &str) -> Result<()>;

@@ -56,7 +56,10 @@ fn check(collection: &Collection, model: &Model) {
         for (at, id) in found.iter().enumerate() {
             if at < truth.len() {
                 assert!((hits.distances[at] - distance(*id)).abs() < 1e-4, "distance of {id}");
-                assert!((hits.distances[at] - truth[at]).abs() < 1e-4, "rank {at}, exact {exact}: {hits:?} {truth:?}");
+                // SQ8 may take a row for another that is as near to within its rounding.
+                let tolerance = if exact { 1e-4 } else { 1e-4 + 0.02 * truth[at] };
+                let off = (hits.distances[at] - truth[at]).abs();
+                assert!(off < tolerance, "rank {at}, exact {exact}: {hits:?} {truth:?}");
             } else {
                 assert_eq!((*id, hits.distances[at]), (-1, f32::INFINITY));
             }
@@ -71,6 +74,7 @@ enum Step {
     Delete(Vec<i64>),
     Load(Vec<i64>),
     Flush,
+    Maintain,
     Optimize,
     Reopen,
 }
@@ -83,6 +87,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => ids().prop_map(Step::Delete),
         1 => ids().prop_map(Step::Load),
         1 => Just(Step::Flush),
+        2 => Just(Step::Maintain),
         1 => Just(Step::Optimize),
         1 => Just(Step::Reopen),
     ];
@@ -130,6 +135,7 @@ proptest! {
                     model.extend(ids.iter().map(|id| (*id, version)));
                 }
                 Step::Flush => collection.flush().expect("flush"),
+                Step::Maintain => drop(collection.run_maintenance().expect("maintenance")),
                 Step::Optimize => { collection.optimize().expect("optimize"); }
                 Step::Reopen => {
                     database.close().expect("close");

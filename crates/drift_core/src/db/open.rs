@@ -51,7 +51,7 @@ impl Opening<'_> {
         let schema = manifest.schema.clone();
         if !self.config.read_only {
             // Orphans of a crashed commit may hold the next numbers.
-            manifest.next_file = next_file_number(&*self.backend, &manifest)?;
+            manifest.next_file = next_file_number(&*self.backend, &manifest)?.into();
         }
         let mut upkeep = Upkeep::default();
         let index = Arc::new(self.pool.install(|| self.index(&manifest, &schema, &mut upkeep))?);
@@ -202,6 +202,8 @@ impl Opening<'_> {
         if self.config.read_only {
             return Ok(());
         }
+        // A killed process may have left the newest log without a durable name; the next one must not outlive it.
+        self.backend.settle(names::LOGS)?;
         let mut number = floor;
         if let Some((log, end)) = last {
             let expected = Expected { identity: self.identity, schema: &state.schema, next_seq: None };

@@ -90,7 +90,7 @@ impl<'a> Spool<'a> {
     fn store(&mut self) -> Result<()> {
         let chunk = std::mem::replace(&mut self.open, Chunk::empty(self.collection));
         self.take_sample(&chunk);
-        let name = format!("{FOLDER}/{}", uuid::Uuid::new_v4());
+        let name = format!("{FOLDER}/{:032x}", self.collection.components.identities.draw());
         let bytes = chunk.vectors.as_ref();
         let mut file = self.collection.backend.create(&name)?;
         file.write(bytes.as_bytes())?;

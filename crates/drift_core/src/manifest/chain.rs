@@ -2,8 +2,8 @@
 //!
 //! Layer 4; manifests and catalogs are chains. A file is sealed (`format::seal`), and its body begins with its number
 //! and the digest of the file before it. A commit whose outcome is unknown is resolved by reading back: not there means
-//! it can be tried again, there with other bytes means another writer has taken over, there with these bytes but not
-//! certainly durable poisons the chain.
+//! it can be tried again, there with other bytes means another writer has taken over, there with these bytes means that it
+//! was committed once its name is durable; where that fails, the chain is poisoned.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{ByteReader, FileId, Header, digest, open_sealed, seal};
@@ -61,7 +61,8 @@ impl Chain {
         Chain { backend, folder, magic, identity, newest: None, poison: None }
     }
 
-    /// The newest file, or none when the chain has none. The one before it is checked against the digest in it, unless
+    /// The newest file, or none when the chain has none; durable before a writer builds on it, as its committer may have
+    /// been killed between its name and the fsync of the folder. The one before it is checked against the digest in it, unless
     /// it is gone or unreadable itself: nothing depends on it any more.
     pub(super) fn load_newest(&mut self) -> Result<Option<Link>> {
         let numbers = self.numbers()?;
@@ -70,6 +71,9 @@ impl Chain {
             return Ok(None);
         };
         let link = self.load(number)?;
+        if !self.backend.read_only() {
+            self.backend.settle(self.folder)?;
+        }
         if let Some(before) = number.checked_sub(1).filter(|before| numbers.contains(before)) {
             match self.load(before) {
                 Ok(before) => check_chained(&before, &link)?,
@@ -113,7 +117,7 @@ impl Chain {
         let bytes = seal(&Header::new(self.magic, identity, file), &body);
         let name = names::numbered(self.folder, number);
         if let Err(error) = self.backend.put_if_absent(&name, &bytes) {
-            return Err(self.resolve(&name, &bytes, error));
+            self.resolve(&name, &bytes, error)?;
         }
         self.identity = Some(identity);
         self.newest = Some(Newest { number, digest: digest(&bytes) });
@@ -122,17 +126,19 @@ impl Chain {
     }
 
     /// What became of a commit that ended with `error`.
-    fn resolve(&mut self, name: &str, bytes: &[u8], error: Error) -> Error {
+    fn resolve(&mut self, name: &str, bytes: &[u8], error: Error) -> Result<()> {
         match self.backend.read(name) {
-            Err(read) if read.kind() == ErrorKind::NotFound => error,
+            Err(read) if read.kind() == ErrorKind::NotFound => Err(error),
             Ok(found) if found != bytes => {
                 let message = format!("{name} was committed by another writer: open the database again");
                 self.poison = Some(message.clone());
-                Error::new(ErrorKind::Fenced, message).with_source(error)
+                Err(Error::new(ErrorKind::Fenced, message).with_source(error))
             }
+            // An object has its name when it is whole and durable.
+            Ok(_) if self.backend.settle(self.folder).is_ok() => Ok(()),
             _ => {
                 self.poison = Some(error.message().to_owned());
-                error
+                Err(error)
             }
         }
     }
@@ -141,7 +147,10 @@ impl Chain {
     pub(super) fn problems(&self) -> Result<Vec<String>> {
         let mut problems = Vec::new();
         let mut before: Option<Link> = None;
-        for number in self.numbers()? {
+        let numbers = self.numbers()?;
+        // Older ones wait to be deleted; a power loss may bring some of them back.
+        let kept = numbers.last().map_or(0, |newest| newest.saturating_sub(MANIFESTS_KEPT as u64 - 1));
+        for number in numbers {
             let link = match self.load(number) {
                 Ok(link) => link,
                 Err(error) if error.kind() == ErrorKind::Io => return Err(error),
@@ -152,9 +161,11 @@ impl Chain {
                 }
             };
             if let Some(before) = &before {
-                if before.number + 1 != number {
+                if before.number + 1 != number && number > kept {
                     problems.push(format!("{}: the file before it is missing", link.name));
-                } else if let Err(error) = check_chained(before, &link) {
+                } else if before.number + 1 == number
+                    && let Err(error) = check_chained(before, &link)
+                {
                     problems.push(error.message().to_owned());
                 }
             }

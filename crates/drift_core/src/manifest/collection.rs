@@ -12,6 +12,7 @@ use crate::types::{IdType, Metric, Precision, Schema, Seq};
 use prost::Message;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What exists in a collection.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +32,7 @@ pub struct Manifest {
     /// Id of the next new bucket.
     pub next_bucket: u32,
     /// Number of the next bucket, move, tombstone or bitstore file.
-    pub next_file: u64,
+    pub next_file: FileNumbers,
     /// Seed of the rotation.
     pub rotation_seed: u64,
     /// Segments in order of commit.
@@ -56,6 +57,30 @@ pub struct Manifest {
     pub calibrated_rows: u64,
     /// Codes that there were to scan then.
     pub calibrated_codes: u64,
+}
+
+/// Gives out the numbers of bucket, move, tombstone and bitstore files. The manifests of a chain share it, so that a number
+/// taken by a job that failed is never given out again: its file may be there.
+#[derive(Clone, Debug)]
+pub struct FileNumbers(Arc<AtomicU64>);
+
+impl FileNumbers {
+    /// The number that is next.
+    pub fn peek(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl From<u64> for FileNumbers {
+    fn from(next: u64) -> FileNumbers {
+        FileNumbers(Arc::new(AtomicU64::new(next)))
+    }
+}
+
+impl PartialEq for FileNumbers {
+    fn eq(&self, other: &FileNumbers) -> bool {
+        self.peek() == other.peek()
+    }
 }
 
 /// A segment of a collection.
@@ -95,7 +120,7 @@ impl Manifest {
             last_log: 0,
             next_seq: 1,
             next_bucket: 0,
-            next_file: 1,
+            next_file: 1.into(),
             rotation_seed,
             segments: Vec::new(),
             bucket_files: Vec::new(),
@@ -118,8 +143,7 @@ impl Manifest {
 
     /// Takes the next number for a bucket, move, tombstone or bitstore file.
     pub fn take_file_number(&mut self) -> u64 {
-        self.next_file += 1;
-        self.next_file - 1
+        self.next_file.0.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Names of all files that the manifest needs, but for the log.
@@ -154,7 +178,7 @@ impl Manifest {
             last_log: self.last_log,
             next_seq: self.next_seq,
             next_bucket: self.next_bucket,
-            next_file: self.next_file,
+            next_file: self.next_file.peek(),
             rotation_seed: self.rotation_seed,
             segments: segments.collect(),
             bucket_files: self.bucket_files.clone(),
@@ -200,7 +224,7 @@ impl Manifest {
             last_log: message.last_log,
             next_seq: message.next_seq,
             next_bucket: message.next_bucket,
-            next_file: message.next_file,
+            next_file: message.next_file.into(),
             rotation_seed: message.rotation_seed,
             segments: segments.collect::<Result<_>>()?,
             bucket_files: message.bucket_files,
@@ -226,10 +250,10 @@ impl Manifest {
         }
         let numbers =
             self.bucket_files.iter().chain(&self.move_files).chain(&self.tombstone_files).chain(&self.bitstore_file);
-        if let Some(number) = numbers.clone().find(|&&number| number >= self.next_file) {
-            return Err(format!("file {number} is named, but {} is the next", self.next_file));
+        if let Some(number) = numbers.clone().find(|&&number| number >= self.next_file.peek()) {
+            return Err(format!("file {number} is named, but {} is the next", self.next_file.peek()));
         }
-        if let Some(segment) = self.segments.iter().find(|segment| segment.settled > self.next_file) {
+        if let Some(segment) = self.segments.iter().find(|segment| segment.settled > self.next_file.peek()) {
             return Err(format!("segment {} is settled beyond the last file", segment.file));
         }
         if let Some(bucket) = self.removed_buckets.iter().find(|&&bucket| bucket >= self.next_bucket) {
@@ -300,7 +324,7 @@ impl ManifestStore {
 /// The number that the next bucket, move, tombstone or bitstore file must have: above the manifest's, and above all that a
 /// crashed commit left in the folders.
 pub fn next_file_number(backend: &dyn Backend, manifest: &Manifest) -> Result<u64> {
-    let mut next = manifest.next_file;
+    let mut next = manifest.next_file.peek();
     for folder in [names::BUCKETS, names::MOVES, names::TOMBSTONES, names::BITSTORES] {
         let last = names::numbers(folder, &backend.list(folder)?).last().copied();
         next = next.max(last.map_or(0, |last| last.saturating_add(1)));

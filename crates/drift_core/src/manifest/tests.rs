@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::ErrorKind;
 use crate::format::FileId;
+use crate::storage::sim::{Action, Fault, SimFs};
 use crate::storage::{Backend, Fs, FsFile, LocalBackend, MemoryBackend, OsFs, names};
 use crate::types::{BucketId, IdRef, IdType, Ids, Metric, Schema};
 use proptest::prelude::*;
@@ -28,7 +29,7 @@ fn manifest(number: u64) -> Manifest {
         wal_floor: 7,
         next_seq: 1_000 + number,
         next_bucket: 5,
-        next_file: 20,
+        next_file: 20.into(),
         segments: vec![segment(1), segment(u128::MAX)],
         bucket_files: vec![1, 19],
         removed_buckets: vec![4],
@@ -148,7 +149,7 @@ fn senseless_manifests_are_not_written() {
         manifest(1),
         manifest(3),
         twice,
-        Manifest { next_file: 19, ..manifest(2) },
+        Manifest { next_file: 19.into(), ..manifest(2) },
         Manifest { next_bucket: 4, ..manifest(2) },
         Manifest { next_seq: 0, ..manifest(2) },
         Manifest { collection: 1, ..manifest(2) },
@@ -220,6 +221,37 @@ fn full_disk_can_be_tried_again_and_an_unknown_outcome_cannot() {
     folders.store(false, Ordering::SeqCst);
     assert_eq!(writer.commit(&manifest(3)).unwrap_err().kind(), ErrorKind::Io);
     assert_eq!(writer.commit(&manifest(4)).unwrap_err().kind(), ErrorKind::Io);
+}
+
+#[test]
+fn regression_a_commit_that_is_there_whatever_the_disk_said_is_committed() {
+    let fs = SimFs::default();
+    let backend: Arc<dyn Backend> =
+        Arc::new(LocalBackend::open(Path::new("/db"), Arc::new(fs.clone()), true, false).unwrap());
+    let mut writer = store(&backend);
+    writer.commit(&manifest(1)).unwrap();
+    let calls = fs.calls();
+    writer.commit(&manifest(2)).unwrap();
+    let link = (calls..fs.calls()).find(|call| fs.call(*call).unwrap().action == Action::Link).unwrap() - calls;
+    let next = fs.calls() + link;
+    fs.fail(next..next + 1, Fault::IoAfter);
+    writer.commit(&manifest(3)).unwrap();
+    assert_eq!(fs.call(next).unwrap().action, Action::Link);
+    writer.commit(&manifest(4)).unwrap();
+    assert!(writer.problems().unwrap().is_empty());
+}
+
+#[test]
+fn regression_an_old_manifest_that_comes_back_is_no_gap() {
+    let backend = memory();
+    let mut writer = store(&backend);
+    writer.commit(&manifest(1)).unwrap();
+    let first = backend.read(&names::manifest(1)).unwrap();
+    (2..=6).for_each(|number| writer.commit(&manifest(number)).unwrap());
+    backend.put_if_absent(&names::manifest(1), &first).unwrap();
+    assert!(writer.problems().unwrap().is_empty());
+    backend.delete(&names::manifest(5)).unwrap();
+    assert_eq!(writer.problems().unwrap().len(), 1);
 }
 
 #[test]
@@ -298,6 +330,13 @@ fn file_numbers_step_over_what_a_crash_left() {
     buckets(1).write(&*backend, 31, IDENTITY, 2).unwrap();
     tombstones(IdType::Int, 1).write(&*backend, 25, IDENTITY).unwrap();
     assert_eq!(next_file_number(&*backend, &manifest).unwrap(), 32);
+}
+
+#[test]
+fn regression_a_number_that_a_failed_job_took_is_not_given_again() {
+    let manifest = manifest(1);
+    assert_eq!(manifest.next().take_file_number(), 20);
+    assert_eq!(manifest.next().take_file_number(), 21);
 }
 
 /// Seals `body` as the file that a decoder expects, so that the checks behind the checksum are reached.

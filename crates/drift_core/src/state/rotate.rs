@@ -19,7 +19,7 @@ impl CollectionState {
         let number = version.active.wal_last() + 1;
         if let (Some(wal), Some(wal_sync)) = (&writes.wal, &writes.wal_sync) {
             wal_sync.sync_to(wal.end())?;
-            let next = self.create_log(number, writes.next_seq)?;
+            let next = wal.create_next(&*self.backend, number, self.identity)?;
             writes.wal_sync = Some(next.syncer());
             writes.wal = Some(next);
         }

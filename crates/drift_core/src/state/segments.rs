@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 impl CollectionState {
     /// Begins a segment with room for `rows`.
     pub fn begin_segment(&self, element_type: ElementType, rows: usize) -> Result<SegmentWriter> {
-        let id = FileId(uuid::Uuid::new_v4().as_u128());
+        let id = FileId(self.components.identities.draw());
         SegmentWriter::create(&*self.backend, self.identity, id, &self.schema, element_type, rows)
     }
 
@@ -27,7 +27,7 @@ impl CollectionState {
             length: file.length,
             digest: file.digest,
             rows: file.rows,
-            settled: manifest.next_file,
+            settled: manifest.next_file.peek(),
         });
         Ok(LiveSegment::new(segment))
     }

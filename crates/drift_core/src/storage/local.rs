@@ -274,6 +274,12 @@ impl Backend for LocalBackend {
         Ok(names)
     }
 
+    fn settle(&self, folder: &str) -> Result<()> {
+        let path = self.path(folder)?;
+        self.check_writable()?;
+        if self.disk.fs.is_dir(&path) { self.disk.sync_dir(&path) } else { Ok(()) }
+    }
+
     fn delete(&self, name: &str) -> Result<()> {
         let path = self.path(name)?;
         self.check_writable()?;

@@ -128,6 +128,10 @@ impl Backend for MemoryBackend {
         Ok(below.filter_map(|key| key.strip_prefix(&self.folder)).map(str::to_owned).collect())
     }
 
+    fn settle(&self, folder: &str) -> Result<()> {
+        self.key_for_write(folder).map(|_| ())
+    }
+
     fn delete(&self, name: &str) -> Result<()> {
         let key = self.key_for_write(name)?;
         match self.store.objects.lock().remove(&key) {

@@ -266,6 +266,7 @@ fn log_on_disk_comes_back_and_windows_do_not_show() {
 #[derive(Default)]
 struct Faults {
     sync_fails: Mutex<bool>,
+    open_fails: Mutex<bool>,
     append_fails: Mutex<bool>,
     truncate_fails: Mutex<bool>,
     syncs: AtomicU64,
@@ -337,10 +338,14 @@ impl Backend for FaultyBackend {
         self.0.create(name)
     }
     fn append(&self, name: &str, create_new: bool) -> Result<Box<dyn AppendFile>> {
+        injected(&self.1.open_fails)?;
         Ok(Box::new(FaultyFile(self.0.append(name, create_new)?, self.1.clone())))
     }
     fn list(&self, prefix: &str) -> Result<Vec<String>> {
         self.0.list(prefix)
+    }
+    fn settle(&self, folder: &str) -> Result<()> {
+        self.0.settle(folder)
     }
     fn delete(&self, name: &str) -> Result<()> {
         self.0.delete(name)
@@ -386,6 +391,19 @@ fn failed_append_that_cannot_be_cut_off_poisons() {
     *faults.truncate_fails.lock() = false;
     assert!(writer.poisoned().is_some());
     assert_eq!(writer.append(&borrow(&upsert(IdType::Int, 1, 1))).unwrap_err().kind(), ErrorKind::Io);
+}
+
+#[test]
+fn regression_a_log_whose_successor_may_exist_takes_no_more_writes() {
+    let (backend, faults, mut writer) = faulty();
+    writer.append(&borrow(&upsert(IdType::Int, 1, 1))).unwrap();
+    *faults.open_fails.lock() = true;
+    assert!(writer.create_next(&backend, 2, IDENTITY).is_err());
+    *faults.open_fails.lock() = false;
+    assert_eq!(writer.append(&borrow(&upsert(IdType::Int, 2, 1))).unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(writer.create_next(&backend, 2, IDENTITY).err().unwrap().kind(), ErrorKind::Io);
+    let (_, end) = read(&backend, 1, false, &schema(IdType::Int), None).unwrap();
+    read(&backend, 2, true, &schema(IdType::Int), Some(end.next_seq)).unwrap();
 }
 
 #[test]

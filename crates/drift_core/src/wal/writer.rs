@@ -6,7 +6,7 @@
 
 use super::frame::{Content, Preamble, encode_frame, encode_preamble};
 use super::{Record, WalSync};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{ByteWriter, FileId, magic};
 use crate::storage::{AppendFile, Backend, names};
 use crate::types::{Ids, Schema, Seq, Vectors};
@@ -43,6 +43,20 @@ impl WalWriter {
         let preamble = encode_preamble(identity, id, schema, &Preamble { number, first_seq: next_seq });
         backend.put_if_absent(&name, &preamble)?;
         WalWriter::continue_at(backend, number, identity, schema, next_seq)
+    }
+
+    /// Creates log file `number`, which goes on where this one ends. When this fails and the file may be there, this log
+    /// takes no more writes: replay would find them behind the seq that the new file begins with.
+    pub fn create_next(&self, backend: &dyn Backend, number: u64, identity: u128) -> Result<WalWriter> {
+        self.sync.check()?;
+        let next = WalWriter::create(backend, number, identity, &self.schema, self.next_seq);
+        if let Err(error) = &next {
+            match backend.open(&names::wal(number)) {
+                Err(missing) if missing.kind() == ErrorKind::NotFound => {}
+                _ => self.sync.poison(error.message()),
+            }
+        }
+        next
     }
 
     /// Opens a file that is whole and durable up to its end.
