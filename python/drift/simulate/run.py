@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run", "run_apart"]
 
+WARM_ROWS = 1_000
+
 
 def run(
     workload: Workload,
@@ -83,11 +85,24 @@ def run(
     if not workload.searches or not isinstance(workload.steps[0], Insert):
         raise InvalidArgumentError("a workload must begin with an insertion and have a search step")
     workload.truth(progress)
+    _warm(kind, workload, settings)
     memory = resident_mb()
     with tempfile.TemporaryDirectory(prefix="drift-simulate-") as folder:
         index = kind(len(workload.vectors), workload.rows_max, workload.dim, workload.metric, settings, Path(folder))
         try:
             return _Runner(workload, index, memory, progress).report()
+        finally:
+            index.close()
+
+
+def _warm(kind: type[Engine], workload: Workload, settings: Settings) -> None:
+    """Make, search and drop a small index, so that libraries and thread pools do not count as memory of the index."""
+    vectors = workload.vectors[:WARM_ROWS]
+    with tempfile.TemporaryDirectory(prefix="drift-simulate-") as folder:
+        index = kind(len(vectors), len(vectors), workload.dim, workload.metric, settings, Path(folder))
+        try:
+            index.build(np.arange(len(vectors)), vectors)
+            index.search(workload.queries[0], min(K, len(vectors)))
         finally:
             index.close()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from drift.simulate.workload import Workload
 
-__all__ = ["read", "text", "write"]
+__all__ = ["names", "read", "text", "write"]
 
 
 def write(workload: Workload, path: str | os.PathLike[str]) -> None:
@@ -98,7 +98,7 @@ def read(path: str | os.PathLike[str], queries: int, dataset: str | None = None)
     InvalidArgumentError
         When the file is no runbook; the message names the operation.
     """
-    operations = _operations_of(path, _parsed(path), dataset)
+    operations = _operations_of(path, _datasets(path), dataset)
     steps: list[Step] = []
     number = 1
     while number in operations:
@@ -115,6 +115,19 @@ def read(path: str | os.PathLike[str], queries: int, dataset: str | None = None)
     return merged(steps)
 
 
+def names(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the datasets of a runbook. Needs PyYAML (extra ``simulate``).
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such file.
+    InvalidArgumentError
+        When the file is no runbook.
+    """
+    return [str(name) for name in _datasets(path)]
+
+
 def _parsed(path: str | os.PathLike[str]) -> Any:
     try:
         import yaml
@@ -129,15 +142,20 @@ def _parsed(path: str | os.PathLike[str]) -> Any:
         raise InvalidArgumentError(f"{path} is no YAML: {error}") from None
 
 
-def _operations_of(path: str | os.PathLike[str], parsed: Any, dataset: str | None) -> dict[Any, Any]:
+def _datasets(path: str | os.PathLike[str]) -> dict[Any, Any]:
+    parsed = _parsed(path)
     if not isinstance(parsed, dict) or not parsed:
         raise InvalidArgumentError(f"{path} is no runbook: it must be a mapping of a dataset to its operations")
-    if dataset is None and len(parsed) > 1:
-        raise InvalidArgumentError(f"{path} has several datasets ({', '.join(map(str, parsed))}): name one")
-    key = next(iter(parsed)) if dataset is None else dataset
-    if key not in parsed:
-        raise NotFoundError(f"{path} has no dataset {key!r}; it has {', '.join(map(str, parsed))}")
-    operations = parsed[key]
+    return parsed
+
+
+def _operations_of(path: str | os.PathLike[str], datasets: dict[Any, Any], dataset: str | None) -> dict[Any, Any]:
+    if dataset is None and len(datasets) > 1:
+        raise InvalidArgumentError(f"{path} has several datasets ({', '.join(map(str, datasets))}): name one")
+    key = next(iter(datasets)) if dataset is None else dataset
+    if key not in datasets:
+        raise NotFoundError(f"{path} has no dataset {key!r}; it has {', '.join(map(str, datasets))}")
+    operations = datasets[key]
     if not isinstance(operations, dict):
         raise InvalidArgumentError(f"{path}: the operations of {key!r} are no mapping")
     return operations
