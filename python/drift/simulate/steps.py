@@ -61,10 +61,19 @@ class Replace:
         Ids that live.
     rows : ndarray of int64, shape (n,)
         Numbers of the rows whose vectors they get.
+
+    Raises
+    ------
+    InvalidArgumentError
+        When there are not as many rows as ids.
     """
 
     ids: I64
     rows: I64
+
+    def __post_init__(self) -> None:
+        if len(self.ids) != len(self.rows):
+            raise InvalidArgumentError(f"{len(self.ids)} ids are given {len(self.rows)} rows")
 
 
 @dataclass(frozen=True)
@@ -175,8 +184,6 @@ class Live:
         elif isinstance(step, Delete):
             self.row_of[step.ids] = -1
         else:
-            if len(step.rows) != len(step.ids):
-                raise InvalidArgumentError(f"step {number}: {len(step.ids)} ids are given {len(step.rows)} rows")
             self._bounds(step.rows, f"step {number}: row")
             self.row_of[step.ids] = step.rows
 

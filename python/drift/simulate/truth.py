@@ -86,11 +86,16 @@ def nearest(metric: str, queries: F32, vectors: F32, rows: I64, k: int = K) -> I
 
 def _candidates(metric: str, queries: F32, vectors: F32, rows: I64, count: int) -> I64:
     """Positions in `rows` of the best `count` by float32 scores, in no order."""
+    # Distances are those between points moved by one vector, and products with a query then differ by one number; where
+    # points lie about the origin, float32 keeps the digits that tell them apart.
+    moved = metric != "cosine" and len(rows) > 0
+    centre = vectors[rows[:BLOCK_ROWS]].mean(axis=0) if moved else np.zeros(vectors.shape[1], dtype=np.float32)
+    points = queries - centre if metric == "l2" else queries
     kept_scores = np.empty((len(queries), 0), dtype=np.float32)
     kept_places = np.empty((len(queries), 0), dtype=np.int64)
     for start in range(0, len(rows), BLOCK_ROWS):
-        block = vectors[rows[start : start + BLOCK_ROWS]]
-        scores = queries @ block.T
+        block = vectors[rows[start : start + BLOCK_ROWS]] - centre
+        scores = points @ block.T
         if metric == "l2":
             scores = 2 * scores - np.einsum("ij,ij->i", block, block)
         elif metric == "cosine":
