@@ -14,12 +14,13 @@ the extra ``peers`` brings the other engines.
 
 from __future__ import annotations
 
+from drift.simulate.apart import run_apart
 from drift.simulate.engines import ENGINES, Engine
 from drift.simulate.families import FAMILIES, Family
 from drift.simulate.generate import generate
 from drift.simulate.measure import Latency
 from drift.simulate.record import Fresh, Record, Report
-from drift.simulate.run import run, run_apart
+from drift.simulate.run import run
 from drift.simulate.settings import Settings
 from drift.simulate.source import Source, gaussian, read
 from drift.simulate.steps import Delete, Insert, Replace, Search, Step

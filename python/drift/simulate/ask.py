@@ -26,25 +26,28 @@ class Asked(NamedTuple):
     seconds : list of float
         Time of each call.
     codes : float or None
-        Codes and memtable rows compared per query, or None for an engine that does not count.
+        Codes compared per query as the engine counts them, with memtable rows; None for one that does not count.
+    refined : float or None
+        Rows per query whose second, finer code was read; None for an engine that does not count.
     """
 
     found: I64
     seconds: list[float]
     codes: float | None
+    refined: float | None
 
 
 def ask(index: Engine, queries: F32) -> Asked:
     """Ask queries of shape (n, dim), n 1 or more, in this thread."""
     found = np.full((len(queries), K), -1, dtype=np.int64)
     seconds: list[float] = []
-    before = index.counters().get("rows_scanned")
+    before = index.counters()
     for at, query in enumerate(queries):
         start = time.perf_counter()
         ids = index.search(query, K)
         seconds.append(time.perf_counter() - start)
         found[at, : len(ids)] = ids
-    if before is None:
-        return Asked(found, seconds, None)
-    scanned = index.counters()["rows_scanned"] - before
-    return Asked(found, seconds, scanned / len(queries) + index.gauges().get("memtable_rows", 0))
+    after = index.counters()
+    spent = {name: (after[name] - before[name]) / len(queries) for name in before}
+    codes = spent["rows_scanned"] + index.gauges().get("memtable_rows", 0) if "rows_scanned" in spent else None
+    return Asked(found, seconds, codes, spent.get("rows_refined"))

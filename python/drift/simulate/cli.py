@@ -104,8 +104,8 @@ def _add_setting(group: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from drift.simulate.apart import run_apart
     from drift.simulate.engines import engine
-    from drift.simulate.run import run_apart
     from drift.simulate.settings import Settings
 
     if arguments.list:

@@ -11,7 +11,7 @@ import numpy as np
 from drift.simulate.ask import Asked, ask
 from drift.simulate.record import Fresh
 from drift.simulate.steps import I64, Live, Search
-from drift.simulate.truth import hits, nearest
+from drift.simulate.truth import K, hits, nearest
 
 if TYPE_CHECKING:
     from drift.simulate.engines import Engine
@@ -52,7 +52,8 @@ def compare(workload: Workload, index: Engine, live: Live, effort: int | None) -
             new.close()
     old, fresh = pairs[0]
     times = [min(sum(asked.seconds) for asked in column) for column in zip(*pairs, strict=True)]
-    ratio = old.codes / fresh.codes if old.codes is not None and fresh.codes else None
+    counted = old.codes is not None and fresh.codes is not None and min(old.codes, fresh.codes) >= K
+    ratio = old.codes / fresh.codes if counted and old.codes is not None and fresh.codes is not None else None
     return Fresh(
         recall=float(hits(workload, live, step, truth, old.found)[0].mean()),
         fresh_recall=float(hits(workload, live, step, truth, fresh.found)[0].mean()),

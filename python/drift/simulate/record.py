@@ -27,8 +27,12 @@ class Record:
     dead_found : int
         Ids in answers that do not live: 0 for a correct engine.
     codes : float or None
-        Codes compared per query (drift stores two of each flushed row), and rows of drift's memtable, each of which a
-        search compares; None for an engine that does not count.
+        Codes compared per query as the engine counts them (drift stores two of each flushed row), and rows of drift's
+        memtable, each of which a search compares; None for an engine that does not count. From 64 dimensions on, drift
+        does not count the entries that give a search its first threshold, about those of one bucket: a count below 10
+        means that nothing else was read.
+    refined : float or None
+        Rows per query whose finer code drift read, those of the first threshold included; None for other engines.
     share : float or None
         `codes` divided by `rows`.
     search : Latency
@@ -62,6 +66,7 @@ class Record:
     recall_p5: float
     dead_found: int
     codes: float | None
+    refined: float | None
     share: float | None
     search: Latency
     busy: Latency | None
@@ -87,7 +92,9 @@ class Fresh:
     codes, fresh_codes : float or None
         Codes compared per query.
     fresh_ratio : float or None
-        `codes` over `fresh_codes`: 1 for an index that has not rotted.
+        `codes` over `fresh_codes`, at one recall *asked*. Beside equal recalls, above 1 is rot; below 1 with a lower
+        `recall` is no gain but an index that looks at too little. None when either count is below 10, the number of
+        results, and so cannot be all that was read.
     speed_ratio : float
         Queries per second of the index over those of the new one, in turns.
     """

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drift._errors import DriftError, InvalidArgumentError
+from drift._errors import InvalidArgumentError
 from drift.simulate import fresh
-from drift.simulate.ask import ask
+from drift.simulate.ask import Asked, ask
 from drift.simulate.engines import engine as engine_of
 from drift.simulate.measure import Spent, latency, resident_mb, searching, timed
 from drift.simulate.record import Record, Report
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
     from drift.simulate.engines import Engine
     from drift.simulate.workload import Workload
 
-__all__ = ["run", "run_apart"]
+__all__ = ["run"]
 
 WARM_ROWS = 1_000
 
@@ -105,38 +102,6 @@ def _warm(kind: type[Engine], workload: Workload, settings: Settings) -> None:
             index.search(workload.queries[0], min(K, len(vectors)))
         finally:
             index.close()
-
-
-def run_apart(
-    workload: Workload,
-    engine: str = "drift",
-    settings: Settings | None = None,
-    *,
-    progress: Callable[[str], object] | None = None,
-) -> Report:
-    """Run a workload as `run` does, in a process of its own: memory and threads of engines do not mix.
-
-    Parameters
-    ----------
-    workload, engine, settings
-        As in `run`.
-    progress : callable, optional
-        As in `run`; a function at the top level of a module, since it is called in the other process.
-
-    Raises
-    ------
-    InvalidArgumentError
-        As `run` does.
-    DriftError
-        When the process dies.
-    """
-    workload.truth(progress)
-    # Spawned, not forked: a forked child would inherit threads and handles that do not work there.
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        try:
-            return pool.submit(run, workload, engine, settings, progress=progress).result()
-        except BrokenProcessPool:
-            raise DriftError(f"the process of engine {engine} died") from None
 
 
 class _Runner:
@@ -236,7 +201,7 @@ class _Runner:
         for _ in range(self.settings.passes - 1):
             seconds += ask(self.index, queries).seconds
         recall, dead = hits(self.workload, self.live, step, truth, first.found)
-        self.records.append(self._record(number, recall, dead, first.codes, seconds))
+        self.records.append(self._record(number, recall, dead, first, seconds))
         self.asked = step
         if self.progress is not None:
             last = self.records[-1]
@@ -254,9 +219,9 @@ class _Runner:
             if recall.mean() >= self.settings.recall:
                 return
 
-    def _record(self, number: int, recall: F64, dead: int, codes: float | None, seconds: list[float]) -> Record:
+    def _record(self, number: int, recall: F64, dead: int, first: Asked, seconds: list[float]) -> Record:
         """Return the record of a search step, and start counting anew."""
-        rows, spent, alive = self.rows, self.spent, len(self.live)
+        rows, spent, alive, codes = self.rows, self.spent, len(self.live), first.codes
         search = latency(seconds)
         if search is None:
             raise AssertionError("a search step has queries")
@@ -275,6 +240,7 @@ class _Runner:
             recall_p5=float(np.quantile(recall, 0.05)),
             dead_found=dead,
             codes=codes,
+            refined=first.refined,
             share=codes / alive if codes is not None and alive else None,
             search=search,
             busy=latency(self.busy),

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Drift"]
 
-JOBS_MAX = 100_000
-"""Jobs of maintenance before one search step; more mean that it does not come to rest."""
+CALLS_MAX = 100
+"""Calls of `run_once`, each of which does all that is due, before one search step; more mean that it never rests."""
 COUNTERS = ("queries", "rows_scanned", "buckets_scanned", "rows_reranked", "rows_refined", "flushes")
 GAUGES = ("buckets", "segments", "dead_rows", "memtable_rows", "disk_bytes", "memory_bytes")
 
@@ -72,10 +72,10 @@ class Drift(Engine):
         maintenance = getattr(self.collection, "maintenance", None)
         if maintenance is None:
             return
-        for _ in range(JOBS_MAX):
+        for _ in range(CALLS_MAX):
             if not maintenance.run_once():
                 return
-        raise DriftError(f"maintenance is still at work after {JOBS_MAX:,} jobs")
+        raise DriftError(f"maintenance is still at work after {CALLS_MAX} calls")
 
     def counters(self) -> Mapping[str, int]:
         """Return the engine's own counts."""
