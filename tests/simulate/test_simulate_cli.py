@@ -38,6 +38,12 @@ def test_a_run_prints_tables_and_writes_results(tmp_path: Path) -> None:
         assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_repeats_are_runs_of_one_workload() -> None:
+    runs = as_json("simulate", "churn", *SMALL, "--repeats", "2")["runs"]
+    assert [one["engine"] for one in runs] == ["drift", "drift"]
+    assert runs[0]["workload"] == runs[1]["workload"]
+
+
 def test_a_saved_workload_runs_again(tmp_path: Path) -> None:
     pytest.importorskip("yaml")
     first = as_json("simulate", "churn", *SMALL, "--save", str(tmp_path / "w"))
@@ -68,6 +74,7 @@ def test_mistakes_get_one_clear_line(tmp_path: Path) -> None:
         ("churn", "--engines", "ghost"): "ghost",
         ("churn", "--set", "speed"): "NAME=VALUE",
         ("churn", "--recall", "2"): "recall",
+        ("churn", "--repeats", "0"): "repeats",
         ("churn", "--source", str(tmp_path / "absent.npy")): "absent.npy",
         ("replay", "--source", str(SAMPLE), "--time", "ghost"): "ghost",
     }

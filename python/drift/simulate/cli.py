@@ -80,6 +80,9 @@ def _add_setting(group: Any) -> None:
     group.add_argument(
         "--engines", default="drift", metavar="LIST", help="engines, with commas between them (%(default)s)"
     )
+    group.add_argument(
+        "--repeats", type=int, default=1, metavar="N", help="runs of each engine, in turns (%(default)s)"
+    )
     group.add_argument("--recall", type=float, default=0.95, help="recall to aim at, in (0, 1] (%(default)s)")
     group.add_argument(
         "--durability", choices=["always", "interval", "os", "none"], default="always", help="of drift (%(default)s)"
@@ -112,6 +115,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _list(arguments.json)
     names = ("recall", "durability", "batch", "passes", "threads", "settle", "searchers", "optimize_at_end")
     settings = Settings(**{name: getattr(arguments, name) for name in names})
+    if arguments.repeats < 1:
+        raise InvalidArgumentError(f"repeats is {arguments.repeats}: it must be 1 or more")
     keys = list(dict.fromkeys(key.strip() for key in arguments.engines.split(",")))
     reasons = {key: engine(key).unavailable() for key in keys}
     workload = _workload(arguments)
@@ -122,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
     left_out = {key: reason for key, reason in reasons.items() if reason is not None}
     failed: dict[str, str] = {}
     reports: list[Report] = []
-    for key in (key for key in keys if key not in left_out):
+    for key in [key for key in keys if key not in left_out] * arguments.repeats:
         try:
             reports.append(run_apart(workload, key, settings, progress=progress))
         except DriftError as error:
