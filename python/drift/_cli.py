@@ -1,4 +1,4 @@
-"""The ``drift`` command: create, load, search, get, delete, stats, verify, optimize.
+"""The ``drift`` command: create, load, search, get, delete, stats, verify, optimize, simulate.
 
 Tables for people, ``--json`` for machines. Exit codes: 0 done, 1 failed or found problems, 2 wrong usage. Errors are
 one line on stderr. The standard library only; ``--show`` reads Parquet with pyarrow (extra ``arrow``).
@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_writers(commands)
     _add_readers(commands)
     _add_upkeep(commands)
+    # Imported here: the module prints with the functions of this one.
+    from drift.simulate.cli import add_to
+
+    add_to(commands)
     return parser
 
 
@@ -336,7 +341,8 @@ def _print_table(names: list[str], rows: list[list[Any]]) -> None:
     """Print aligned columns, numbers to the right; on a terminal, the last column ends at its edge."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(name), *(len(row[at]) for row in cells)]) for at, name in enumerate(names)]
-    right = [bool(rows) and isinstance(rows[0][at], int) for at in range(len(names))]
+    number = (int, float, NoneType)
+    right = [bool(rows) and all(isinstance(row[at], number) for row in rows) for at in range(len(names))]
     limit = os.get_terminal_size().columns if sys.stdout.isatty() else None
 
     def line(row: list[str]) -> str:

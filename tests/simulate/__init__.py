@@ -1,0 +1,1 @@
+"""Tests of `drift.simulate`: generators, truth, files, runs and the command."""
