@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drift._database import Database
+    from drift._progress import Display
     from drift._types import IdsLike, LoadSource, Missing, Progress, VectorsLike
 
 __all__ = ["Collection"]
@@ -282,7 +283,9 @@ class Collection:
         >>> c.load(batches)["rows"]
         20
         """
-        shown = display(progress)
+        return self._load(source, id, vector, display(progress))
+
+    def _load(self, source: LoadSource, id: str, vector: str, shown: Display | None) -> dict[str, Any]:  # noqa: A002
         update = None if shown is None else shown.update
         try:
             if isinstance(source, (str, os.PathLike)):

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from drift._types import Progress
@@ -41,6 +42,30 @@ def display(progress: Progress) -> Display | None:
         return _Rich()
     except ImportError:
         return _Plain()
+
+
+class StoppedError(Exception):
+    """Ends a load that nobody waits for any more."""
+
+
+class Stoppable:
+    """A display that passes reports on until `stop` is set, and then ends the load by raising."""
+
+    def __init__(self, shown: Display | None, stop: threading.Event) -> None:
+        self._shown = shown
+        self._stop = stop
+
+    def update(self, rows: int, total: int | None, stage: str) -> None:
+        """Pass the report on, or end the load."""
+        if self._stop.is_set():
+            raise StoppedError
+        if self._shown is not None:
+            self._shown.update(rows, total, stage)
+
+    def close(self) -> None:
+        """Leave the screen tidy."""
+        if self._shown is not None:
+            self._shown.close()
 
 
 class _Function:
