@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from drift._errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
@@ -25,10 +27,20 @@ class Display(Protocol):
 
 
 def display(progress: Progress) -> Display | None:
-    """Return what shows the progress, or None for no progress."""
+    """Return what shows the progress, or None for no progress.
+
+    Raises
+    ------
+    InvalidArgumentError
+        When `progress` is neither a bool nor a function.
+    """
     if progress is None or progress is False:
         return None
     if progress is not True:
+        if not callable(progress):
+            raise InvalidArgumentError(
+                f"progress is {progress!r}: it must be True, False or a function of the rows so far and their total"
+            )
         return _Function(progress)
     try:
         import tqdm  # noqa: F401
