@@ -339,7 +339,7 @@ def test_handles_pickle_and_show_what_they_wrap(path: str) -> None:
     db, c = asyncio.run(opened(path, threads=2))
     asyncio.run(c.upsert([1], ROWS[:1]))
     assert repr(db).startswith("aio.Database(")
-    assert repr(c).startswith("aio.Collection('docs', 1 rows")
+    assert repr(c).startswith("aio.Collection('docs', 1 row")
     assert "<table>" in db._repr_html_()
     assert "<table>" in c._repr_html_()
     again = pickle.loads(pickle.dumps(c))  # noqa: S301 - pickled here

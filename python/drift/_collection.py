@@ -10,7 +10,8 @@ import numpy as np
 from drift import _core, _input, _source
 from drift._errors import DriftError, InvalidArgumentError
 from drift._progress import display
-from drift._result import Rows, SearchResult, html_table
+from drift._result import Rows, SearchResult
+from drift._show import count, html_table
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -381,7 +382,7 @@ class Collection:
 
     def _summary(self) -> str:
         try:
-            return f"{len(self._inner):,} rows"
+            return count(len(self._inner), "row")
         except DriftError as error:
             return "closed" if type(error).__name__ == "ClosedError" else type(error).__name__
 
@@ -390,9 +391,10 @@ class Collection:
 
     def _repr_html_(self) -> str:
         try:
-            rows: list[tuple[object, ...]] = list(self._inner.stats().items())
+            # What is zero has not happened yet, and a notebook is small.
+            rows = [(name, value) for name, value in self._inner.stats().items() if value]
         except DriftError as error:
-            rows = [("error", error)]
+            rows = [("error", str(error))]
         return html_table(repr(self), ["", ""], rows)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from drift import _core
 from drift._collection import Collection, natural, text
-from drift._errors import DriftError, InvalidArgumentError, NotFoundError
-from drift._result import html_table
+from drift._errors import DriftError, InvalidArgumentError
+from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -262,17 +262,21 @@ class Database:
         if self._closed:
             return "closed"
         try:
-            count = len(self._inner.list_collections())
+            collections = len(self._inner.list_collections())
         except DriftError as error:
             return type(error).__name__
-        return f"{count} collection{'s' * (count != 1)}{', read-only' * self.read_only}"
+        return count(collections, "collection") + ", read-only" * self.read_only
 
     def _repr_html_(self) -> str:
+        try:
+            names = [] if self._closed else self._inner.list_collections()
+        except DriftError as error:
+            return html_table(repr(self), ["", ""], [("error", str(error))])
         rows: list[tuple[object, ...]] = []
-        for name in [] if self._closed else self._inner.list_collections():
+        for name in names[:ROWS_SHOWN]:
             try:
                 c = self._inner.open_collection(name)
-            except NotFoundError:
-                continue  # It was dropped meanwhile.
-            rows.append((name, f"{len(c):,}", c.dim, c.metric, c.id_type))
-        return html_table(repr(self), ["collection", "rows", "dim", "metric", "id_type"], rows)
+                rows.append((name, len(c), str(c.dim), c.metric, c.id_type))
+            except DriftError as error:
+                rows.append((name, type(error).__name__, "-", "-", "-"))  # Dropped meanwhile, or damaged.
+        return html_table(repr(self), ["collection", "rows", "dim", "metric", "id_type"], rows, len(names))
