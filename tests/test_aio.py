@@ -349,6 +349,16 @@ def test_handles_pickle_and_show_what_they_wrap(path: str) -> None:
     asyncio.run(db.close())
 
 
+def test_a_forgotten_await_is_named(path: str) -> None:
+    async def main() -> None:
+        opening: Any = aio.connect(path)
+        with pytest.raises(AttributeError, match=r"'create_collection': await it"):
+            opening.create_collection("docs", dim=DIM)
+        await (await asyncio.create_task(opening)).close()
+
+    asyncio.run(main())
+
+
 def test_handles_are_not_made_by_hand() -> None:
     for cls in (aio.Database, aio.Collection):
         with pytest.raises(TypeError, match="await"):

@@ -40,7 +40,8 @@ def connect(
     Parameters
     ----------
     uri : str or path
-        A folder, as a path (``~`` is the home folder) or as ``file://...``, or ``memory://name`` for a database in the memory of this process.
+        A folder, as a path (``~`` is the home folder) or as ``file://...``, or ``memory://name`` for a database in
+        the memory of this process.
     read_only : bool
         Refuse every write, and create nothing.
     durability : {"always", "interval", "os", "none"}

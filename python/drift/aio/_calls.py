@@ -145,6 +145,11 @@ class Opening(Coroutine[Any, Any, Handle]):
         """End the coroutine."""
         self._coroutine.close()
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(f"this is not open yet and has no {name!r}: await it, or enter it with async with")
+
     async def __aenter__(self) -> Handle:
         self._handle = await self._coroutine
         return self._handle
