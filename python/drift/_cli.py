@@ -1,4 +1,4 @@
-"""The ``drift`` command: create, load, search, get, delete, stats, verify, optimize, simulate.
+"""The ``drift`` command: create, load, delete, search, get, stats, verify, optimize, simulate, completion.
 
 Tables for people, ``--json`` for machines. Exit codes: 0 done, 1 failed or found problems, 2 wrong usage. Errors are
 one line on stderr. The standard library only; ``--show`` reads Parquet with pyarrow (extra ``arrow``).
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import drift
+from drift import _completion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ examples:
   drift search ./db packages --id 17 -k 5 --show name,summary --from examples/data/packages_5k.parquet
   drift search ./db packages --vector query.npy --exact --json
   drift stats ./db
+
+"drift COMMAND --help" explains a command. Exit codes: 0 done, 1 failed or found problems, 2 wrong usage.
 """
 
 
@@ -43,7 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         Arguments without the program's name; those of the process when None.
     """
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return 2
+    arguments = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         code = run(arguments)
@@ -85,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     from drift.simulate.cli import add_to
 
     add_to(commands)
+    _add_completion(commands)
     return parser
 
 
@@ -106,7 +114,8 @@ def _command(
     )
     command.set_defaults(run=run)
     command.add_argument("database", metavar="DATABASE", help="folder of the database, or its URI")
-    command.add_argument("collection", metavar="COLLECTION", nargs=collection, help="name of the collection")
+    every = "; every collection when left out" if collection == "?" else ""
+    command.add_argument("collection", metavar="COLLECTION", nargs=collection, help=f"name of the collection{every}")
     command.add_argument("--json", action="store_true", help="print JSON for machines")
     return command
 
@@ -115,17 +124,23 @@ def _add_writers(commands: Any) -> None:
     command = _command(
         commands, _create, "create", "create a collection", "drift create ./db packages --dim 384 --metric cosine"
     )
-    command.add_argument("--dim", type=int, required=True, help="dimension of the vectors, 1 to 16384")
+    command.add_argument("--dim", metavar="N", type=int, required=True, help="dimension of the vectors, 1 to 16384")
     command.add_argument("--metric", choices=["cosine", "l2", "dot"], default="cosine", help="distance (%(default)s)")
     command.add_argument("--id-type", choices=["int", "str"], default="int", help="type of the ids (%(default)s)")
+    command.add_argument(
+        "--precision",
+        choices=["1bit", "sq8"],
+        default="1bit",
+        help="what a search reads first: 1-bit or 8-bit codes (%(default)s)",
+    )
     command.add_argument("--exist-ok", action="store_true", help="succeed when the same collection exists")
 
     command = _command(
         commands, _load, "load", "load Parquet files, all rows or none", "drift load ./db packages part-*.parquet"
     )
     command.add_argument("files", metavar="FILE", nargs="+", help="Parquet file")
-    command.add_argument("--id", default="id", help="column of the ids (%(default)s)")
-    command.add_argument("--vector", default="embedding", help="column of the vectors (%(default)s)")
+    command.add_argument("--id", metavar="COLUMN", default="id", help="column of the ids (%(default)s)")
+    command.add_argument("--vector", metavar="COLUMN", default="embedding", help="column of the vectors (%(default)s)")
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
     command = _command(commands, _delete, "delete", "delete rows by their ids", "drift delete ./db packages 17 18")
@@ -143,8 +158,10 @@ def _add_readers(commands: Any) -> None:
     query = command.add_mutually_exclusive_group(required=True)
     query.add_argument("--id", help="search by example: the vector of the row with this id")
     query.add_argument("--vector", help='a .npy or .json file, "-" for JSON from stdin, or JSON such as "[0.1, 0.2]"')
-    command.add_argument("-k", type=int, default=10, help="results per query (%(default)s)")
-    command.add_argument("--recall", type=float, default=0.95, help="recall to aim at, in (0, 1] (%(default)s)")
+    command.add_argument("-k", metavar="N", type=int, default=10, help="results per query (%(default)s)")
+    command.add_argument(
+        "--recall", metavar="R", type=float, default=0.95, help="recall to aim at, in (0, 1] (%(default)s)"
+    )
     command.add_argument("--exact", action="store_true", help="compare with every row")
     command.add_argument("--show", metavar="COLUMNS", help="columns of --from to print, with commas between them")
     command.add_argument("--from", dest="source", metavar="FILE", help="Parquet file that has the columns of --show")
@@ -162,13 +179,30 @@ def _add_upkeep(commands: Any) -> None:
     )
 
 
+def _add_completion(commands: Any) -> None:
+    command = commands.add_parser(
+        "completion",
+        help="print a completion script for a shell",
+        description="Print a script that lets bash, zsh or fish complete drift's arguments.",
+        epilog="to use it:\n" + "\n".join(f"  {hint}" for hint in _completion.HINTS.values()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=_complete)
+    command.add_argument("shell", metavar="SHELL", choices=list(_completion.HINTS), help="bash, zsh or fish")
+
+
 # The commands -----------------------------------------------------------------------------------------------------
 
 
 def _create(arguments: argparse.Namespace) -> int:
     with drift.connect(arguments.database) as db:
         c = db.create_collection(
-            arguments.collection, arguments.dim, arguments.metric, arguments.id_type, exist_ok=arguments.exist_ok
+            arguments.collection,
+            arguments.dim,
+            arguments.metric,
+            arguments.id_type,
+            precision=arguments.precision,
+            exist_ok=arguments.exist_ok,
         )
         facts = {"collection": c.name, "dim": c.dim, "metric": c.metric, "id_type": c.id_type, "rows": len(c)}
     return _print_facts(facts, arguments.json)
@@ -259,6 +293,11 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _optimize(arguments: argparse.Namespace) -> int:
     with drift.connect(arguments.database) as db:
         return _print_facts(db[arguments.collection].optimize(), arguments.json)
+
+
+def _complete(arguments: argparse.Namespace) -> int:
+    sys.stdout.write(_completion.script(arguments.shell, _parser()))
+    return 0
 
 
 # Input ------------------------------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drift import _core, _input
+from drift import _core, _input, _source
 from drift._errors import DriftError, InvalidArgumentError
 from drift._maintenance import Maintenance
 from drift._progress import display
-from drift._result import Rows, SearchResult, html_table
+from drift._result import Rows, SearchResult
+from drift._show import count, html_table
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drift._database import Database
+    from drift._progress import Display
     from drift._types import IdsLike, LoadSource, Missing, Progress, VectorsLike
 
 __all__ = ["Collection"]
@@ -30,6 +32,14 @@ def natural(name: str, value: object, least: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
         raise InvalidArgumentError(f"{name} is {value!r}: it must be an int, {least} or more")
     return int(value)
+
+
+def text(name: str, value: object, *choices: str) -> str:
+    """Return `value` when it is a str; the engine checks that it is one of `choices`."""
+    if not isinstance(value, str):
+        wanted = " or ".join(f'"{choice}"' for choice in choices) if choices else "a str"
+        raise InvalidArgumentError(f"{name} is {value!r}: it must be {wanted}")
+    return value
 
 
 def _restore(database: Database, name: str) -> Collection:
@@ -100,9 +110,7 @@ class Collection:
         return self._database
 
     def _pair(self, ids: IdsLike, vectors: VectorsLike) -> tuple[_input.Ids, _input.Vectors]:
-        converted = _input.ids(ids, self._inner.id_type)
-        rows = len(converted) if isinstance(converted, (np.ndarray, list)) else None
-        return converted, _input.vectors(vectors, self._dim, rows)
+        return _input.pair(ids, vectors, self._inner.id_type, self._dim)
 
     def add(self, ids: IdsLike, vectors: VectorsLike) -> None:
         """Insert rows whose ids do not exist yet, all or none.
@@ -186,7 +194,7 @@ class Collection:
         >>> c.get([5, 6], missing="skip").vectors.tolist()
         [[0.5, 2.0]]
         """
-        return Rows(*self._inner.get(_input.ids(ids, self._inner.id_type), missing))
+        return Rows(*self._inner.get(_input.ids(ids, self._inner.id_type), text("missing", missing, "error", "skip")))
 
     def search(
         self,
@@ -238,7 +246,7 @@ class Collection:
         try:
             ids, distances = self._inner.search(values, k, recall, exact, nprobe, threads)
         except (TypeError, OverflowError) as error:
-            raise _misfit(error, k, recall, nprobe, threads) from None
+            raise _misfit(error, k, recall, exact, nprobe, threads) from None
         return SearchResult(ids, distances)
 
     def load(
@@ -283,23 +291,23 @@ class Collection:
         >>> c.load(batches)["rows"]
         20
         """
-        shown = display(progress)
+        return self._load(source, id, vector, display(progress))
+
+    def _load(self, source: LoadSource, id: str, vector: str, shown: Display | None) -> dict[str, Any]:  # noqa: A002
         update = None if shown is None else shown.update
         try:
+            id, vector = text("id", id), text("vector", vector)  # noqa: A001
             if isinstance(source, (str, os.PathLike)):
-                report = self._inner.load_parquet([os.fspath(source)], id, vector, update)
+                report = self._inner.load_parquet(_source.paths([source]), id, vector, update)
             elif _input.is_arrow(source):
                 report = self._inner.load_arrow(source, id, vector, update)  # type: ignore[arg-type]
-            elif _input.are_paths(source):
-                report = self._inner.load_parquet(source, id, vector, update)
-            elif hasattr(source, "__iter__") and not isinstance(source, (bytes, dict, np.ndarray)):
-                id_type, dim = self._inner.id_type, self._dim
-                batches = (_input.batch(item, id_type, dim) for item in source)
+            elif _source.are_paths(source):
+                report = self._inner.load_parquet(_source.paths(source), id, vector, update)
+            elif _source.are_batches(source):
+                batches = _source.batches(source, self._inner.id_type, self._dim)
                 report = self._inner.load_batches(batches, id, vector, update)
             else:
-                raise InvalidArgumentError(
-                    f"source is {type(source).__name__}: it must be Parquet paths, an Arrow object or batches"
-                )
+                raise _source.refusal(source)
         finally:
             if shown is not None:
                 shown.close()
@@ -380,7 +388,7 @@ class Collection:
 
     def _summary(self) -> str:
         try:
-            return f"{len(self._inner):,} rows"
+            return count(len(self._inner), "row")
         except DriftError as error:
             return "closed" if type(error).__name__ == "ClosedError" else type(error).__name__
 
@@ -389,13 +397,14 @@ class Collection:
 
     def _repr_html_(self) -> str:
         try:
-            rows: list[tuple[object, ...]] = list(self._inner.stats().items())
+            # What is zero has not happened yet, and a notebook is small.
+            rows = [(name, value) for name, value in self._inner.stats().items() if value]
         except DriftError as error:
-            rows = [("error", error)]
+            rows = [("error", str(error))]
         return html_table(repr(self), ["", ""], rows)
 
 
-def _misfit(error: Exception, k: object, recall: object, nprobe: object, threads: object) -> Exception:
+def _misfit(error: Exception, k: object, recall: object, exact: object, nprobe: object, threads: object) -> Exception:
     """Return the error that names the option which the extension could not convert."""
     for name, value, least in (("k", k, 0), ("nprobe", nprobe, 1), ("threads", threads, 1)):
         if value is None and name != "k":
@@ -406,4 +415,6 @@ def _misfit(error: Exception, k: object, recall: object, nprobe: object, threads
             return named
     if recall is not None and not isinstance(recall, (int, float, np.number)):
         return InvalidArgumentError(f"recall is {recall!r}: it must be a number above 0 and at most 1")
+    if not isinstance(exact, (bool, np.bool_)):
+        return InvalidArgumentError(f"exact is {exact!r}: it must be True or False")
     return InvalidArgumentError(str(error))

@@ -7,9 +7,9 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from drift import _core
-from drift._collection import Collection, natural
-from drift._errors import DriftError, InvalidArgumentError, NotFoundError
-from drift._result import html_table
+from drift._collection import Collection, natural, text
+from drift._errors import DriftError, InvalidArgumentError
+from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,8 @@ def connect(
     Parameters
     ----------
     uri : str or path
-        A folder, as a path or as ``file://...``, or ``memory://name`` for a database in the memory of this process.
+        A folder, as a path (``~`` is the home folder) or as ``file://...``, or ``memory://name`` for a database in
+        the memory of this process.
     read_only : bool
         Refuse every write, and create nothing.
     durability : {"always", "interval", "os", "none"}
@@ -76,17 +77,30 @@ def connect(
     >>> db.list_collections()
     []
     """
+    address = _address(uri)
     if storage_options:
         names = ", ".join(sorted(storage_options))
-        raise InvalidArgumentError(f"storage_options ({names}) are given, but {os.fspath(uri)!r} is no object store")
-    text = os.fspath(uri)
-    if not isinstance(text, str):
-        raise InvalidArgumentError(f"uri is {type(text).__name__}: it must be a str or a path of str")
+        raise InvalidArgumentError(f"storage_options ({names}) are given, but {address!r} is no object store")
     if memory_limit is not None:
         natural("memory_limit", memory_limit, 64 << 20)
-    if "://" not in text:
-        text = os.path.abspath(text)  # noqa: PTH100 - Path.resolve would follow links, which may change later.
-    return Database._open(text, bool(read_only), durability, memory_limit)
+    mode = text("durability", durability, "always", "interval", "os", "none")
+    return Database._open(address, bool(read_only), mode, memory_limit)
+
+
+def _address(uri: object) -> str:
+    """Return the URI, or the absolute path with ``~`` for the home folder written out."""
+    if not isinstance(uri, (str, os.PathLike)):
+        raise InvalidArgumentError(f"uri is {uri!r}: it must be a str or a path")
+    address = os.fspath(uri)
+    if not isinstance(address, str):
+        raise InvalidArgumentError(f"uri is {address!r}: it must be a str or a path of str")
+    if not address:
+        raise InvalidArgumentError("uri is empty: it must name a folder, or be memory://")
+    if address == ":memory:":
+        raise InvalidArgumentError("uri is ':memory:': a database in memory is memory://, or memory://name")
+    if "://" in address:
+        return address
+    return os.path.abspath(os.path.expanduser(address))  # noqa: PTH100, PTH111 - Path.resolve would follow links.
 
 
 def _reopen(*state: Any) -> Database:
@@ -187,7 +201,12 @@ class Database:
         """
         natural("dim", dim, 1)
         created = self._inner.create_collection(
-            _text("name", name), dim, _text("metric", metric), id_type, precision, exist_ok
+            text("name", name),
+            dim,
+            text("metric", metric, "cosine", "l2", "dot"),
+            text("id_type", id_type, "int", "str"),
+            text("precision", precision, "1bit", "sq8"),
+            bool(exist_ok),
         )
         return Collection._of(self, created)
 
@@ -199,7 +218,7 @@ class Database:
         NotFoundError
             When there is none of this name.
         """
-        return Collection._of(self, self._inner.open_collection(_text("name", name)))
+        return Collection._of(self, self._inner.open_collection(text("name", name)))
 
     def __getitem__(self, name: str) -> Collection:
         return self.open_collection(name)
@@ -219,7 +238,7 @@ class Database:
         NotFoundError
             When there is none of this name.
         """
-        self._inner.drop_collection(_text("name", name))
+        self._inner.drop_collection(text("name", name))
 
     def close(self) -> None:
         """Close the database and its collections. Rows that were written stay; closing again does nothing."""
@@ -244,23 +263,21 @@ class Database:
         if self._closed:
             return "closed"
         try:
-            count = len(self._inner.list_collections())
+            collections = len(self._inner.list_collections())
         except DriftError as error:
             return type(error).__name__
-        return f"{count} collection{'s' * (count != 1)}{', read-only' * self.read_only}"
+        return count(collections, "collection") + ", read-only" * self.read_only
 
     def _repr_html_(self) -> str:
+        try:
+            names = [] if self._closed else self._inner.list_collections()
+        except DriftError as error:
+            return html_table(repr(self), ["", ""], [("error", str(error))])
         rows: list[tuple[object, ...]] = []
-        for name in [] if self._closed else self._inner.list_collections():
+        for name in names[:ROWS_SHOWN]:
             try:
                 c = self._inner.open_collection(name)
-            except NotFoundError:
-                continue  # It was dropped meanwhile.
-            rows.append((name, f"{len(c):,}", c.dim, c.metric, c.id_type))
-        return html_table(repr(self), ["collection", "rows", "dim", "metric", "id_type"], rows)
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidArgumentError(f"{name} is {value!r}: it must be a str")
-    return value
+                rows.append((name, len(c), str(c.dim), c.metric, c.id_type))
+            except DriftError as error:
+                rows.append((name, type(error).__name__, "-", "-", "-"))  # Dropped meanwhile, or damaged.
+        return html_table(repr(self), ["collection", "rows", "dim", "metric", "id_type"], rows, len(names))

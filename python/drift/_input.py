@@ -8,8 +8,8 @@ and integers-with-holes as vectors.
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -36,9 +36,26 @@ def is_arrow(value: object) -> bool:
     return hasattr(value, "__arrow_c_array__") or hasattr(value, "__arrow_c_stream__")
 
 
-def are_paths(value: object) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
-    """Whether `value` is a list or tuple of paths, at least one."""
-    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(at, (str, os.PathLike)) for at in value)
+def _is_column(value: object) -> bool:
+    """Whether `value` is best read through the Arrow PyCapsule interface: pandas needs pyarrow for that."""
+    if not is_arrow(value) or isinstance(value, np.ndarray):
+        return False
+    return type(value).__module__.partition(".")[0] != "pandas" or find_spec("pyarrow") is not None
+
+
+def pair(ids_given: object, vectors_given: object, id_type: str, dim: int) -> tuple[Ids, Vectors]:
+    """Return the ids and the vectors of one write, as `ids` and `vectors` do.
+
+    Raises
+    ------
+    InvalidArgumentError
+        As they do, and when the ids are a set, whose order could not be that of the vectors.
+    """
+    if isinstance(ids_given, (set, frozenset)):
+        raise InvalidArgumentError("ids are a set, which has no order: pass a list in the order of the vectors")
+    converted = ids(ids_given, id_type)
+    rows = len(converted) if isinstance(converted, (np.ndarray, list)) else None
+    return converted, vectors(vectors_given, dim, rows)
 
 
 def ids(value: object, id_type: str) -> Ids:
@@ -57,8 +74,8 @@ def ids(value: object, id_type: str) -> Ids:
         When an id is neither an integer in the range of int64 nor a string; the message names the row.
     """
     if isinstance(value, np.ndarray):
-        return _array_ids(value, id_type)
-    if is_arrow(value):
+        return _array_ids(_unmasked(value, "ids"), id_type)
+    if _is_column(value):
         return value  # type: ignore[return-value]
     if isinstance(value, str):
         return [value]
@@ -69,7 +86,7 @@ def ids(value: object, id_type: str) -> Ids:
     if isinstance(value, (bytes, bytearray, dict)) or not hasattr(value, "__iter__"):
         raise InvalidArgumentError(f"ids must be a sequence of int or str, not {type(value).__name__}")
     if hasattr(value, "__array__"):
-        return _array_ids(np.asarray(value), id_type)
+        return _array_ids(_as_array(value, "ids"), id_type)
     return _list_ids(list(value), id_type)
 
 
@@ -84,11 +101,11 @@ def _list_ids(values: Sequence[object], id_type: str) -> Ids:
             pass  # The loop below finds the row.
     if any(issubclass(kind, (str, np.str_)) for kind in kinds) and id_type == _STR:
         row = next(row for row, value in enumerate(values) if not isinstance(value, str))
-        raise InvalidArgumentError(f"id at row {row} is {_shown(values[row])}, not a str")
+        raise InvalidArgumentError(f"id at row {row} is {shown(values[row])}, not a str")
     for row, value in enumerate(values):
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
             wanted = "a str" if id_type == _STR else "an int"
-            raise InvalidArgumentError(f"id at row {row} is {_shown(value)}, not {wanted}")
+            raise InvalidArgumentError(f"id at row {row} is {shown(value)}, not {wanted}")
         if not 0 <= int(value) < 2**63:
             raise InvalidArgumentError(f"id {value} at row {row} is out of range: ids are int64 >= 0")
     return np.array([int(value) for value in values], dtype=np.int64)  # type: ignore[call-overload]
@@ -112,7 +129,8 @@ def _array_ids(array: NDArray[Any], id_type: str) -> Ids:
         return np.ascontiguousarray(array, dtype=np.int64)
     if kind in "UTO":
         return _list_ids(array.tolist(), id_type)
-    raise InvalidArgumentError(f"ids have dtype {array.dtype}: they must be integers or strings")
+    hint = "; whole numbers become integers with .astype(int)" if kind == "f" else ""
+    raise InvalidArgumentError(f"ids have dtype {array.dtype}: they must be integers or strings{hint}")
 
 
 def vectors(value: object, dim: int, rows: int | None = None) -> Vectors:
@@ -132,19 +150,23 @@ def vectors(value: object, dim: int, rows: int | None = None) -> Vectors:
     InvalidArgumentError
         When the shape, the dtype or an element is wrong; the message names the row and column.
     """
-    if is_arrow(value) and not isinstance(value, np.ndarray):
-        return value  # type: ignore[return-value]
+    if _is_column(value):
+        if not _is_matrix(value, dim):
+            return value  # type: ignore[return-value]
+        value = _as_array(value, "vectors")
     array = _floats(value, "vectors")
     if array.ndim == 1 and array.size == 0 and rows == 0:
         return array.reshape(0, dim)
     if array.ndim == 1 and rows == 1:
         array = array.reshape(1, -1)
     if array.ndim != 2:
-        raise InvalidArgumentError(f"vectors have shape {array.shape}: they must be two-dimensional, (n, {dim})")
+        flat = dim > 1 and array.size and array.size % dim == 0 and array.size == (rows or 0) * dim
+        hint = f"; .reshape(-1, {dim}) makes them so" if flat else ""
+        raise InvalidArgumentError(f"vectors have shape {array.shape}: they must be two-dimensional, (n, {dim}){hint}")
     if array.shape[1] != dim:
         raise InvalidArgumentError(f"vectors have {array.shape[1]} columns, but the collection's dim is {dim}")
     if rows is not None and array.shape[0] != rows:
-        raise InvalidArgumentError(f"there are {rows} ids, but {array.shape[0]} vectors")
+        raise InvalidArgumentError(f"{_count(rows, 'id')} came with {_count(array.shape[0], 'vector')}: give as many")
     return array
 
 
@@ -158,8 +180,8 @@ def queries(value: object, dim: int) -> NDArray[np.float32] | ArrowArray | Arrow
     """
     if type(value) is np.ndarray and value.dtype is _F32 and value.shape == (dim,) and value.flags.c_contiguous:
         return value
-    if is_arrow(value) and not isinstance(value, np.ndarray):
-        plain = np.asarray(value)
+    if _is_column(value):
+        plain = _as_array(value, "the query")
         if plain.dtype.kind not in "fiu":
             return value  # type: ignore[return-value]
         value = plain
@@ -173,8 +195,7 @@ def queries(value: object, dim: int) -> NDArray[np.float32] | ArrowArray | Arrow
 
 def _floats(value: object, what: str) -> NDArray[np.float32] | NDArray[np.float16]:
     """Return a C-contiguous, native float32 or float16 array."""
-    if not isinstance(value, np.ndarray):
-        value = _sequence(value, what)
+    value = _unmasked(value, what) if isinstance(value, np.ndarray) else _sequence(value, what)
     if value.dtype == _F32 or value.dtype == _F16:
         return np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
     if value.dtype.kind in "fiu":
@@ -188,17 +209,48 @@ def _floats(value: object, what: str) -> NDArray[np.float32] | NDArray[np.float1
     raise InvalidArgumentError(f"{what}: dtype {value.dtype} is not float16, float32 or float64")
 
 
+def _is_matrix(value: object, dim: int) -> bool:
+    """Whether `value` is a table of `dim` columns: a matrix, and not a column of vectors."""
+    shape = getattr(value, "shape", None)
+    return isinstance(shape, tuple) and len(shape) == 2 and shape[1] == dim and dim > 1
+
+
+def _unmasked(array: NDArray[Any], what: str) -> NDArray[Any]:
+    """Return an array none of whose values is masked."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise InvalidArgumentError(f"{what}: some values are masked; fill them, or leave their rows out")
+    return array
+
+
+def _as_array(value: object, what: str) -> NDArray[Any]:
+    """Return what an object gives as its array; its own complaint becomes part of the error."""
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        # Tensors on a GPU or with gradients refuse, and say what to do about it.
+        raise InvalidArgumentError(f"{what}: {type(value).__name__} gives no array: {error}") from error
+
+
 def _sequence(value: object, what: str) -> NDArray[Any]:
     """Return nested sequences as an array; the error names the first row that does not fit."""
-    if isinstance(value, (str, bytes, dict)) or value is None:
-        raise InvalidArgumentError(f"{what}: {_shown(value)} is not a vector")
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError):
-        array = None
-    if array is not None and array.dtype.kind in "fiu" and array.ndim > 0:
-        return array
-    if array is not None and array.dtype.kind == "b":
+    if isinstance(value, str):
+        raise InvalidArgumentError(f"{what}: {shown(value)} is text: embed it first, drift compares vectors")
+    if isinstance(value, (bytes, dict, set, frozenset)) or value is None:
+        raise InvalidArgumentError(f"{what}: {shown(value)} is not a vector")
+    if hasattr(value, "__next__"):
+        raise InvalidArgumentError(f"{what}: {type(value).__name__} is an iterator: make it a list first")
+    if hasattr(value, "__array__"):
+        array = _as_array(value, what)
+        if array.dtype.kind == "O" and array.ndim > 0:
+            return _sequence(array.tolist(), what)
+    else:
+        try:
+            array = np.asarray(value)
+        except Exception:
+            raise InvalidArgumentError(f"{what}: {_first_misfit(value)}") from None
+    if array.dtype.kind in "fiu" and array.ndim > 0:
+        return _unmasked(array, what)
+    if array.dtype.kind == "b":
         raise InvalidArgumentError(f"{what}: dtype bool is not float16, float32 or float64")
     raise InvalidArgumentError(f"{what}: {_first_misfit(value)}")
 
@@ -208,43 +260,42 @@ def _first_misfit(value: Any) -> str:
     try:
         rows = list(value)
     except TypeError:
-        return f"{_shown(value)} is not a sequence of numbers"
+        return f"{shown(value)} is not a sequence of numbers"
+    # Of one vector the elements are values, of several they are rows.
+    one = bool(rows) and _is_number(rows[0])
     length: int | None = None
     for row, values in enumerate(rows):
-        if isinstance(values, (str, bytes)) or values is None:
-            return f"row {row} is {_shown(values)}, not a number or a sequence of numbers"
-        if not hasattr(values, "__len__"):
-            if length is not None:
-                return f"row {row} is {_shown(values)}, but row 0 has {length} values"
+        if one:
+            if not _is_number(values):
+                return f"value {row} is {shown(values)}, not a number"
             continue
+        if isinstance(values, str):
+            return f"row {row} is {shown(values)}, text and not numbers: embed it, or parse it, first"
+        if isinstance(values, (bytes, dict, set, frozenset)) or not hasattr(values, "__len__"):
+            return f"row {row} is {shown(values)}, not a sequence of numbers"
+        if hasattr(values, "__array__"):
+            try:
+                np.asarray(values)
+            except Exception as error:
+                return f"row {row}: {type(values).__name__} gives no array: {error}"
         length = len(values) if length is None else length
         if len(values) != length:
             return f"row {row} has {len(values)} values, but row 0 has {length}"
         for column, number in enumerate(values):
-            if isinstance(number, bool) or not isinstance(number, (int, float, np.number)):
-                return f"row {row}, column {column} is {_shown(number)}, not a number"
+            if not _is_number(number):
+                return f"row {row}, column {column} is {shown(number)}, not a number"
     return "these are not rows of numbers of one length"
 
 
-def _shown(value: object) -> str:
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def shown(value: object) -> str:
+    """Return a value and its type, short enough for a message."""
     text = repr(value)
     return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"
-
-
-def batch(item: object, id_type: str, dim: int) -> object:
-    """Return one batch of a load: a tuple of ids and vectors, or an Arrow object.
-
-    Raises
-    ------
-    InvalidArgumentError
-        When the item is neither a pair of ids and vectors nor an Arrow object.
-    """
-    if is_arrow(item):
-        return item
-    if not isinstance(item, (tuple, list)) or len(item) != 2:
-        raise InvalidArgumentError(
-            f"a batch is {type(item).__name__}: it must be a pair (ids, vectors) or an Arrow table or batch"
-        )
-    converted = ids(item[0], id_type)
-    rows = None if is_arrow(converted) else len(converted)  # type: ignore[arg-type]
-    return converted, vectors(item[1], dim, rows)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from drift._errors import InvalidArgumentError
+
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from drift._types import Progress
@@ -24,10 +27,20 @@ class Display(Protocol):
 
 
 def display(progress: Progress) -> Display | None:
-    """Return what shows the progress, or None for no progress."""
+    """Return what shows the progress, or None for no progress.
+
+    Raises
+    ------
+    InvalidArgumentError
+        When `progress` is neither a bool nor a function.
+    """
     if progress is None or progress is False:
         return None
     if progress is not True:
+        if not callable(progress):
+            raise InvalidArgumentError(
+                f"progress is {progress!r}: it must be True, False or a function of the rows so far and their total"
+            )
         return _Function(progress)
     try:
         import tqdm  # noqa: F401
@@ -41,6 +54,30 @@ def display(progress: Progress) -> Display | None:
         return _Rich()
     except ImportError:
         return _Plain()
+
+
+class StoppedError(Exception):
+    """Ends a load that nobody waits for any more."""
+
+
+class Stoppable:
+    """A display that passes reports on until `stop` is set, and then ends the load by raising."""
+
+    def __init__(self, shown: Display | None, stop: threading.Event) -> None:
+        self._shown = shown
+        self._stop = stop
+
+    def update(self, rows: int, total: int | None, stage: str) -> None:
+        """Pass the report on, or end the load."""
+        if self._stop.is_set():
+            raise StoppedError
+        if self._shown is not None:
+            self._shown.update(rows, total, stage)
+
+    def close(self) -> None:
+        """Leave the screen tidy."""
+        if self._shown is not None:
+            self._shown.close()
 
 
 class _Function:

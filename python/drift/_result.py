@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from drift import _core
+from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,18 +120,20 @@ class SearchResult:
 
     def __repr__(self) -> str:
         if self.ids.ndim == 2:
-            return f"SearchResult({self.ids.shape[0]} queries, k={self.ids.shape[1]})"
+            return f"SearchResult({count(self.ids.shape[0], 'query', 'queries')}, k={self.ids.shape[1]})"
         columns = self._columns()
         if not columns.id.size:
             return f"SearchResult(no results, k={len(self)})"
         nearest = f"nearest {columns.id[:1].tolist()[0]!r} at {columns.distance[0]:.6g}"
-        return f"SearchResult({columns.id.size} results, {nearest})"
+        return f"SearchResult({count(columns.id.size, 'result')}, {nearest})"
 
     def _repr_html_(self) -> str:
-        columns = self._columns().named()
-        shown = 20
-        rows = list(zip(*(values[:shown].tolist() for values in columns.values()), strict=True))
-        return html_table(repr(self), list(columns), rows)
+        columns = self._columns()
+        # Ids and query numbers are names: they get no thousands separators.
+        query = [] if columns.query is None else [map(str, columns.query[:ROWS_SHOWN].tolist())]
+        ids, distances = columns.id[:ROWS_SHOWN].tolist(), columns.distance[:ROWS_SHOWN].tolist()
+        rows = list(zip(*query, map(str, ids), distances, strict=True))
+        return html_table(repr(self), list(columns.named()), rows, columns.id.size)
 
 
 class Rows:
@@ -158,16 +161,13 @@ class Rows:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"Rows({len(self)} rows, dim={self.vectors.shape[1]})"
+        return f"Rows({count(len(self), 'row')}, dim={self.vectors.shape[1]})"
 
-
-def html_table(title: str, names: list[str], rows: list[tuple[object, ...]]) -> str:
-    """Return a small HTML table for notebooks; every text is escaped."""
-    from html import escape
-
-    def cell(tag: str, value: object) -> str:
-        return f"<{tag}>{escape(str(value))}</{tag}>"
-
-    head = "".join(cell("th", name) for name in names)
-    body = "".join("<tr>" + "".join(cell("td", value) for value in row) + "</tr>" for row in rows)
-    return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    def _repr_html_(self) -> str:
+        values_shown = 6
+        dots = ["..."] * (self.vectors.shape[1] > values_shown)
+        rows = [
+            (str(row_id), " ".join([*(f"{value:.4g}" for value in vector[:values_shown].tolist()), *dots]))
+            for row_id, vector in zip(self.ids[:ROWS_SHOWN].tolist(), self.vectors[:ROWS_SHOWN], strict=True)
+        ]
+        return html_table(repr(self), ["id", "vector"], rows, len(self))

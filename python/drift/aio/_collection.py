@@ -1,0 +1,200 @@
+"""`drift.Collection` for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+from drift._progress import Stoppable, display
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    import drift
+    from drift import Rows, SearchResult
+    from drift._types import IdsLike, LoadSource, Missing, Progress, VectorsLike
+    from drift.aio._calls import Calls
+    from drift.aio._database import Database
+
+
+def _restore(database: Database, sync: drift.Collection) -> Collection:
+    return Collection._of(database, sync, database._calls)
+
+
+class Collection:
+    """Rows of an id and a vector. `Database.create_collection` and `Database.open_collection` make it.
+
+    Every method takes, returns and raises what the one of `drift.Collection` does.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> from drift import aio
+    >>> async def main() -> tuple[int, bool]:
+    ...     async with aio.connect("memory://aio-collection") as db:
+    ...         async with db.create_collection("docs", dim=2, metric="l2") as c:
+    ...             await c.upsert([10, 11], [[0.0, 0.0], [1.0, 1.0]])
+    ...             return await c.count(), await c.contains(10)
+    >>> asyncio.run(main())
+    (2, True)
+    """
+
+    __slots__ = ("__weakref__", "_calls", "_database", "_sync")
+
+    _sync: drift.Collection
+    _database: Database
+    _calls: Calls
+
+    def __init__(self) -> None:
+        raise TypeError("use await Database.open_collection(name) or await Database.create_collection(name, dim)")
+
+    @classmethod
+    def _of(cls, database: Database, sync: drift.Collection, calls: Calls) -> Collection:
+        self = object.__new__(cls)
+        self._database = database
+        self._sync = sync
+        self._calls = calls
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the collection."""
+        return self._sync.name
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors."""
+        return self._sync.dim
+
+    @property
+    def metric(self) -> str:
+        """Distance: ``"l2"``, ``"cosine"`` or ``"dot"``."""
+        return self._sync.metric
+
+    @property
+    def precision(self) -> str:
+        """What a search reads first: ``"1bit"`` or ``"sq8"`` codes."""
+        return self._sync.precision
+
+    @property
+    def id_type(self) -> str:
+        """Type of the ids: ``"int"`` or ``"str"``."""
+        return self._sync.id_type
+
+    @property
+    def database(self) -> Database:
+        """The database of the collection."""
+        return self._database
+
+    async def add(self, ids: IdsLike, vectors: VectorsLike) -> None:
+        """Insert rows whose ids do not exist yet, all or none, as `drift.Collection.add`."""
+        await self._calls.run(self._sync.add, ids, vectors)
+
+    async def upsert(self, ids: IdsLike, vectors: VectorsLike) -> None:
+        """Insert rows, replacing those whose ids exist, all or none, as `drift.Collection.upsert`."""
+        await self._calls.run(self._sync.upsert, ids, vectors)
+
+    async def delete(self, ids: IdsLike) -> int:
+        """Delete rows, and return how many of the ids existed, as `drift.Collection.delete`."""
+        return await self._calls.run(self._sync.delete, ids)
+
+    async def get(self, ids: IdsLike, *, missing: Missing = "error") -> Rows:
+        """Return the stored vectors of rows, as `drift.Collection.get`."""
+        return await self._calls.run(self._sync.get, ids, missing=missing)
+
+    async def search(
+        self,
+        query: VectorsLike,
+        k: int = 10,
+        *,
+        recall: float | None = 0.95,
+        exact: bool = False,
+        nprobe: int | None = None,
+        threads: int | None = None,
+    ) -> SearchResult:
+        """Find the nearest rows of one query or of several, as `drift.Collection.search`.
+
+        Several queries in one call are faster than as many calls. When cancelled, the search ends by itself.
+        """
+        return await self._calls.run(
+            self._sync.search, query, k, recall=recall, exact=exact, nprobe=nprobe, threads=threads
+        )
+
+    async def load(
+        self,
+        source: LoadSource,
+        id: str = "id",  # noqa: A002 - its name is part of the API.
+        vector: str = "embedding",
+        *,
+        progress: Progress = None,
+    ) -> dict[str, Any]:
+        """Load many rows at once, all or none, as `drift.Collection.load`.
+
+        `source` is read, and a `progress` function is called, in a thread of the database. When cancelled, the load
+        stops at its next report of progress, without a row changed, unless it has committed already.
+        """
+        cancelled = threading.Event()
+
+        def load() -> dict[str, Any]:
+            return self._sync._load(source, id, vector, Stoppable(display(progress), cancelled))
+
+        try:
+            return await self._calls.run(load)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async def count(self) -> int:
+        """Return the number of rows: ``len(c)`` of `drift.Collection`."""
+        return await self._calls.run(self._sync.__len__)
+
+    async def contains(self, id: object) -> bool:  # noqa: A002 - a row's id.
+        """Return whether there is a row of this id: ``id in c`` of `drift.Collection`."""
+        return await self._calls.run(self._sync.__contains__, id)
+
+    async def ids(self) -> NDArray[np.int64] | NDArray[np.object_]:
+        """Return the ids of all rows, in the order in which they were last written: int64 or str objects."""
+        return await self._calls.run(self._sync.ids)
+
+    async def flush(self) -> None:
+        """Move rows from memory into segments on disk, durably, whatever the durability."""
+        await self._calls.run(self._sync.flush)
+
+    async def optimize(self) -> dict[str, Any]:
+        """Split, merge and rewrite buckets and segments, as `drift.Collection.optimize`."""
+        return await self._calls.run(self._sync.optimize)
+
+    async def verify(self) -> dict[str, Any]:
+        """Read every stored byte and check it, as `drift.Collection.verify`."""
+        return await self._calls.run(self._sync.verify)
+
+    async def stats(self) -> dict[str, Any]:
+        """Return counts of rows, buckets, segments, bytes and work, as `drift.Collection.stats`."""
+        return await self._calls.run(self._sync.stats)
+
+    async def close(self) -> None:
+        """Close this handle. Closing again, or after the database, does nothing."""
+        if not self._calls.closed:
+            await self._calls.run(self._sync.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._database, self._sync)
+
+    def __repr__(self) -> str:
+        return f"aio.{self._sync!r}"
+
+    def _repr_html_(self) -> str:
+        return self._sync._repr_html_()

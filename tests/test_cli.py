@@ -1,0 +1,157 @@
+"""The rest of the `drift` command: JSON of every command, help of every argument, completion, wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import drift
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from drift import _cli, _completion
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIM = 8
+ROWS = np.eye(DIM, dtype=np.float32)
+COMMANDS = ["create", "load", "delete", "search", "get", "stats", "verify", "optimize", "completion"]
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    """Run the command in this process, check its exit code, and return its output (its errors, when it is to fail)."""
+    try:
+        found = _cli.main(arguments)
+    except SystemExit as end:  # argparse ends the process.
+        found = end.code if isinstance(end.code, int) else 1
+    out, err = capsys.readouterr()
+    assert found == code, out + err
+    return out if code == 0 else err
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """Return a Parquet file of eight rows."""
+    table = pa.table({"id": range(8), "embedding": list(ROWS), "name": [f"row {at}" for at in range(8)]})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    return str(tmp_path / "rows.parquet")
+
+
+def test_every_command_speaks_json(capsys: pytest.CaptureFixture[str], path: str, file: str) -> None:
+    def as_json(*arguments: str) -> Any:
+        text = call(capsys, *arguments, "--json")
+        assert text.count("\n") == 1
+        return json.loads(text)
+
+    created = as_json("create", path, "docs", "--dim", "8", "--metric", "l2", "--precision", "sq8")
+    assert created == {"collection": "docs", "dim": 8, "metric": "l2", "id_type": "int", "rows": 0}
+    with drift.connect(path) as db:
+        assert db["docs"].precision == "sq8"
+    assert as_json("load", path, "docs", file)["rows"] == 8
+    assert as_json("get", path, "docs", "3", "5") == [
+        {"id": 3, "vector": ROWS[3].tolist()},
+        {"id": 5, "vector": ROWS[5].tolist()},
+    ]
+    assert as_json("search", path, "docs", "--id", "3", "-k", "1") == [{"id": 3, "distance": 0.0}]
+    both = as_json("search", path, "docs", "--vector", json.dumps(ROWS[:2].tolist()), "-k", "1", "--exact")
+    assert both == [{"query": 0, "id": 0, "distance": 0.0}, {"query": 1, "id": 1, "distance": 0.0}]
+    shown = as_json("search", path, "docs", "--id", "3", "-k", "1", "--show", "name", "--from", file)
+    assert shown == [{"id": 3, "distance": 0.0, "name": "row 3"}]
+    assert as_json("delete", path, "docs", "7", "99") == {"deleted": 1}
+    assert as_json("stats", path) == [{**created, "rows": 7} | {"collection": "docs"}]
+    assert as_json("stats", path, "docs")["rows"] == 7
+    assert as_json("verify", path)[0]["problems"] == []
+    assert "seconds" in as_json("optimize", path, "docs")
+
+
+def test_every_command_speaks_to_people(capsys: pytest.CaptureFixture[str], path: str, file: str) -> None:
+    call(capsys, "create", path, "docs", "--dim", "8", "--metric", "l2")
+    call(capsys, "load", path, "docs", file)
+    lines = call(capsys, "get", path, "docs", "3").splitlines()
+    assert lines[0].split() == ["id", "vector", "(8", "values)"]
+    assert lines[2].split() == ["3", "0", "0", "0", "1", "0", "0", "..."]
+    assert call(capsys, "search", path, "docs", "--id", "3", "-k", "1").split()[-2:] == ["3", "0.000000"]
+    for command in ("stats", "verify"):
+        assert "docs" in call(capsys, command, path)
+    assert call(capsys, "delete", path, "docs", "3").split() == ["deleted", "1"]
+    assert "seconds" in call(capsys, "optimize", path, "docs")
+
+
+def test_the_help_explains_every_command_and_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    text = call(capsys, "--help")
+    assert call(capsys, code=2) == text, "no arguments: the help"
+    assert [command.name for command in _completion.commands(_cli._parser())] == COMMANDS
+    for command in _completion.commands(_cli._parser()):
+        assert command.help in " ".join(text.split())
+        own = call(capsys, command.name, "--help")
+        assert "example" in own or "to use it" in own
+        assert all(option.help and option.help in " ".join(own.split()) for option in command.options), own
+
+
+def test_wrong_usage_ends_with_two_and_one_clear_line(capsys: pytest.CaptureFixture[str], path: str, file: str) -> None:
+    call(capsys, "create", path, "docs", "--dim", "8")
+    call(capsys, "load", path, "docs", file)
+    wrong = {
+        ("explode",): "explode",
+        ("search", path, "docs"): "--vector",
+        ("search", path, "docs", "--id", "3", "--show", "name"): "--from",
+        ("search", path, "docs", "--id", "three"): "three",
+        ("search", path, "docs", "--id", "3", "--show", "nam", "--from", file): "'nam'",
+        ("search", path, "docs", "--vector", "[1, 2"): "JSON",
+        ("create", path, "other", "--dim", "8", "--metric", "euclidean"): "euclidean",
+        ("completion", "powershell"): "powershell",
+    }
+    for arguments, named in wrong.items():
+        assert named in call(capsys, *arguments, code=2).splitlines()[-1]
+
+
+def completed(line: str, folder: Path) -> list[str]:
+    """Return what bash offers for the last word of a line."""
+    words = line.split(" ")
+    bash = shutil.which("bash")
+    assert bash is not None
+    (folder / "drift.bash").write_text(_completion.script("bash", _cli._parser()))
+    program = (
+        f'. ./drift.bash; COMP_WORDS=("$@"); COMP_CWORD={len(words) - 1}; _drift; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    )
+    done = subprocess.run(  # noqa: S603 - our own script
+        [bash, "--norc", "-euc", program, "bash", *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_bash_completes_commands_options_and_choices(tmp_path: Path) -> None:
+    assert completed("drift ", tmp_path) == [*COMMANDS, "--help", "--version"]
+    assert completed("drift s", tmp_path) == ["search", "stats"]
+    assert completed("drift create db docs --m", tmp_path) == ["--metric"]
+    assert completed("drift create db docs --metric ", tmp_path) == ["cosine", "l2", "dot"]
+    assert completed("drift completion z", tmp_path) == ["zsh"]
+    assert completed("drift load db docs ro", tmp_path) == [], "bash itself offers files"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_has_every_command_option_and_choice(
+    capsys: pytest.CaptureFixture[str], shell: str
+) -> None:
+    text = call(capsys, "completion", shell)
+    for command in _completion.commands(_cli._parser()):
+        assert command.name in text
+        for option in command.options:
+            assert " ".join(option.choices) in text
+            for flag in option.flags:
+                assert (flag if shell != "fish" else f"-l {flag[2:]}" if flag[:2] == "--" else f"-s {flag[1:]}") in text
+
+
+def test_help_texts_with_quotes_and_brackets_stay_whole() -> None:
+    parser = argparse.ArgumentParser(prog="drift")
+    command = parser.add_subparsers().add_parser("run", help="what's [run]")
+    command.add_argument("--vector", help="""JSON such as "[0.1]", or a file's name""")
+    assert r"-d 'what\'s [run]'" in _completion.script("fish", parser)
+    zsh = _completion.script("zsh", parser)
+    assert """'--vector[JSON such as "\\[0.1\\]", or a file'"'"'s name]:value:_files'""" in zsh

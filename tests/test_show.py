@@ -1,0 +1,149 @@
+"""What objects show: one line as text, a small escaped table in notebooks, and results in every form."""
+
+from __future__ import annotations
+
+import asyncio
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import drift
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from drift import aio
+
+from tests import oracle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIM = 8
+ROWS = oracle.vectors(60, DIM, 40)
+HOSTILE = "<script>alert(1)</script>&\"'"
+
+
+class Table(HTMLParser):
+    """The texts of one HTML table by their tags."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.texts: dict[str, list[str]] = {"caption": [], "th": [], "td": []}
+        self.feed(html)
+        assert not self.open, "every tag is closed"
+        self.rows = self.tags.count("tr") - 1
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:  # noqa: ARG002
+        self.tags.append(tag)
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts[self.open[-1]].append(data)
+
+
+def shown(thing: Any) -> Table:
+    """Return the HTML table of an object, checked to be small and to say what its repr does."""
+    table = Table(thing._repr_html_())
+    assert set(table.tags) == {"table", "caption", "thead", "tbody", "tr", "th"} | ({"td"} if table.rows else set())
+    assert table.rows <= 21
+    assert "".join(table.texts["caption"]) == repr(thing)
+    assert "\n" not in repr(thing)
+    return table
+
+
+@pytest.fixture(params=["int", "str"])
+def c(request: pytest.FixtureRequest, db: drift.Database) -> drift.Collection:
+    """Sixty rows under either type of ids."""
+    c = db.create_collection("docs", dim=DIM, metric="l2", id_type=request.param)
+    c.upsert(ids_of(c), ROWS)
+    return c
+
+
+def ids_of(c: drift.Collection) -> Any:
+    """Return sixty ids of the collection's type, the first of them with every sign that HTML has."""
+    return list(range(1000, 1060)) if c.id_type == "int" else [HOSTILE, *(f"id-{at}" for at in range(1, 60))]
+
+
+def test_databases_list_their_collections(db: drift.Database, path: str) -> None:
+    assert repr(db) == f"Database({path!r}, 0 collections)"
+    assert shown(db).rows == 0
+    for at in range(25):
+        db.create_collection(f"c&{at:02}", dim=1234, metric="dot").upsert([at], np.ones((1, 1234)))
+    table = shown(db)
+    assert table.texts["td"][:5] == ["c&00", "1", "1234", "dot", "int"]
+    assert table.texts["td"][-1] == "and 5 more"
+    db.close()
+    assert repr(db) == f"Database({path!r}, closed)"
+    assert shown(db).rows == 0
+
+
+def test_collections_show_their_stats_and_why_they_have_none(c: drift.Collection) -> None:
+    assert repr(c) == f"Collection('docs', 60 rows, dim=8, metric='l2', id_type={c.id_type!r})"
+    cells = shown(c).texts["td"]
+    assert cells[cells.index("rows") + 1] == "60"
+    c.close()
+    assert "closed" in repr(c)
+    assert "open it again" in shown(c).texts["td"][1]
+
+
+def test_one_row_is_not_rows(docs: drift.Collection) -> None:
+    docs.upsert([1], ROWS[:1])
+    assert "1 row," in repr(docs)
+    assert repr(docs.get([1])) == "Rows(1 row, dim=8)"
+    assert repr(docs.search(ROWS[:1], k=3)) == "SearchResult(1 query, k=3)"
+    assert repr(docs.search(ROWS[0], k=3)) == "SearchResult(1 result, nearest 1 at 0)"
+
+
+def test_results_and_rows_show_their_first_and_count_the_others(c: drift.Collection) -> None:
+    ids = ids_of(c)
+    one, many, rows = c.search(ROWS[0], k=30), c.search(ROWS[:3], k=30), c.get(ids)
+    for thing, left, names in ((one, 10, ["id"]), (many, 70, ["query", "id"]), (rows, 40, ["id"])):
+        table = shown(thing)
+        assert table.texts["th"][: len(names)] == names
+        assert str(ids[0]) in table.texts["td"], "escaped, and without thousands separators"
+        assert table.texts["td"][-1] == f"and {left} more"
+        assert "<script>" not in thing._repr_html_()
+
+
+def test_empty_results_show_an_empty_table(docs: drift.Collection) -> None:
+    for thing in (docs.search(ROWS[0]), docs.search(ROWS[:0]), docs.search(ROWS[:2]), docs.get([])):
+        assert shown(thing).rows == 0
+
+
+def test_results_leave_in_every_form_for_both_types_of_ids(c: drift.Collection) -> None:
+    c.delete(ids_of(c)[3:])
+    kind = pa.int64() if c.id_type == "int" else pa.string()
+    for queries, query_columns in ((ROWS[0], []), (ROWS[:2], ["query"]), (ROWS[:0], ["query"])):
+        for k in (0, 2, 5):
+            r = c.search(queries, k=k)
+            hits = (
+                r.to_list()
+                if r.ids.ndim == 1
+                else [{"query": at, **hit} for at, row in enumerate(r.to_list()) for hit in row]
+            )
+            assert len(hits) == min(k, 3) * (1 if r.ids.ndim == 1 else len(queries)), "padding stays behind"
+            table = r.to_arrow()
+            assert table.schema.names == [*query_columns, "id", "distance"]
+            assert table.schema.types == [pa.int64()] * len(query_columns) + [kind, pa.float32()]
+            assert table.to_pylist() == pa.table(r).to_pylist() == r.to_polars().to_dicts() == hits
+            frame = r.to_pandas()
+            assert list(frame.columns) == table.schema.names
+            assert frame.to_dict("records") == hits
+            assert frame["distance"].dtype == np.float32
+            assert not isinstance(frame.index, pd.MultiIndex)
+
+
+def test_asynchronous_handles_show_what_they_wrap(path: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with aio.connect(path) as db, db.create_collection("docs", dim=2) as c:
+            for thing in (db, c):
+                assert repr(thing).startswith("aio.")
+                assert str(tmp_path) in repr(thing) or "docs" in repr(thing)
+                Table(thing._repr_html_())
+
+    asyncio.run(main())
