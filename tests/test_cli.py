@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 
 DIM = 8
 ROWS = np.eye(DIM, dtype=np.float32)
-COMMANDS = ["create", "load", "delete", "search", "get", "stats", "verify", "optimize", "completion"]
+COMMANDS = [
+    "create",
+    "load",
+    "delete",
+    "search",
+    "get",
+    "stats",
+    "health",
+    "verify",
+    "optimize",
+    "simulate",
+    "completion",
+]
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
@@ -128,7 +140,7 @@ def completed(line: str, folder: Path) -> list[str]:
 
 def test_bash_completes_commands_options_and_choices(tmp_path: Path) -> None:
     assert completed("drift ", tmp_path) == [*COMMANDS, "--help", "--version"]
-    assert completed("drift s", tmp_path) == ["search", "stats"]
+    assert completed("drift s", tmp_path) == ["search", "stats", "simulate"]
     assert completed("drift create db docs --m", tmp_path) == ["--metric"]
     assert completed("drift create db docs --metric ", tmp_path) == ["cosine", "l2", "dot"]
     assert completed("drift completion z", tmp_path) == ["zsh"]

@@ -28,6 +28,7 @@ from drift._errors import (
     TimeoutError,  # noqa: A004 - its name is part of the API.
     UnsupportedFormatError,
 )
+from drift._health import Health, TargetRecall, TimelinePoint
 from drift._maintenance import Budget, JobRecord, Maintenance
 from drift._result import Rows, SearchResult
 
@@ -41,6 +42,7 @@ __all__ = [
     "DriftError",
     "FencedError",
     "ForkError",
+    "Health",
     "InvalidArgumentError",
     "JobRecord",
     "LockedError",
@@ -50,6 +52,8 @@ __all__ = [
     "ResourceExhaustedError",
     "Rows",
     "SearchResult",
+    "TargetRecall",
+    "TimelinePoint",
     "TimeoutError",
     "UnsupportedFormatError",
     "__version__",

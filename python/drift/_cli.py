@@ -1,4 +1,4 @@
-"""The ``drift`` command: create, load, delete, search, get, stats, verify, optimize, simulate, completion.
+"""The ``drift`` command, from create to simulate.
 
 Tables for people, ``--json`` for machines. Exit codes: 0 done, 1 failed or found problems, 2 wrong usage. Errors are
 one line on stderr. The standard library only; ``--show`` reads Parquet with pyarrow (extra ``arrow``).
@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -173,6 +174,10 @@ def _add_readers(commands: Any) -> None:
 
 def _add_upkeep(commands: Any) -> None:
     _command(commands, _stats, "stats", "print counts and sizes", "drift stats ./db", collection="?")
+    command = _command(
+        commands, _health, "health", "print measured recall and the state of buckets", "drift health ./db docs"
+    )
+    command.add_argument("--watch", metavar="SECONDS", type=float, help="print anew so often, until Ctrl-C")
     _command(commands, _verify, "verify", "read and check every stored byte", "drift verify ./db", collection="?")
     _command(
         commands, _optimize, "optimize", "bring buckets and segments to their target sizes", "drift optimize ./db docs"
@@ -272,6 +277,40 @@ def _stats(arguments: argparse.Namespace) -> int:
         return _print_json(facts)
     _print_table(["collection", "rows", "dim", "metric", "id_type"], [list(row.values()) for row in facts])
     return 0
+
+
+def _health(arguments: argparse.Namespace) -> int:
+    while True:
+        with drift.connect(arguments.database, read_only=True) as db:
+            figures = db[arguments.collection].health().to_dict()
+        if arguments.watch and not arguments.json:
+            sys.stdout.write("\x1b[2J\x1b[H")
+        _print_health(figures, arguments.json)
+        sys.stdout.flush()
+        if not arguments.watch:
+            return 0
+        time.sleep(arguments.watch)
+
+
+def _print_health(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(figures)
+        return
+    spreads = {name: figures.pop(name) for name in ("bucket_rows", "bucket_dead_share", "bucket_drift")}
+    jobs, backlog = figures.pop("jobs"), figures.pop("backlog")
+    figures.pop("recalls")
+    due = ", ".join(f"{count} {kind}" for kind, count in backlog.items() if count)
+    _print_facts({**figures, "due": due or "nothing"}, False)
+    quantiles = ["p5", "p50", "p95", "max"]
+    _print_table(
+        ["", *quantiles],
+        [
+            [name, *(None if spread[at] is None else round(spread[at], 3) for at in quantiles)]
+            for name, spread in spreads.items()
+        ],
+    )
+    for job in jobs[-8:]:
+        sys.stdout.write(f"  {job['job']}: {job['reason']} -> {job['effect']}\n")
 
 
 def _verify(arguments: argparse.Namespace) -> int:

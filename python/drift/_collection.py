@@ -9,6 +9,7 @@ import numpy as np
 
 from drift import _core, _input, _source
 from drift._errors import DriftError, InvalidArgumentError
+from drift._health import Health
 from drift._maintenance import Maintenance
 from drift._progress import display
 from drift._result import Rows, SearchResult
@@ -331,6 +332,10 @@ class Collection:
     def flush(self) -> None:
         """Move rows from memory into segments on disk, durably, whatever the durability."""
         self._inner.flush()
+
+    def health(self) -> Health:
+        """Return the measured recall of live queries, and the state of buckets, segments and jobs."""
+        return Health.read(self._inner.health())
 
     @property
     def maintenance(self) -> Maintenance:

@@ -5,12 +5,15 @@
 //! gets `Forked` from every call.
 
 mod collection;
+mod health;
 mod open;
 mod stats;
 mod verify;
 
-pub use crate::state::{Budget, Job, JobRecord};
+pub use crate::maintain::Backlog;
+pub use crate::state::{Budget, Job, JobRecord, TimelinePoint};
 pub use collection::Collection;
+pub use health::{Health, TargetRecall};
 
 use crate::clock::{BULK_THREAD, Components};
 use crate::config::Config;

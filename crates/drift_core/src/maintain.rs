@@ -20,3 +20,4 @@ pub use optimize::optimize;
 pub use remove::{after_load, remove_unreferenced};
 pub use scheduler::{Measuring, start};
 pub use step::run_once;
+pub use survey::{Backlog, backlog, shape};

@@ -39,7 +39,7 @@ pub use install::Installed;
 pub use lookup::{Found, Place};
 pub use physical::PhysicalRuns;
 pub use placement::Placement;
-pub use recall::{Mark, Measured, ROW_TRACES_MAX, Recall, RecallLog, SHADOW_GROUP, Shadow, Trace};
+pub use recall::{Mark, Measured, ROW_TRACES_MAX, Recall, RecallLog, Shadow, TimelinePoint, Trace};
 pub use router::{Order, RankScratch, Ranked, Router, SPREAD_WEIGHT};
 pub use runs::BucketRuns;
 pub use schedule::{Budget, Schedule};
@@ -112,6 +112,8 @@ pub struct Counters {
     pub segment_bytes_written: AtomicU64,
     /// Bytes written by structural changes and compaction, segments included.
     pub job_bytes_written: AtomicU64,
+    /// Bytes of segments written by compaction.
+    pub compacted_bytes_written: AtomicU64,
     /// Rows that went to another bucket.
     pub rows_moved: AtomicU64,
     /// Dead flushed rows when maintenance was last asked to look.

@@ -1,6 +1,7 @@
 //! The handle of a collection.
 
 use crate::error::OrRaise;
+use crate::health;
 use crate::input::{self, VectorsIn};
 use crate::load;
 use crate::output;
@@ -174,6 +175,11 @@ impl Collection {
         let dict = output::counts(py, &report.entries())?;
         dict.set_item("seconds", report.seconds)?;
         Ok(dict)
+    }
+
+    fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let health = py.detach(|| self.inner.health()).or_raise(py)?;
+        health::to_dict(py, health)
     }
 
     fn run_maintenance<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from drift._progress import Stoppable, display
+from drift.aio._maintenance import Maintenance
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import drift
-    from drift import Rows, SearchResult
+    from drift import Health, Rows, SearchResult
     from drift._types import IdsLike, LoadSource, Missing, Progress, VectorsLike
     from drift.aio._calls import Calls
     from drift.aio._database import Database
@@ -164,6 +165,15 @@ class Collection:
     async def flush(self) -> None:
         """Move rows from memory into segments on disk, durably, whatever the durability."""
         await self._calls.run(self._sync.flush)
+
+    async def health(self) -> Health:
+        """Return measured recall and the state of buckets, as `drift.Collection.health`."""
+        return await self._calls.run(self._sync.health)
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """Background maintenance: pause, resume, run now, budget."""
+        return Maintenance(self._sync.maintenance, self._calls)
 
     async def optimize(self) -> dict[str, Any]:
         """Split, merge and rewrite buckets and segments, as `drift.Collection.optimize`."""

@@ -3,6 +3,7 @@
 //! Layer 7. Every call checks that the handle is open and the process is the one that opened it, then goes to one of
 //! the three paths.
 
+use super::health::{self, Health};
 use super::{Database, stats, verify};
 use crate::config::Durability;
 use crate::error::{Error, Result};
@@ -162,12 +163,21 @@ impl Collection {
         Ok(report)
     }
 
-    /// Does all maintenance that is due, now and on all cores, whatever the budget, then measures the stop rules if enough has
-    /// changed; tells what was done.
+    /// The recall that queries have, and the state of buckets and segments.
+    pub fn health(&self) -> Result<Health> {
+        health::health(self.state()?)
+    }
+
+    /// Does all maintenance that is due, now and on all cores, whatever the budget; searches the waiting live queries again
+    /// and measures the stop rules if enough has changed. Tells what was done.
     pub fn run_maintenance(&self) -> Result<Vec<JobRecord>> {
         let state = self.state()?;
         let records = maintain::run_once(state)?;
-        state.pool.install(|| calibrate::refresh(state, true))?;
+        state.pool.install(|| {
+            calibrate::check_shadows(state)?;
+            calibrate::refresh(state, true)
+        })?;
+        state.recall.want_shadows();
         Ok(records)
     }
 

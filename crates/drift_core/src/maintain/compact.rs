@@ -54,6 +54,7 @@ pub fn compact(collection: &CollectionState, maintenance: &mut Maintenance, plac
     checkpoint(collection, maintenance)?;
     remove_unreferenced(collection, &maintenance.store)?;
     collection.counters.job_bytes_written.fetch_add(done.bytes, Ordering::Relaxed);
+    collection.counters.compacted_bytes_written.fetch_add(done.bytes, Ordering::Relaxed);
     Ok(done)
 }
 

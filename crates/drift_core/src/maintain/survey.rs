@@ -2,8 +2,10 @@
 //!
 //! Layer 6. What the policy decides on.
 
-use super::policy::{BucketStats, SegmentStats};
-use crate::state::{Index, LiveSegment, Upkeep, Version};
+use super::policy::{self, Action, BucketStats, SegmentStats};
+use crate::kernels::kernels;
+use crate::quant::sq8;
+use crate::state::{CollectionState, Index, LiveSegment, Maintenance, Upkeep, Version};
 use crate::types::Seq;
 
 /// Figures of every segment, by place; rows whose death is not flushed yet count as alive, as they must be kept.
@@ -47,11 +49,89 @@ pub fn buckets(index: &Index, upkeep: &Upkeep) -> Vec<BucketStats> {
     }
     for (position, bucket) in buckets.iter_mut().enumerate() {
         let then = examined[position];
-        bucket.slots = index.codes_of(position);
+        // Where rows are scanned in place, dead ones go with their segment.
+        bucket.slots = index.filter().map_or(0, |filter| filter.slots_of(position));
         bucket.gone = then.map_or(0, |then| (then.live + bucket.fresh).saturating_sub(bucket.live));
         bucket.tried = then.map_or(0, |then| then.tried);
     }
     buckets
+}
+
+/// What is due, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Buckets to be split.
+    pub split: u64,
+    /// Buckets to be merged into others.
+    pub merge: u64,
+    /// Buckets to be cleared of dead entries.
+    pub clear: u64,
+    /// Buckets whose centre is to be looked at.
+    pub examine: u64,
+    /// Segments to be written anew or removed.
+    pub segments: u64,
+    /// Memtables to be flushed.
+    pub memtables: u64,
+}
+
+/// Counts what is due.
+pub fn backlog(collection: &CollectionState, maintenance: &Maintenance) -> Backlog {
+    let version = collection.pin();
+    let target = collection.config.bucket_rows_target;
+    let actions = policy::buckets(&buckets(&version.index, &maintenance.upkeep), target, usize::MAX);
+    let count = |wanted: Action| actions.iter().filter(|(_, action)| *action == wanted).count() as u64;
+    Backlog {
+        split: count(Action::Split),
+        merge: count(Action::Merge),
+        clear: count(Action::Clear),
+        examine: count(Action::Examine),
+        segments: policy::segments(&segments(&version)).map_or(0, |(places, _)| places.len() as u64),
+        memtables: version.frozen.len() as u64,
+    }
+}
+
+/// Sizes and drift of buckets, by table position.
+pub struct Shape {
+    /// Live rows.
+    pub live: Vec<u32>,
+    /// Dead rows.
+    pub dead: Vec<u32>,
+    /// Distance of the mean of the live rows from the centre, in units of their root mean squared distance from the mean.
+    pub drift: Vec<f32>,
+}
+
+/// Measures every bucket.
+pub fn shape(index: &Index) -> Shape {
+    let table = index.router.table();
+    let (buckets, dim) = (table.len(), index.router.origin().len());
+    let mut shape = Shape { live: vec![0; buckets], dead: vec![0; buckets], drift: vec![0.0; buckets] };
+    let mut sums = vec![0.0f32; buckets * dim];
+    let mut squares = vec![0.0f32; buckets];
+    let mut vector = vec![0.0f32; dim];
+    for (place, live) in index.segments.iter().enumerate() {
+        for row in 0..live.segment.rows() {
+            let position = index.position_of(place as u32, row);
+            if live.segment.death(row) != 0 {
+                shape.dead[position] += 1;
+                continue;
+            }
+            shape.live[position] += 1;
+            let codes = live.segment.codes(row..row + 1);
+            sq8::reconstruct(codes, &live.segment.factors()[row as usize], &mut vector);
+            squares[position] += (kernels().l2)(&vector, table.centroid(position));
+            let sums = &mut sums[position * dim..][..dim];
+            sums.iter_mut().zip(&vector).for_each(|(sum, value)| *sum += value);
+        }
+    }
+    for position in (0..buckets).filter(|&position| shape.live[position] > 0) {
+        let count = shape.live[position] as f32;
+        let mean: Vec<f32> = sums[position * dim..][..dim].iter().map(|sum| sum / count).collect();
+        let moved2 = (kernels().l2)(&mean, table.centroid(position));
+        // What the rows' distance from the centre has of the mean's own is not spread.
+        let spread = squares[position] / count - moved2;
+        shape.drift[position] = if moved2 > 0.0 { (moved2 / spread.max(f32::MIN_POSITIVE)).sqrt() } else { 0.0 };
+    }
+    shape
 }
 
 /// Deaths at or after this write are not flushed: were the log lost, the rows would be the newest ones left.

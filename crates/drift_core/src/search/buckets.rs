@@ -48,7 +48,7 @@ pub fn scan(collection: &CollectionState, version: &Version, limits: &Limits, sc
         ScanCodes::Runs(runs) => scan_buckets(metric, version, runs, limits, scratch),
     };
     let counters = &collection.counters;
-    counters.rows_scanned.fetch_add(work.rows, Ordering::Relaxed);
+    counters.rows_scanned.fetch_add(work.rows + work.started, Ordering::Relaxed);
     counters.buckets_scanned.fetch_add(work.buckets, Ordering::Relaxed);
     counters.rows_refined.fetch_add(work.refined, Ordering::Relaxed);
 }
@@ -60,6 +60,8 @@ pub struct Work {
     pub rows: u64,
     /// Buckets.
     pub buckets: u64,
+    /// Entries estimated to find a first threshold, beside `rows`, which limits count.
+    pub started: u64,
     /// SQ8 codes of rows that passed a filter.
     pub refined: u64,
 }
@@ -95,7 +97,7 @@ fn scan_all(metric: Metric, version: &Version, scratch: &mut Scratch) -> Work {
             scan_run(metric, index.segment(&part), &part, version.seq, scratch);
         }
     }
-    Work { rows: index.rows(), buckets: index.router.len() as u64, refined: 0 }
+    Work { rows: index.rows(), buckets: index.router.len() as u64, ..Work::default() }
 }
 
 fn scan_buckets(metric: Metric, version: &Version, runs: &BucketRuns, limits: &Limits, scratch: &mut Scratch) -> Work {

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::manifest::CalibrationPoint;
 use crate::state::{Calibration, CollectionState, ROW_TRACES_MAX, RecallLog, SCAN_ALL_ROWS, Trace, Version};
+use crate::types::Seq;
 use rand::RngExt;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -40,8 +41,9 @@ const SETTLED_SHARE: f64 = 0.1;
 /// Rows that are traced when a share has changed: their mean recall is within 0.007 of the truth.
 const REFRESH_TRACES: usize = 640;
 
-/// Live traces that are enough to do without those of rows: their mean recall is within 0.01 of the truth.
-const LIVE_ENOUGH: usize = 256;
+/// Live traces that are enough to do without those of rows: their mean recall is within 0.03 of the truth, which the fit
+/// allows for.
+const LIVE_ENOUGH: usize = 64;
 
 /// Measures the rules anew if enough has changed since they were measured; whether it did. `settled` when no job is due. Runs
 /// on the caller's pool.
@@ -68,7 +70,6 @@ pub fn refresh(collection: &CollectionState, settled: bool) -> Result<bool> {
         return Ok(false);
     }
     // What was traced before so much changed speaks of other buckets: a larger collection needs a smaller share of them.
-    collection.recall.log.lock().forget_traces();
     trace_and_fit(collection, &version, REFRESH_TRACES.min(traces_of(rows)))?;
     Ok(true)
 }
@@ -79,7 +80,6 @@ pub fn measure(collection: &CollectionState) -> Result<()> {
     if version.index.rows() <= SCAN_ALL_ROWS {
         return Ok(());
     }
-    collection.recall.log.lock().forget_traces();
     trace_and_fit(collection, &version, traces_of(version.index.rows()))
 }
 
@@ -93,14 +93,19 @@ fn changes(collection: &CollectionState, version: &Version) -> u64 {
     version.seq + collection.counters.rows_moved.load(Ordering::Relaxed)
 }
 
+/// Traces the live queries that are kept, and `wanted` rows unless those are enough, and follows what they show.
 fn trace_and_fit(collection: &CollectionState, version: &Version, wanted: usize) -> Result<()> {
-    let queries = sample(collection, version, wanted);
+    let queries = collection.recall.log.lock().forget_traces();
+    let now: Vec<(&[f32], Seq)> = queries.iter().map(|query| (&query[..], version.seq)).collect();
+    let live = trace_groups(collection, version, &now)?;
+    let rows = if queries.len() >= LIVE_ENOUGH { Vec::new() } else { sample(collection, version, wanted) };
     let traced: Result<Vec<Vec<Traced>>> =
-        queries.par_chunks(GROUP).map(|rows| trace::trace_rows(collection, version, rows)).collect();
+        rows.par_chunks(GROUP).map(|rows| trace::trace_rows(collection, version, rows)).collect();
     let traces = traced?.into_iter().flatten().map(|traced| traced.trace);
     let points = {
         let mut log = collection.recall.log.lock();
         log.add_rows(traces);
+        log.live.extend(queries.into_iter().zip(live.into_iter().map(|traced| traced.trace)));
         log.traced_at = Some(changes(collection, version));
         fit_log(&mut log)
     };
@@ -114,14 +119,21 @@ fn trace_and_fit(collection: &CollectionState, version: &Version, wanted: usize)
     Ok(())
 }
 
+/// Traces live queries, each as of a write. Runs on the caller's pool.
+fn trace_groups(collection: &CollectionState, version: &Version, queries: &[(&[f32], Seq)]) -> Result<Vec<Traced>> {
+    let groups: Result<Vec<Vec<Traced>>> =
+        queries.par_chunks(GROUP).map(|group| trace::trace_queries(collection, version, group)).collect();
+    Ok(groups?.into_iter().flatten().collect())
+}
+
 /// The rules that the kept traces speak for. Runs on the caller's pool.
 fn fit_log(log: &mut RecallLog) -> Vec<CalibrationPoint> {
     log.unfitted = 0;
     log.is_fitted_to_live = log.live.len() >= LIVE_ENOUGH;
     if log.is_fitted_to_live {
-        return fit::fit(&log.live.iter().collect::<Vec<_>>(), log.live_margin);
+        return fit::fit(&log.live.iter().map(|(_, trace)| trace).collect::<Vec<_>>(), log.live_margin);
     }
-    let traces: Vec<&Trace> = log.rows.iter().chain(&log.live).collect();
+    let traces: Vec<&Trace> = log.rows.iter().chain(log.live.iter().map(|(_, trace)| trace)).collect();
     fit::fit(&traces, log.row_margin)
 }
 

@@ -57,6 +57,7 @@ fn start(metric: Metric, version: &Version, filter: &Filter, limits: &Limits, sc
         ask_for_bucket(filter, seen.buckets as usize + 1, scratch);
         for layer in filter.layers() {
             let part = layer.part(bucket.position as usize);
+            work.started += part.rows.len() as u64;
             scratch.blocks.resize(part.rows.len(), 0.0);
             scratch.bits.estimates(part.blocks, &mut scratch.blocks);
             let estimates = scratch.blocks.iter().zip(part.rows).filter(|(estimate, _)| **estimate < f32::INFINITY);

@@ -22,7 +22,7 @@ impl StopRule {
 
 /// Collections of at most this many flushed rows are scanned whole: they are few enough to read, and a sample
 /// of them says little.
-pub const SCAN_ALL_ROWS: u64 = 2_000;
+pub const SCAN_ALL_ROWS: u64 = 4_000;
 
 /// Stop rules of an index, ascending by recall.
 #[derive(Clone, Debug, Default)]

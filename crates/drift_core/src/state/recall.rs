@@ -57,12 +57,31 @@ pub struct Measured {
     pub recall: f32,
 }
 
+/// What some live queries, searched again together, met.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TimelinePoint {
+    /// Time since 1970, seconds.
+    pub time: f64,
+    /// Their mean recall.
+    pub recall: f32,
+    /// Codes that queries scanned on average since the point before.
+    pub codes: f64,
+    /// Live rows.
+    pub rows: u64,
+    /// Buckets.
+    pub buckets: u64,
+}
+
+/// Points of the timeline that are kept.
+const TIMELINE_MAX: usize = 1_000;
+
 /// Traces of rows, and of live queries, that are kept.
 pub const ROW_TRACES_MAX: usize = 2_000;
-const LIVE_TRACES_MAX: usize = 1_000;
+const LIVE_TRACES_MAX: usize = 256;
 
-/// First margin of rules that are fitted to rows.
+/// First margins of rules that are fitted to rows and to live queries.
 const ROW_MARGIN: f32 = 0.15;
+const LIVE_MARGIN: f32 = 0.1;
 
 /// Smallest share of the misses that a target allows which rules are made to aim at.
 const MISS_SHARE_MIN: f32 = 0.25;
@@ -70,23 +89,29 @@ const MISS_SHARE_MIN: f32 = 0.25;
 /// Measured live queries that are kept: the mean of so many is within 0.006 of the truth, 19 times in 20.
 const MEASURED_MAX: usize = 1_000;
 
-/// Live queries that are searched again together: one pass over the codes serves all of them.
-pub const SHADOW_GROUP: usize = 16;
+/// Live queries that are searched again at a time: a quarter of what rules are fitted to.
+const SHADOW_GROUP: usize = 64;
 
 /// One in so many queries is taken while any are wanted, so that a group is not one burst of like queries.
-const SHADOW_STRIDE: u64 = 4;
+const SHADOW_STRIDE: u64 = 3;
 
 /// Traces and measured queries.
 #[derive(Debug)]
 pub struct RecallLog {
     /// Of sampled rows, oldest first.
     pub rows: VecDeque<Trace>,
-    /// Of live queries, oldest first.
-    pub live: VecDeque<Trace>,
+    /// Live queries as given, oldest first, with their traces.
+    pub live: VecDeque<(Vec<f32>, Trace)>,
     /// Recall of live queries, oldest first.
     pub measured: VecDeque<Measured>,
+    /// What groups of live queries met, oldest first.
+    pub timeline: VecDeque<TimelinePoint>,
+    /// Queries and codes scanned up to the last point.
+    pub counted: (u64, u64),
     /// Live traces since the rules were last fitted.
     pub unfitted: usize,
+    /// Measured queries since the margin was last corrected.
+    unjudged: usize,
     /// Whether the rules in force were fitted to live traces.
     pub is_fitted_to_live: bool,
     /// Share of the distance to full recall that is added to targets when rules are fitted to live traces.
@@ -103,9 +128,12 @@ impl Default for RecallLog {
             rows: VecDeque::new(),
             live: VecDeque::new(),
             measured: VecDeque::new(),
+            timeline: VecDeque::new(),
+            counted: (0, 0),
             unfitted: 0,
+            unjudged: 0,
             is_fitted_to_live: false,
-            live_margin: 0.0,
+            live_margin: LIVE_MARGIN,
             row_margin: ROW_MARGIN,
             traced_at: None,
         }
@@ -120,24 +148,39 @@ impl RecallLog {
         self.rows.drain(..excess);
     }
 
-    /// Adds what searching a live query again has shown.
-    pub fn add_live(&mut self, trace: Trace, measured: Measured) {
+    /// Adds the trace of a live query.
+    pub fn add_live(&mut self, query: Vec<f32>, trace: Trace) {
         if self.live.len() == LIVE_TRACES_MAX {
             self.live.pop_front();
         }
+        self.live.push_back((query, trace));
+        self.unfitted += 1;
+    }
+
+    /// Adds the recall of a live query.
+    pub fn add_measured(&mut self, measured: Measured) {
         if self.measured.len() == MEASURED_MAX {
             self.measured.pop_front();
         }
-        self.live.push_back(trace);
         self.measured.push_back(measured);
-        self.unfitted += 1;
+        self.unjudged += 1;
+    }
+
+    /// Adds a point to the timeline; `queries` and `codes` are counts since the collection was opened.
+    pub fn add_point(&mut self, point: TimelinePoint, queries: u64, codes: u64) {
+        let (queries_before, codes_before) = std::mem::replace(&mut self.counted, (queries, codes));
+        let codes = codes.saturating_sub(codes_before) as f64 / queries.saturating_sub(queries_before).max(1) as f64;
+        if self.timeline.len() == TIMELINE_MAX {
+            self.timeline.pop_front();
+        }
+        self.timeline.push_back(TimelinePoint { codes, ..point });
     }
 
     /// Corrects the margin of what the rules were fitted to by the recall measured since then: where queries miss a half more
     /// than they may, the next rules are to miss that much less, by and by.
     pub fn correct(&mut self) {
         let (mut missed, mut allowed) = (0.0, 0.0);
-        for measured in self.measured.iter().rev().take(self.unfitted) {
+        for measured in self.measured.iter().rev().take(std::mem::take(&mut self.unjudged)) {
             missed += 1.0 - measured.recall;
             allowed += 1.0 - measured.target;
         }
@@ -148,11 +191,12 @@ impl RecallLog {
         }
     }
 
-    /// Forgets all traces: the buckets that they speak of have changed too much.
-    pub fn forget_traces(&mut self) {
+    /// Forgets all traces, as the buckets that they speak of have changed too much; gives the live queries, to be traced
+    /// again.
+    pub fn forget_traces(&mut self) -> Vec<Vec<f32>> {
         self.rows.clear();
-        self.live.clear();
         self.unfitted = 0;
+        self.live.drain(..).map(|(query, _)| query).collect()
     }
 }
 

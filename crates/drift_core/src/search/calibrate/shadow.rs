@@ -3,18 +3,19 @@
 //!
 //! Layer 6. Their traces replace those of sampled rows, and the measured recall corrects what the traces promise.
 
-use super::trace::{self, TRUTH_WIDTH};
-use super::{fit_log, publish};
+use super::trace::TRUTH_WIDTH;
+use super::{fit_log, publish, trace_groups};
 use crate::error::Result;
 use crate::memtable::SearchMode;
 use crate::search::{memory, scratch};
-use crate::state::{CollectionState, Measured, SCAN_ALL_ROWS, Shadow, Version};
+use crate::state::{CollectionState, Measured, RecallLog, SCAN_ALL_ROWS, Shadow, TimelinePoint, Version};
+use std::sync::atomic::Ordering;
 
 /// Neighbours asked for, at most, by a query that is searched again: the trace finds [`TRUTH_WIDTH`] candidates for sure.
 pub const K_MAX: usize = TRUTH_WIDTH / 2;
 
 /// Live traces after which the rules are fitted again.
-const REFIT_AFTER: usize = 64;
+const REFIT_AFTER: usize = 32;
 
 /// Distances that differ by less than this share are the same: sums in another order.
 const SAME_SHARE: f32 = 1e-5;
@@ -24,18 +25,29 @@ const SAME_SHARE: f32 = 1e-5;
 /// caller's pool.
 pub fn check_shadows(collection: &CollectionState) -> Result<usize> {
     let version = collection.pin();
-    let mut shadows = collection.recall.take();
-    // What was answered from other rows cannot be judged by these.
-    shadows.retain(|shadow| version.index.is_of(&shadow.index));
+    let shadows = collection.recall.take();
     if shadows.is_empty() || version.index.rows() <= SCAN_ALL_ROWS {
         return Ok(0);
     }
-    let queries: Vec<(&[f32], u64)> = shadows.iter().map(|shadow| (&shadow.query[..], shadow.seq)).collect();
-    let traced = trace::trace_queries(collection, &version, &queries)?;
+    // What was answered from other rows cannot be judged by these, but how far the query must go now can be seen.
+    let is_judged = |shadow: &Shadow| version.index.is_of(&shadow.index);
+    let queries: Vec<(&[f32], u64)> = shadows
+        .iter()
+        .map(|shadow| (&shadow.query[..], if is_judged(shadow) { shadow.seq } else { version.seq }))
+        .collect();
+    let traced = trace_groups(collection, &version, &queries)?;
     let mut log = collection.recall.log.lock();
+    let mut judged = 0;
     for (shadow, traced) in shadows.iter().zip(traced) {
-        let recall = recall(collection, &version, shadow, &traced.nearest);
-        log.add_live(traced.trace, Measured { target: shadow.target, recall });
+        if is_judged(shadow) {
+            judged += 1;
+            let recall = recall(collection, &version, shadow, &traced.nearest);
+            log.add_measured(Measured { target: shadow.target, recall });
+        }
+        log.add_live(shadow.query.clone(), traced.trace);
+    }
+    if judged > 0 {
+        add_point(collection, &version, &mut log, judged);
     }
     if log.unfitted < REFIT_AFTER {
         return Ok(shadows.len());
@@ -49,6 +61,21 @@ pub fn check_shadows(collection: &CollectionState) -> Result<usize> {
     maintenance.manifest.calibrated_codes = version.index.codes();
     publish(collection, points, version.index.codes());
     Ok(shadows.len())
+}
+
+/// Notes what the newest `judged` queries met.
+fn add_point(collection: &CollectionState, version: &Version, log: &mut RecallLog, judged: usize) {
+    let recent = log.measured.iter().rev().take(judged);
+    let point = TimelinePoint {
+        time: collection.components.clock.wall().as_secs_f64(),
+        recall: recent.map(|measured| measured.recall).sum::<f32>() / judged as f32,
+        codes: 0.0,
+        rows: version.live_rows,
+        buckets: version.index.router.len() as u64,
+    };
+    let counters = &collection.counters;
+    let (queries, codes) = (counters.queries.load(Ordering::Relaxed), counters.rows_scanned.load(Ordering::Relaxed));
+    log.add_point(point, queries, codes);
 }
 
 /// Share of the true nearest rows that were returned.

@@ -1,0 +1,140 @@
+//! How a collection does: the recall that queries have, and the state of buckets and segments.
+//!
+//! Layer 7. Reads memory only: every row's bucket and death, and every live row's SQ8 code for the drift of its bucket.
+
+use crate::error::Result;
+use crate::maintain::{self, Backlog};
+use crate::state::{CollectionState, JobRecord, Measured, TimelinePoint};
+use std::sync::atomic::Ordering;
+
+/// Standard errors on both sides of a mean between which the truth lies 19 times in 20.
+const INTERVAL: f64 = 1.96;
+
+/// Recall of the live queries that asked for one target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TargetRecall {
+    /// Recall asked for.
+    pub target: f32,
+    /// Mean recall measured.
+    pub recall: f64,
+    /// Ends of the 95 % interval of the mean.
+    pub low: f64,
+    /// See `low`.
+    pub high: f64,
+    /// Queries measured: the newest thousand at most, all targets together.
+    pub queries: u64,
+}
+
+/// State of a collection, for people and monitors.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Measured recall by target, the most asked for first; empty until live queries have been searched again.
+    pub recalls: Vec<TargetRecall>,
+    /// Live rows, those in memory included.
+    pub rows: u64,
+    /// Dead rows in segments.
+    pub dead_rows: u64,
+    /// Rows in segments, dead ones included.
+    pub segment_rows: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Live rows of each bucket, dead ones, and the drift of the mean of the live ones from the centre in units of their
+    /// root mean squared distance from it; by bucket, in order of id.
+    pub bucket_rows: Vec<u32>,
+    /// See `bucket_rows`.
+    pub bucket_dead: Vec<u32>,
+    /// See `bucket_rows`.
+    pub bucket_drift: Vec<f32>,
+    /// What is due.
+    pub backlog: Backlog,
+    /// Finished jobs, oldest first; the newest 256.
+    pub jobs: Vec<JobRecord>,
+    /// What live queries met over time, oldest first.
+    pub timeline: Vec<TimelinePoint>,
+    /// Bytes written by flushes and bulk loads, and by jobs, since open.
+    pub bytes_inserted: u64,
+    /// See `bytes_inserted`.
+    pub bytes_moved: u64,
+    /// Whether background jobs are paused.
+    pub paused: bool,
+    /// Why background work fails at present.
+    pub degraded: Option<String>,
+    /// Why writes are refused.
+    pub poisoned: Option<String>,
+}
+
+/// Looks at everything that is in memory.
+pub(super) fn health(collection: &CollectionState) -> Result<Health> {
+    let (backlog, jobs, shape) = {
+        let maintenance = collection.maintenance.lock();
+        let history = maintenance.upkeep.history.iter().cloned().collect();
+        (maintain::backlog(collection, &maintenance), history, maintain::shape(&collection.pin().index))
+    };
+    let version = collection.pin();
+    let index = &version.index;
+    let (recalls, timeline) = {
+        let log = collection.recall.log.lock();
+        (by_target(log.measured.iter().copied()), log.timeline.iter().copied().collect())
+    };
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let (written, moved) =
+        (count(&collection.counters.segment_bytes_written), count(&collection.counters.job_bytes_written));
+    let compacted = count(&collection.counters.compacted_bytes_written);
+    let poisoned = collection.writes.lock().wal_sync.as_ref().and_then(|sync| sync.poisoned());
+    Ok(Health {
+        recalls,
+        rows: version.live_rows,
+        dead_rows: index.segments.iter().map(|live| live.segment.dead_rows()).sum(),
+        segment_rows: index.rows(),
+        segments: index.segments.len() as u64,
+        bucket_rows: shape.live,
+        bucket_dead: shape.dead,
+        bucket_drift: shape.drift,
+        backlog,
+        jobs,
+        timeline,
+        bytes_inserted: written.saturating_sub(compacted),
+        bytes_moved: moved,
+        paused: collection.schedule.is_paused(),
+        degraded: collection.degraded(),
+        poisoned: poisoned.map(|reason| reason.to_string()).or_else(|| collection.backend.poisoned()),
+    })
+}
+
+fn by_target(measured: impl Iterator<Item = Measured>) -> Vec<TargetRecall> {
+    let mut sums: Vec<(f32, f64, f64, u64)> = Vec::new();
+    for Measured { target, recall } in measured {
+        let recall = f64::from(recall);
+        match sums.iter_mut().find(|(known, ..)| *known == target) {
+            Some((_, sum, squares, queries)) => {
+                (*sum, *squares, *queries) = (*sum + recall, *squares + recall * recall, *queries + 1);
+            }
+            None => sums.push((target, recall, recall * recall, 1)),
+        }
+    }
+    sums.sort_by(|a, b| b.3.cmp(&a.3).then(a.0.total_cmp(&b.0)));
+    let target = |(target, sum, squares, queries): (f32, f64, f64, u64)| {
+        let count = queries as f64;
+        let recall = sum / count;
+        let error = INTERVAL * ((squares / count - recall * recall).max(0.0) / count).sqrt();
+        TargetRecall { target, recall, low: (recall - error).max(0.0), high: (recall + error).min(1.0), queries }
+    };
+    sums.into_iter().map(target).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_told_apart_and_the_interval_narrows() {
+        let measured = |count: usize, target| {
+            (0..count).map(move |n| Measured { target, recall: if n % 2 == 0 { 0.9 } else { 1.0 } })
+        };
+        let few = by_target(measured(10, 0.9).chain(measured(100, 0.95)));
+        assert_eq!(few.iter().map(|of| (of.target, of.queries)).collect::<Vec<_>>(), [(0.95, 100), (0.9, 10)]);
+        assert!(few.iter().all(|of| (of.recall - 0.95).abs() < 1e-6 && of.low < 0.95 && of.high > 0.95));
+        assert!(few[0].high - few[0].low < few[1].high - few[1].low);
+        assert!(by_target(std::iter::empty()).is_empty());
+    }
+}
