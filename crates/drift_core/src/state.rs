@@ -4,7 +4,7 @@
 //! and never wait; it is immutable but for deaths, which carry the seq that caused them, so a pinned reader can tell
 //! what happened after it began. State moves forward only by [`CollectionState::publish`], after the durable commit.
 //!
-//! Locks, in the order in which they may be taken: `maintenance` (one job at a time), `writes` (sequence numbers, log
+//! Locks, in the order in which they may be taken: `job` (one job at a time), `maintenance` (commits), `writes` (sequence numbers, log
 //! append, memtable insert, publication), `sync` inside the log.
 
 mod assignment;
@@ -146,6 +146,8 @@ pub struct CollectionState {
     pub writes: Mutex<Writes>,
     /// The durable side.
     pub maintenance: Mutex<Maintenance>,
+    /// Held for the length of a job, also while it works without the maintenance lock.
+    pub job: Mutex<()>,
     /// Signalled when a frozen memtable has been flushed: writers wait here for room.
     pub room: Condvar,
     /// What is known of the recall of searches.
@@ -209,6 +211,7 @@ impl CollectionState {
             writes: Mutex::new(parts.writes),
             manifest_number: parts.maintenance.newest.clone(),
             maintenance: Mutex::new(parts.maintenance),
+            job: Mutex::new(()),
             room: Condvar::new(),
             recall: Recall::default(),
             schedule: Schedule::default(),

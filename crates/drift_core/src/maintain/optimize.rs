@@ -23,6 +23,7 @@ pub fn optimize(collection: &CollectionState) -> Result<OptimizeReport> {
     let start = clock.monotonic();
     flush_all(collection)?;
     let mut report = OptimizeReport::default();
+    let _job = collection.job.lock();
     let version = collection.pin();
     let trained = collection.maintenance.lock().manifest.trained_seq;
     let writes = version.seq.saturating_sub(trained) as f64;

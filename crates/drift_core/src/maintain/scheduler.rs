@@ -144,7 +144,9 @@ impl Scheduler {
             Ok(Some(step)) => {
                 let pause = schedule.budget().pause_after(step.record.took, step.rows, step.record.bytes);
                 self.job_due = Some(clock.monotonic().saturating_add(pause));
-                self.note(now, Ok(()));
+                // Defining buckets anew changes how far searches must go at once.
+                let outcome = self.refresh(false);
+                self.note(now, outcome);
             }
             Ok(None) => {
                 self.job_due = None;

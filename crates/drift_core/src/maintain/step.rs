@@ -25,6 +25,7 @@ pub struct Step {
 
 /// Does the next job; none when nothing is due. Runs on the caller's pool.
 pub fn step(collection: &CollectionState) -> Result<Option<Step>> {
+    let _job = collection.job.lock();
     if let Some(step) = retrain_step(collection, policy::RETRAIN_SHARE)? {
         return Ok(Some(step));
     }

@@ -1,0 +1,152 @@
+"""Background maintenance and health, from outside: rows and recall through every kind of job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import drift
+import numpy as np
+import pytest
+
+from tests import oracle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIM = 72
+K = 10
+
+
+def rows_at(centre: float, count: int, seed: int) -> oracle.F32:
+    """Rows around 40 centres, all shifted along one axis."""
+    random = np.random.default_rng([oracle.run_seed(), seed])
+    centres = np.random.default_rng(3).normal(size=(40, DIM))
+    rows = centres[random.integers(0, 40, count)] + 0.5 * random.normal(size=(count, DIM))
+    rows[:, 0] += centre
+    return rows.astype(np.float32)
+
+
+def settle(c: drift.Collection) -> list[Any]:
+    """Flush, then run maintenance until nothing is due."""
+    c.flush()
+    done: list[Any] = []
+    for _ in range(20):
+        records = c.maintenance.run_once()
+        done += records
+        if not records:
+            return done
+    raise AssertionError(f"maintenance does not come to rest: {done[-4:]}")
+
+
+def check(c: drift.Collection, rows: dict[int, Any], queries: oracle.F32) -> None:
+    """Every row is there once with its vector, and searches reach their recall."""
+    ids = np.array(sorted(rows))
+    assert sorted(c.ids().tolist()) == ids.tolist()
+    np.testing.assert_array_equal(c.get(ids).vectors, np.stack([rows[id_] for id_ in ids.tolist()]))
+    found, exact = c.search(queries, k=K).ids, c.search(queries, k=K, exact=True).ids
+    assert all(len(set(row)) == K for row in found.tolist()), "no id twice"
+    assert np.mean([len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]) / K >= 0.9
+    assert c.verify()["problems"] == []
+
+
+@pytest.mark.parametrize("precision", ["1bit", "sq8"])
+def test_a_drifting_window_keeps_its_rows_and_recall_through_every_job(tmp_path: Path, precision: Any) -> None:
+    rows: dict[int, Any] = {}
+    with drift.connect(tmp_path / "db", durability="os") as db:
+        c = db.create_collection("c", dim=DIM, metric="l2", precision=precision)
+        for step in range(6):
+            new = rows_at(step * 1.5, 3_000, step)
+            ids = range(step * 3_000, step * 3_000 + 3_000)
+            c.upsert(list(ids), new)
+            rows.update(zip(ids, new, strict=True))
+            if step >= 2:
+                old = list(range((step - 2) * 3_000, (step - 1) * 3_000))
+                assert c.delete(old) == 3_000
+                for id_ in old:
+                    del rows[id_]
+            settle(c)
+            check(c, rows, rows_at(step * 1.5, 100, 100 + step))
+        health = c.health()
+        assert {job["job"] for job in health.jobs} == {"restructure", "retrain", "compact"}
+        assert health.rows == 6_000
+        assert health.dead_share < 0.5
+        assert health.bucket_rows.sum() <= 6_000
+        assert sum(health.backlog.values()) == 0
+        assert health.bytes_inserted > 0
+    with drift.connect(tmp_path / "db") as db:
+        check(db["c"], rows, rows_at(7.5, 100, 200))
+
+
+def test_live_queries_are_measured(db: drift.Database) -> None:
+    c = db.create_collection("c", dim=DIM, metric="l2")
+    c.upsert(np.arange(6_000), rows_at(0, 6_000, 1))
+    settle(c)
+    assert c.health().recall is None
+    queries = rows_at(0, 400, 2)
+    for _ in range(2):
+        for query in queries:
+            c.search(query, k=K)
+        c.maintenance.run_once()
+    health = c.health()
+    assert health.recall is not None
+    assert health.recall_interval is not None
+    low, high = health.recall_interval
+    assert 0.85 <= low <= health.recall <= high <= 1
+    assert [of.target for of in health.recalls] == [0.95]
+    assert health.timeline
+    assert health.timeline[-1].rows == 6_000
+    assert "asked" in repr(health)
+    assert health.to_dict()["recalls"][0]["queries"] == health.recalls[0].queries
+
+
+def test_copies_of_one_row_are_left_in_peace(db: drift.Database) -> None:
+    c = db.create_collection("c", dim=DIM, metric="l2")
+    c.upsert(np.arange(5_000), np.ones((5_000, DIM), np.float32))
+    settle(c)
+    assert c.search(np.ones(DIM, np.float32), k=K).distances.tolist() == [0.0] * K
+
+
+def test_recall_does_not_depend_on_scale() -> None:
+    rows, queries = rows_at(0, 6_000, 5), rows_at(0, 100, 6)
+    recalls = []
+    for scale in (1e-3, 1.0, 1e3):
+        with drift.connect(f"memory://scale{scale}") as db:
+            c = db.create_collection("c", dim=DIM, metric="l2")
+            c.load([(np.arange(6_000), rows * np.float32(scale))])
+            settle(c)
+            found = c.search(queries * np.float32(scale), k=K).ids
+            exact = c.search(queries * np.float32(scale), k=K, exact=True).ids
+            recalls.append(np.mean([len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]))
+    assert min(recalls) / K >= 0.9
+
+
+def test_jobs_can_be_paused_and_budgeted(db: drift.Database) -> None:
+    c = db.create_collection("c", dim=DIM)
+    assert c.maintenance.budget == drift.Budget()
+    c.maintenance.pause()
+    assert c.maintenance.paused
+    assert "paused" in repr(c.maintenance)
+    assert c.health().paused
+    c.maintenance.resume()
+    assert not c.maintenance.paused
+    budget = drift.Budget(share=0.25, rows_per_second=1_000, bytes_per_second=1 << 20, quiet_hours=(22, 6))
+    c.maintenance.budget = budget
+    assert c.maintenance.budget == budget
+    for wrong in (
+        drift.Budget(share=0),
+        drift.Budget(share=1.5),
+        drift.Budget(rows_per_second=0),
+        drift.Budget(quiet_hours=(3, 3)),
+        drift.Budget(quiet_hours=(0, 24)),
+    ):
+        with pytest.raises(drift.InvalidArgumentError):
+            c.maintenance.budget = wrong
+    assert c.maintenance.budget == budget
+
+
+def test_health_draws_itself(db: drift.Database) -> None:
+    pytest.importorskip("matplotlib")
+    c = db.create_collection("c", dim=DIM)
+    c.upsert(np.arange(100), rows_at(0, 100, 7))
+    c.flush()
+    assert len(c.health().plot().axes) == 3
