@@ -26,6 +26,9 @@ const CANDIDATES: usize = 128;
 /// A mark's distance to the next is this share of its step.
 const MARK_SHARE: usize = 100;
 
+/// Codes among which a search finds its first threshold, about.
+const FIRST_CODES: u64 = 16;
+
 /// Rows that all samples of a group are compared with before the next: their codes stay in L2.
 const PASS_ROWS: u32 = 256;
 
@@ -265,27 +268,46 @@ struct Walk {
 
 impl Walk {
     fn new(index: &Index, ranked: &[Ranked], candidates: &[(f32, u32, u64)]) -> Walk {
-        let mut by_step: Vec<(u32, f32)> = candidates.iter().map(|&(distance, step, _)| (step, distance)).collect();
-        by_step.sort_unstable_by_key(|(step, _)| *step);
-        let mut window = TopK::new(K);
-        let (mut next, mut next_mark, mut gap, mut codes) = (0, 0, f32::NEG_INFINITY, 0u64);
+        let thresholds = thresholds(ranked.len(), candidates);
+        let mut marks = Vec::new();
+        let (mut next_mark, mut gap, mut codes) = (0, f32::NEG_INFINITY, 0u64);
+        // A search knows rows that are no candidates, and some of the first buckets' before it scans them: while there is no
+        // threshold here, there is one as low as the first one there will be.
+        let mut before = 0;
+        let known = thresholds.iter().zip(ranked).position(|(threshold, ranked)| {
+            let is_known = before >= FIRST_CODES && *threshold < f32::INFINITY;
+            before += index.codes_of(ranked.position as usize);
+            is_known
+        });
+        let first = known.map_or(f32::INFINITY, |step| thresholds[step]);
         let all = index.codes().max(1) as f32;
-        let mut walk = Walk { marks: Vec::new(), thresholds: Vec::with_capacity(ranked.len()) };
-        for (step, ranked) in ranked.iter().enumerate() {
-            gap = gap.max(ranked.score - window.threshold());
-            walk.thresholds.push(window.threshold());
+        for (step, (ranked, threshold)) in ranked.iter().zip(&thresholds).enumerate() {
+            gap = gap.max(ranked.score - threshold.min(first));
             if step == next_mark || step + 1 == index.router.len() {
-                walk.marks.push(Mark { step: step as u32, gap, share: codes as f32 / all });
+                marks.push(Mark { step: step as u32, gap, share: codes as f32 / all });
                 next_mark = step + 1 + step / MARK_SHARE;
             }
             codes += index.codes_of(ranked.position as usize);
-            while let Some((_, distance)) = by_step.get(next).filter(|(at, _)| *at as usize <= step) {
-                window.push(*distance, next as u64);
-                next += 1;
-            }
         }
-        walk
+        Walk { marks, thresholds }
     }
+}
+
+/// Distance of the k-th candidate met before each step.
+fn thresholds(steps: usize, candidates: &[(f32, u32, u64)]) -> Vec<f32> {
+    let mut by_step: Vec<(u32, f32)> = candidates.iter().map(|&(distance, step, _)| (step, distance)).collect();
+    by_step.sort_unstable_by_key(|(step, _)| *step);
+    let mut window = TopK::new(K);
+    let mut next = 0;
+    let threshold = |step| {
+        let threshold = window.threshold();
+        while let Some((_, distance)) = by_step.get(next).filter(|(at, _)| *at as usize <= step) {
+            window.push(*distance, next as u64);
+            next += 1;
+        }
+        threshold
+    };
+    (0..steps).map(threshold).collect()
 }
 
 /// Exact distance and key of the best candidates, nearest first.
