@@ -10,6 +10,7 @@ mod payload;
 
 pub use columns::{Place, chunked_ids, chunked_vectors, ids, vectors};
 pub use parquet::ParquetSource;
+pub use payload::columns as payload_columns;
 
 use super::source::{RowBatch, RowSource};
 use crate::error::{Error, Result};
