@@ -28,6 +28,7 @@ from drift._errors import (
     TimeoutError,  # noqa: A004 - its name is part of the API.
     UnsupportedFormatError,
 )
+from drift._filter import Column, Expression, col
 from drift._health import Health, TargetRecall, TimelinePoint
 from drift._maintenance import Budget, JobRecord, Maintenance
 from drift._result import Rows, SearchResult
@@ -37,9 +38,11 @@ __all__ = [
     "Budget",
     "ClosedError",
     "Collection",
+    "Column",
     "CorruptionError",
     "Database",
     "DriftError",
+    "Expression",
     "FencedError",
     "ForkError",
     "Health",
@@ -57,5 +60,6 @@ __all__ = [
     "TimeoutError",
     "UnsupportedFormatError",
     "__version__",
+    "col",
     "connect",
 ]
