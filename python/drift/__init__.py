@@ -31,6 +31,7 @@ from drift._errors import (
 from drift._filter import Column, Expression, col
 from drift._health import Health, TargetRecall, TimelinePoint
 from drift._maintenance import Budget, JobRecord, Maintenance
+from drift._rank import Ranking, fuse, rank
 from drift._result import Rows, SearchResult
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "LockedError",
     "Maintenance",
     "NotFoundError",
+    "Ranking",
     "ReadOnlyError",
     "ResourceExhaustedError",
     "Rows",
@@ -62,4 +64,6 @@ __all__ = [
     "__version__",
     "col",
     "connect",
+    "fuse",
+    "rank",
 ]
