@@ -28,8 +28,10 @@ from drift._errors import (
     TimeoutError,  # noqa: A004 - its name is part of the API.
     UnsupportedFormatError,
 )
+from drift._filter import Column, Expression, col
 from drift._health import Health, TargetRecall, TimelinePoint
 from drift._maintenance import Budget, JobRecord, Maintenance
+from drift._rank import Ranking, fuse, rank
 from drift._result import Rows, SearchResult
 
 __all__ = [
@@ -37,9 +39,11 @@ __all__ = [
     "Budget",
     "ClosedError",
     "Collection",
+    "Column",
     "CorruptionError",
     "Database",
     "DriftError",
+    "Expression",
     "FencedError",
     "ForkError",
     "Health",
@@ -48,6 +52,7 @@ __all__ = [
     "LockedError",
     "Maintenance",
     "NotFoundError",
+    "Ranking",
     "ReadOnlyError",
     "ResourceExhaustedError",
     "Rows",
@@ -57,5 +62,8 @@ __all__ = [
     "TimeoutError",
     "UnsupportedFormatError",
     "__version__",
+    "col",
     "connect",
+    "fuse",
+    "rank",
 ]

@@ -1,0 +1,380 @@
+"""Ranking by scores: fusing several searches, boosting rows, letting old rows fade. Pure NumPy on results.
+
+A search orders rows by distance, and distances of different collections or metrics cannot be added. Scores can: they
+are positive, larger is better, and `rank` and `fuse` make them. Nothing here reads or changes a collection.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from drift._errors import InvalidArgumentError
+from drift._show import ROWS_SHOWN, count, html_table
+
+if TYPE_CHECKING:
+    from typing import Literal, Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from drift._result import SearchResult
+
+    _Ids: TypeAlias = "NDArray[np.int64] | NDArray[np.object_]"
+    _Metadata: TypeAlias = "Sequence[Sequence[Mapping[str, Any] | None]] | None"
+
+__all__ = ["Ranking", "fuse", "rank"]
+
+
+class Ranking:
+    """Rows of one query or of several by descending score. `rank` and `fuse` make it; it is immutable.
+
+    Attributes
+    ----------
+    ids : ndarray of int64 or of object, shape (k,) or (n, k)
+        Ids from the best to the worst, padded with -1 (int64) or None (str).
+    scores : ndarray of float64, shape (k,) or (n, k)
+        Descending, 0 or more; larger is better. Padded with -infinity.
+
+    Examples
+    --------
+    >>> import drift
+    >>> c = drift.connect("memory://ranking").create_collection("c", dim=2, metric="l2")
+    >>> c.upsert([1, 2], [[0.0, 0.0], [1.0, 0.0]])
+    >>> drift.rank(c.search([0.0, 0.0], k=2), c.metric).boost({2: 3.0}).to_list()
+    [{'id': 2, 'score': 1.5}, {'id': 1, 'score': 1.0}]
+    """
+
+    __slots__ = ("_metadata", "ids", "scores")
+
+    ids: _Ids
+    scores: NDArray[np.float64]
+    _metadata: _Metadata
+
+    def __init__(self) -> None:
+        raise TypeError("use drift.rank(result, metric) or drift.fuse(results)")
+
+    @classmethod
+    def _of(cls, ids: NDArray[Any], scores: NDArray[np.float64], metadata: _Metadata) -> Self:
+        """Return the ranking of rows in any order."""
+        self = object.__new__(cls)
+        order = np.argsort(-scores, axis=-1, kind="stable")
+        self.ids = np.take_along_axis(ids, order, axis=-1)
+        self.scores = np.take_along_axis(scores, order, axis=-1)
+        if metadata is not None:
+            metadata = [[row[at] for at in to] for row, to in zip(metadata, np.atleast_2d(order).tolist(), strict=True)]
+        self._metadata = metadata
+        return self
+
+    @property
+    def metadata(self) -> list[Any] | None:
+        """The metadata of the rows, a list of dicts for one query, of lists for several; None if there was none."""
+        if self._metadata is None:
+            return None
+        rows = [list(row) for row in self._metadata]
+        return rows[0] if self.ids.ndim == 1 else rows
+
+    def boost(self, factors: Mapping[Any, float] | ArrayLike) -> Ranking:
+        """Return the ranking with scores multiplied by factors.
+
+        Parameters
+        ----------
+        factors : mapping of id to float, or array_like of the shape of `ids`
+            0 or more. Ids that a mapping lacks keep their scores.
+
+        Raises
+        ------
+        InvalidArgumentError
+            When a factor is negative or not finite, or an array has another shape.
+        """
+        if isinstance(factors, Mapping):
+            chosen = np.array([float(factors.get(one, 1.0)) for one in self.ids.ravel().tolist()]).reshape(
+                self.ids.shape
+            )
+        else:
+            chosen = self._aligned("factors", np.asarray(factors, dtype=np.float64))
+        if not np.isfinite(chosen).all() or (chosen < 0).any():
+            raise InvalidArgumentError("factors must be finite and 0 or more")
+        # Padding stays padding: -inf * 0 would be NaN.
+        padding = np.isneginf(self.scores)
+        scores = np.where(padding, -np.inf, np.where(padding, 0.0, self.scores) * chosen)
+        return Ranking._of(self.ids, scores, self._metadata)
+
+    def decay(
+        self,
+        times: str | Mapping[Any, Any] | ArrayLike,
+        half_life: dt.timedelta | float,
+        *,
+        now: dt.datetime | np.datetime64 | None = None,
+        floor: float = 0.0,
+        missing: float = 1.0,
+    ) -> Ranking:
+        """Return the ranking with scores halved for each `half_life` of age.
+
+        The factor is ``floor + (1 - floor) * 2 ** (-age / half_life)``; a row from the future has age 0.
+
+        Parameters
+        ----------
+        times : str, mapping of id to time, or array_like of the shape of `ids`
+            When each row is from: a field of the results' metadata, or times as datetime or datetime64. Without a
+            time zone they are UTC.
+        half_life : timedelta or float
+            Above 0; a number is seconds.
+        now : datetime, optional
+            What ages are counted from; the present when None.
+        floor : float
+            The least factor, 0 to 1.
+        missing : float
+            Factor of rows without a time, 0 to 1.
+
+        Raises
+        ------
+        InvalidArgumentError
+            When an option is out of its bounds, a time is none, or there is no metadata to take a field from.
+        """
+        seconds = half_life.total_seconds() if isinstance(half_life, dt.timedelta) else half_life
+        if not 0 < seconds < np.inf:
+            raise InvalidArgumentError(f"half_life is {half_life!r}: it must be above 0")
+        for name, share in (("floor", floor), ("missing", missing)):
+            if not 0 <= share <= 1:
+                raise InvalidArgumentError(f"{name} is {share!r}: it must be 0 to 1")
+        moments = self._times(times)
+        present = _moment(dt.datetime.now(dt.UTC) if now is None else now)
+        ages = np.maximum((present - moments) / np.timedelta64(1, "s"), 0.0)
+        factors = floor + (1 - floor) * np.exp2(-ages / seconds)
+        return self.boost(np.where(np.isnat(moments), missing, factors))
+
+    def top(self, k: int) -> Ranking:
+        """Return the best `k` rows, 1 or more."""
+        if k < 1:
+            raise InvalidArgumentError(f"k is {k!r}: it must be 1 or more")
+        metadata = None if self._metadata is None else [row[:k] for row in self._metadata]
+        return Ranking._of(self.ids[..., :k], self.scores[..., :k], metadata)
+
+    def to_list(self) -> list[Any]:
+        """Return ``[{"id": ..., "score": ...}, ...]`` for one query, a list of such lists for several, unpadded."""
+        rows = [
+            [{"id": one, "score": score} for one, score in zip(*pair, strict=True) if score != -np.inf]
+            for pair in zip(np.atleast_2d(self.ids).tolist(), np.atleast_2d(self.scores).tolist(), strict=True)
+        ]
+        return rows[0] if self.ids.ndim == 1 else rows
+
+    def __len__(self) -> int:
+        """Return the length of `ids`: k for one query, the number of queries for several."""
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        if self.ids.ndim == 2:
+            return f"Ranking({count(self.ids.shape[0], 'query', 'queries')}, k={self.ids.shape[1]})"
+        rows = self.to_list()
+        best = f", best {rows[0]['id']!r} at {rows[0]['score']:.6g}" if rows else ""
+        return f"Ranking({count(len(rows), 'row')}{best})"
+
+    def _repr_html_(self) -> str:
+        lists = self.to_list() if self.ids.ndim == 2 else [self.to_list()]
+        rows = [(str(query), str(row["id"]), row["score"]) for query, found in enumerate(lists) for row in found]
+        return html_table(repr(self), ["query", "id", "score"], rows[:ROWS_SHOWN], len(rows))
+
+    def _aligned(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        if values.shape != self.ids.shape:
+            raise InvalidArgumentError(
+                f"{name} have the shape {values.shape}: it must be that of ids, {self.ids.shape}"
+            )
+        return values
+
+    def _times(self, times: object) -> NDArray[np.datetime64]:
+        if isinstance(times, str):
+            if self._metadata is None:
+                raise InvalidArgumentError(
+                    f"times is {times!r}, but the results have no metadata: search with include="
+                )
+            found: list[Any] = [None if one is None else one.get(times) for row in self._metadata for one in row]
+        elif isinstance(times, Mapping):
+            found = [times.get(one) for one in self.ids.ravel().tolist()]
+        else:
+            given = np.asarray(times)
+            if given.dtype.kind == "M":
+                return np.asarray(self._aligned("times", given), dtype="datetime64[us]")
+            found = self._aligned("times", given).ravel().tolist()
+        return np.array([_moment(one) for one in found], dtype="datetime64[us]").reshape(self.ids.shape)
+
+
+def rank(result: SearchResult, metric: str) -> Ranking:
+    """Return a search's results by score.
+
+    Parameters
+    ----------
+    result : SearchResult
+        Results of `Collection.search`; their metadata come along.
+    metric : {"cosine", "l2", "dot"}
+        The collection's metric, ``c.metric``: scores are ``1 - distance / 2``, ``1 / (1 + distance)`` or
+        ``1 / (1 + exp(distance))``, each between 0 and 1 and falling as the distance grows.
+
+    Raises
+    ------
+    InvalidArgumentError
+        When the metric is none of them.
+    """
+    if metric not in ("cosine", "l2", "dot"):
+        raise InvalidArgumentError(f'metric is {metric!r}: it must be "cosine", "l2" or "dot", such as c.metric')
+    distances = result.distances.astype(np.float64)
+    padding = np.isinf(distances)
+    near = np.where(padding, 0.0, distances)
+    if metric == "cosine":
+        scores = np.clip(1 - near / 2, 0, 1)
+    else:
+        # exp overflows beyond 709, where the score is 0 to the last digit that can be told.
+        scores = 1 / (1 + (np.exp(np.minimum(near, 700)) if metric == "dot" else np.maximum(near, 0)))
+    return Ranking._of(result.ids, np.where(padding, -np.inf, scores), _metadata(result))
+
+
+def fuse(
+    results: Sequence[SearchResult | Ranking],
+    k: int | None = None,
+    *,
+    method: Literal["rrf", "weighted"] = "rrf",
+    weights: Sequence[float] | None = None,
+    constant: float = 60.0,
+) -> Ranking:
+    """Join several searches into one ranking.
+
+    Parameters
+    ----------
+    results : sequence of SearchResult or Ranking
+        All for one query, or all for the same number of queries, with ids of one type.
+    k : int, optional
+        Rows to keep per query, 1 or more; all when None.
+    method : {"rrf", "weighted"}
+        Reciprocal rank fusion, ``sum of weight / (constant + place)``, places counted from 1 (Cormack, Clarke and
+        Buettcher, SIGIR 2009), which looks at places alone; or the weighted mean of scores, each result's distances
+        scaled so that its nearest row has 1 and its farthest 0. A row that a result lacks gets 0 from it.
+    weights : sequence of float, optional
+        One for each result, 0 or more, not all 0; 1 each when None.
+    constant : float
+        Above 0. The larger, the less the first places stand out.
+
+    Returns
+    -------
+    Ranking
+        Rows of equal score stand in the order in which the results name them.
+
+    Raises
+    ------
+    InvalidArgumentError
+        When there are no results, their shapes or ids do not go together, or an option is out of its bounds.
+
+    Examples
+    --------
+    >>> import drift
+    >>> c = drift.connect("memory://fuse").create_collection("c", dim=2, metric="l2")
+    >>> c.upsert([1, 2, 3], [[0.0, 0.0], [1.0, 0.0], [3.0, 0.0]])
+    >>> both = drift.fuse([c.search([0.0, 0.0], k=2), c.search([4.0, 0.0], k=2)], weights=[1, 2])
+    >>> both.ids.tolist()
+    [2, 3, 1]
+    """
+    if method not in ("rrf", "weighted"):
+        raise InvalidArgumentError(f'method is {method!r}: it must be "rrf" or "weighted"')
+    if not constant > 0:
+        raise InvalidArgumentError(f"constant is {constant!r}: it must be above 0")
+    shares = _weights(results, weights)
+    lists = [np.atleast_2d(result.ids) for result in results]
+    shapes = {(result.ids.ndim, len(rows), rows.dtype.kind) for result, rows in zip(results, lists, strict=True)}
+    if len(shapes) != 1:
+        raise InvalidArgumentError("results must be for the same queries, with ids of one type")
+    points = [_points(result, method, constant) * share for result, share in zip(results, shares, strict=True)]
+    if method == "weighted":
+        points = [one / shares.sum() for one in points]
+    sources = [_metadata(result) for result in results]
+    fused = [
+        _sum(
+            np.concatenate([rows[query] for rows in lists]),
+            np.concatenate([scores[query] for scores in points]),
+            _joined(sources, lists, query),
+        )
+        for query in range(len(lists[0]))
+    ]
+    made = _padded(fused, results[0].ids.ndim, any(source is not None for source in sources))
+    return made if k is None else made.top(k)
+
+
+def _weights(results: Sequence[object], weights: Sequence[float] | None) -> NDArray[np.float64]:
+    if isinstance(results, (str, Mapping)) or not isinstance(results, Sequence) or not results:
+        raise InvalidArgumentError("results must be a list of one search result or more")
+    shares = np.ones(len(results)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if shares.shape != (len(results),):
+        raise InvalidArgumentError(f"weights have the shape {shares.shape}: {len(results)} results need one each")
+    if not np.isfinite(shares).all() or (shares < 0).any() or not shares.any():
+        raise InvalidArgumentError("weights must be finite, 0 or more, and not all 0")
+    return shares
+
+
+def _points(result: SearchResult | Ranking, method: str, constant: float) -> NDArray[np.float64]:
+    """Return what each row gets from a result, (queries, k); padding gets NaN."""
+    scores = result.scores if isinstance(result, Ranking) else -result.distances.astype(np.float64)
+    values = np.atleast_2d(scores)
+    padding = np.isneginf(values)
+    if method == "rrf":
+        points = np.broadcast_to(1 / (constant + 1 + np.arange(values.shape[1])), values.shape)
+    else:
+        low = np.where(padding, np.inf, values).min(axis=1, keepdims=True, initial=np.inf)
+        high = values.max(axis=1, keepdims=True, initial=-np.inf)
+        span = np.where(high > low, high - low, 1.0)
+        points = np.where(high > low, (np.where(padding, 0.0, values) - np.where(high > low, low, 0.0)) / span, 1.0)
+    return np.where(padding, np.nan, points)
+
+
+def _sum(
+    ids: NDArray[Any], points: NDArray[np.float64], metadata: list[Any]
+) -> tuple[NDArray[Any], NDArray[np.float64], list[Any]]:
+    """Return each id once with the sum of its points, in the order of first appearance."""
+    kept = np.nonzero(~np.isnan(points))[0]
+    unique, first, inverse = np.unique(ids[kept], return_index=True, return_inverse=True)
+    sums = np.zeros(len(unique))
+    np.add.at(sums, inverse.ravel(), points[kept])
+    order = np.argsort(first, kind="stable")
+    return unique[order], sums[order], [metadata[kept[first[at]]] for at in order] if metadata else []
+
+
+def _padded(rows: list[tuple[NDArray[Any], NDArray[np.float64], list[Any]]], ndim: int, metadata: bool) -> Ranking:
+    width = max(len(ids) for ids, _, _ in rows) if rows else 0
+    kind = rows[0][0].dtype if rows else np.dtype(np.int64)
+    ids = np.full((len(rows), width), None if kind.hasobject else -1, dtype=kind)
+    scores = np.full((len(rows), width), -np.inf)
+    payloads: list[list[Any]] = []
+    for at, (found, sums, payload) in enumerate(rows):
+        ids[at, : len(found)], scores[at, : len(found)] = found, sums
+        payloads.append(payload + [None] * (width - len(payload)))
+    shape = (width,) if ndim == 1 else (len(rows), width)
+    return Ranking._of(ids.reshape(shape), scores.reshape(shape), payloads if metadata else None)
+
+
+def _metadata(result: SearchResult | Ranking) -> _Metadata:
+    """Return the metadata of each query, or None."""
+    found = getattr(result, "metadata", None)
+    if found is None:
+        return None
+    return [found] if result.ids.ndim == 1 else list(found)
+
+
+def _joined(sources: list[_Metadata], lists: list[NDArray[Any]], query: int) -> list[Any]:
+    if all(source is None for source in sources):
+        return []
+    return [
+        one
+        for source, rows in zip(sources, lists, strict=True)
+        for one in ([None] * rows.shape[1] if source is None else source[query])
+    ]
+
+
+def _moment(value: object) -> np.datetime64:
+    """Return a time in microseconds of UTC, NaT for None."""
+    if value is None:
+        return np.datetime64("NaT", "us")
+    if isinstance(value, dt.datetime) and value.utcoffset() is not None:
+        value = value.astimezone(dt.UTC).replace(tzinfo=None)
+    if not isinstance(value, (dt.date, np.datetime64)):
+        raise InvalidArgumentError(f"time {value!r} must be a datetime, a date or a datetime64")
+    moment: np.datetime64 = np.datetime64(value).astype("datetime64[us]")
+    return moment

@@ -1,0 +1,1 @@
+"""Tests of filters: their spellings, their errors, and what they match."""

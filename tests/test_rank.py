@@ -1,0 +1,155 @@
+"""Ranking by scores: fusion, weights, boosts and decay, against sums over dictionaries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Any
+
+import drift
+import numpy as np
+import pytest
+from drift import SearchResult
+from hypothesis import given
+from hypothesis import strategies as st
+
+BEST: Any = "best"
+NOW = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
+
+
+def result(ids: list[Any], distances: list[float], k: int = 0) -> SearchResult:
+    """Return a result padded to `k`."""
+    texts = any(isinstance(one, str) for one in ids)
+    padding = [None if texts else -1] * (k - len(ids))
+    kept = np.array([*ids, *padding], dtype=object if texts else np.int64)
+    return SearchResult(kept, np.array([*distances, *[math.inf] * len(padding)], dtype=np.float32))
+
+
+RESULTS = st.lists(
+    st.lists(st.integers(0, 12), unique=True, max_size=8).map(
+        lambda ids: result(ids, [float(place) for place in range(len(ids))], 8)
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(RESULTS, st.lists(st.floats(0.1, 3), min_size=4, max_size=4), st.floats(1, 100))
+def test_reciprocal_rank_fusion_is_the_sum_over_places(
+    results: list[SearchResult], weights: list[float], constant: float
+) -> None:
+    expected: dict[int, float] = {}
+    for one, weight in zip(results, weights, strict=False):
+        for place, found in enumerate(one.ids[one.ids >= 0].tolist(), 1):
+            expected[found] = expected.get(found, 0.0) + weight / (constant + place)
+    fused = drift.fuse(results, weights=weights[: len(results)], constant=constant)
+    assert {row["id"]: pytest.approx(row["score"]) for row in fused.to_list()} == expected
+    assert (np.diff(fused.scores) <= 0).all()
+    texts = [
+        result([f"{one:02}" for one in r.ids if one >= 0] or [], r.distances[r.ids >= 0].tolist(), 8) for r in results
+    ]
+    if all(one.ids.dtype == object for one in texts):
+        again = drift.fuse(texts, weights=weights[: len(results)], constant=constant)
+        assert [int(row["id"]) for row in again.to_list()] == [row["id"] for row in fused.to_list()]
+
+
+def test_weighted_fusion_scales_each_result_to_one() -> None:
+    near = result([1, 2, 3], [10.0, 20.0, 30.0])
+    far = result([3, 4], [0.001, 0.002])
+    fused = drift.fuse([near, far], method="weighted", weights=[3, 1])
+    assert fused.to_list() == [
+        {"id": 1, "score": 0.75},
+        {"id": 2, "score": 0.375},
+        {"id": 3, "score": 0.25},
+        {"id": 4, "score": 0.0},
+    ]
+    same = drift.fuse([result([1, 2], [5.0, 5.0])], method="weighted")
+    assert same.scores.tolist() == [1.0, 1.0]
+    assert drift.fuse([result([], [], 3)], method="weighted").to_list() == []
+
+
+def test_several_queries_are_fused_each_on_its_own_and_padded() -> None:
+    a = SearchResult(np.array([[1, 2], [3, -1]]), np.array([[0, 1], [0, np.inf]], dtype=np.float32))
+    b = SearchResult(np.array([[2, 5], [3, -1]]), np.array([[0, 1], [0, np.inf]], dtype=np.float32))
+    fused = drift.fuse([a, b], k=2)
+    assert fused.ids.tolist() == [[2, 1], [3, -1]]
+    assert np.isneginf(fused.scores[1, 1])
+    assert repr(fused) == "Ranking(2 queries, k=2)"
+    assert [len(rows) for rows in fused.to_list()] == [2, 1]
+    assert "<td>3</td>" in fused._repr_html_()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "dot"])
+def test_scores_fall_as_distances_grow(metric: str) -> None:
+    distances = {"cosine": [0.0, 0.5, 2.0], "l2": [0.0, 1.0, 1e30], "dot": [-1e30, 0.0, 1e30]}[metric]
+    ranked = drift.rank(result([1, 2, 3], distances, 5), metric)
+    assert ranked.ids.tolist() == [1, 2, 3, -1, -1]
+    assert (np.diff(ranked.scores[:3]) < 0).all()
+    assert ((ranked.scores[:3] >= 0) & (ranked.scores[:3] <= 1)).all()
+    assert np.isneginf(ranked.scores[3:]).all()
+
+
+def test_boosts_reorder_and_padding_stays_last() -> None:
+    ranked = drift.rank(result([1, 2, 3], [0.0, 1.0, 3.0], 4), "l2")
+    assert ranked.boost({3: 8.0}).to_list()[0] == {"id": 3, "score": 2.0}
+    assert ranked.boost([1.0, 3.0, 0.0, 5.0]).ids.tolist() == [2, 1, 3, -1]
+    assert ranked.boost(np.zeros(4)).ids.tolist() == [1, 2, 3, -1]
+    assert repr(ranked.top(1)) == "Ranking(1 row, best 1 at 1)"
+
+
+def test_scores_halve_with_each_half_life() -> None:
+    ranked = drift.rank(result([1, 2, 3, 4], [0.0] * 4), "l2")
+    times = {1: NOW - dt.timedelta(days=60), 2: NOW - dt.timedelta(days=30), 3: NOW + dt.timedelta(days=9)}
+    faded = ranked.decay(times, dt.timedelta(days=30), now=NOW, missing=0.1)
+    assert faded.to_list() == [
+        {"id": 3, "score": 1.0},
+        {"id": 2, "score": 0.5},
+        {"id": 1, "score": 0.25},
+        {"id": 4, "score": 0.1},
+    ]
+    floored = ranked.decay(times, 30 * 86_400.0, now=NOW, floor=0.5, missing=0.0)
+    assert floored.scores.tolist() == [1.0, 0.75, 0.625, 0.0]
+    stamps = np.array(["2024-04-02", "2024-05-02", "NaT", "2024-06-01"], dtype="datetime64[s]")
+    by_array = ranked.decay(stamps, dt.timedelta(days=30), now=np.datetime64("2024-06-01"), missing=0.0)
+    assert by_array.ids.tolist() == [4, 2, 1, 3]
+    assert by_array.scores.tolist() == [1.0, 0.5, 0.25, 0.0]
+
+
+def test_metadata_come_along_and_times_are_read_from_them() -> None:
+    class WithMetadata(SearchResult):
+        metadata: Any
+
+    found = WithMetadata(np.array([1, 2, -1]), np.array([0, 0, np.inf], dtype=np.float32))
+    found.metadata = [{"at": NOW - dt.timedelta(days=1)}, {"at": NOW}, None]
+    ranked = drift.rank(found, "l2").decay("at", dt.timedelta(days=1), now=NOW)
+    assert ranked.ids.tolist() == [2, 1, -1]
+    assert ranked.metadata == [{"at": NOW}, {"at": NOW - dt.timedelta(days=1)}, None]
+    fused = drift.fuse([result([1, 3], [0.0, 1.0]), found])
+    assert fused.ids.tolist() == [1, 3, 2]
+    assert fused.metadata == [None, None, {"at": NOW}]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda _: drift.fuse([]), "one search result or more"),
+        (lambda r: drift.fuse([r], method=BEST), '"rrf" or "weighted"'),
+        (lambda r: drift.fuse([r], constant=0), "above 0"),
+        (lambda r: drift.fuse([r, r], weights=[1]), "2 results need one each"),
+        (lambda r: drift.fuse([r], weights=[-1]), "0 or more"),
+        (lambda r: drift.fuse([r], weights=[0]), "not all 0"),
+        (lambda r: drift.fuse([r, result(["a"], [0.0])]), "ids of one type"),
+        (lambda r: drift.fuse([r], k=0), "1 or more"),
+        (lambda r: drift.rank(r, "euclid"), "c.metric"),
+        (lambda r: drift.rank(r, "l2").boost([1.0]), "shape (1,)"),
+        (lambda r: drift.rank(r, "l2").boost({1: -1.0}), "0 or more"),
+        (lambda r: drift.rank(r, "l2").decay("at", 1.0), "include="),
+        (lambda r: drift.rank(r, "l2").decay({1: 5}, 1.0), "must be a datetime"),
+        (lambda r: drift.rank(r, "l2").decay({}, 0.0), "above 0"),
+        (lambda r: drift.rank(r, "l2").decay({}, 1.0, floor=2), "0 to 1"),
+    ],
+)
+def test_what_cannot_be_ranked_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(drift.InvalidArgumentError) as caught:
+        make(result([1, 2], [0.0, 1.0]))
+    assert message in str(caught.value)

@@ -1,0 +1,1 @@
+"""Scripts for those who work on drift: the wheel, the pictures of the documentation."""
