@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from drift._backup import Backup, backups, restore, verify_backups
 from drift._collection import Collection
 from drift._core import __version__
 from drift._database import Database, connect
@@ -34,6 +35,7 @@ from drift._result import Rows, SearchResult
 
 __all__ = [
     "AlreadyExistsError",
+    "Backup",
     "Budget",
     "ClosedError",
     "Collection",
@@ -57,5 +59,8 @@ __all__ = [
     "TimeoutError",
     "UnsupportedFormatError",
     "__version__",
+    "backups",
     "connect",
+    "restore",
+    "verify_backups",
 ]

@@ -240,7 +240,7 @@ impl Opening<'_> {
     }
 
     /// Numbers of the logs from `floor`, ascending; none up to `last_log`, nor between others, may be missing.
-    fn logs(&self, floor: u64, last_log: u64) -> Result<Vec<u64>> {
+    pub(super) fn logs(&self, floor: u64, last_log: u64) -> Result<Vec<u64>> {
         let mut numbers = names::numbers(names::LOGS, &self.backend.list(names::LOGS)?);
         numbers.retain(|number| *number >= floor);
         let last = last_log.max(numbers.last().copied().unwrap_or(0));
@@ -273,7 +273,8 @@ fn named_but_missing(error: Error) -> Error {
     Error::corrupt(format!("a file that the manifest names is missing: {}", error.message())).with_source(error)
 }
 
-fn apply(state: &CollectionState, record: OwnedRecord) {
+/// Does again what a record of the log says.
+pub(super) fn apply(state: &CollectionState, record: OwnedRecord) {
     let mut writes = state.writes.lock();
     let version = state.pin();
     let (added, removed, end): (u64, u64, Seq) = match &record {
