@@ -145,6 +145,14 @@ class Rows:
         The ids, in the order in which they were asked for.
     vectors : ndarray of float32, shape (n, dim)
         Their vectors as they were written (float16 widened).
+
+    Examples
+    --------
+    >>> import drift
+    >>> c = drift.connect("memory://rows").create_collection("c", dim=2, metric="l2")
+    >>> c.upsert([7], [[0.5, 2.0]])
+    >>> c.get([7]).to_list()
+    [{'id': 7, 'vector': [0.5, 2.0]}]
     """
 
     __slots__ = ("ids", "vectors")
@@ -159,6 +167,38 @@ class Rows:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.ids)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return the rows as plain Python objects: ``[{"id": ..., "vector": [...]}, ...]``."""
+        pairs = zip(self.ids.tolist(), self.vectors.tolist(), strict=True)
+        return [{"id": row_id, "vector": vector} for row_id, vector in pairs]
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Export the rows through the Arrow PyCapsule interface; pyarrow is not needed.
+
+        Columns are ``id`` (int64 or string) and ``vector`` (a fixed-size list of float32), as `Collection.load` takes
+        them with ``vector="vector"``.
+        """
+        ids: Any = self.ids.tolist() if self.ids.dtype == object else self.ids
+        return _core.stream([("id", ids), ("vector", self.vectors)], requested_schema)
+
+    def to_arrow(self) -> pa.Table:
+        """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
+        import pyarrow as pa
+
+        return pa.table(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a ``pandas.DataFrame``: ``id``, and ``vector`` with an array in each row. Needs ``pandas``."""
+        import pandas as pd
+
+        return pd.DataFrame({"id": self.ids, "vector": list(self.vectors)})
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
+        import polars as pl
+
+        return pl.DataFrame(self)
 
     def __repr__(self) -> str:
         return f"Rows({count(len(self), 'row')}, dim={self.vectors.shape[1]})"

@@ -4,6 +4,7 @@
 //! time. Handles are cheap to clone and may be used from any thread of the process that opened them; a forked child
 //! gets `Forked` from every call.
 
+mod address;
 mod backup;
 mod collection;
 mod health;
@@ -25,12 +26,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernels;
 use crate::manifest::{Catalog, CatalogEntry, CatalogStore, Manifest, ManifestStore};
 use crate::state::CollectionState;
-use crate::storage::{Backend, LocalBackend, LockGuard, MemoryBackend, OsFs, names};
+use crate::storage::{Backend, LockGuard, names};
 use crate::types::Schema;
 use collection::OpenCollection;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -70,7 +70,7 @@ impl Database {
     /// unless `config.read_only` is set. Fails with `Locked` while another handle or process writes to it.
     pub fn open(uri: &str, config: Config, components: Components) -> Result<Database> {
         config.validate()?;
-        let backend = backend(uri, config.read_only)?;
+        let backend = address::backend(uri, config.read_only)?;
         Database::start(uri, backend, config, components)
     }
 
@@ -292,26 +292,6 @@ impl Drop for Inner {
             tracing::error!(uri = %self.uri, %error, "closing failed");
         }
     }
-}
-
-/// The store that an address names.
-fn backend(uri: &str, read_only: bool) -> Result<Arc<dyn Backend>> {
-    if let Some(name) = uri.strip_prefix("memory://") {
-        return Ok(Arc::new(MemoryBackend::open(name, !read_only, read_only)?));
-    }
-    let path = match uri.split_once("://") {
-        Some(("file", path)) => path,
-        Some((scheme, _)) => {
-            let message =
-                format!("{uri:?}: addresses with {scheme}:// are not supported; use a path, file:// or memory://");
-            return Err(Error::invalid(message));
-        }
-        None => uri,
-    };
-    if path.is_empty() {
-        return Err(Error::invalid("the path of the database is empty"));
-    }
-    Ok(Arc::new(LocalBackend::open(Path::new(path), Arc::new(OsFs), !read_only, read_only)?))
 }
 
 /// Refuses what a restore has not finished.

@@ -2,16 +2,18 @@
 
 use crate::error::OrRaise;
 use arrow_array::cast::AsArray;
-use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch, RecordBatchReader, StringArray, StructArray};
+use arrow_array::{
+    ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, RecordBatchReader, StringArray, StructArray,
+};
 use arrow_schema::{DataType, Field};
 use drift_core::error::Error;
 use drift_core::ingest::arrow::{Place, chunked_ids, chunked_vectors};
 use drift_core::ingest::source::BatchVectors;
 use drift_core::types::{Ids, Schema};
-use numpy::{PyArray1, PyArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyList};
-use pyo3_arrow::error::PyArrowResult;
+use pyo3_arrow::error::{PyArrowError, PyArrowResult};
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use pyo3_arrow::input::{AnyArray, AnyRecordBatch};
 use std::sync::Arc;
@@ -53,8 +55,14 @@ pub fn reader(value: &Bound<'_, PyAny>) -> PyResult<Box<dyn RecordBatchReader + 
     value.extract::<AnyRecordBatch>()?.into_reader()
 }
 
-/// One column of a result: int64 or f32 arrays, or a list of strings.
+/// One column of a result: int64 or f32 arrays, an f32 matrix of one vector a row, or a list of strings.
 fn column(value: &Bound<'_, PyAny>) -> PyResult<ArrayRef> {
+    if let Ok(rows) = value.cast::<PyArray2<f32>>() {
+        let field = Arc::new(Field::new("item", DataType::Float32, false));
+        let values = Arc::new(Float32Array::from(rows.to_vec()?));
+        let lists = FixedSizeListArray::try_new(field, rows.shape()[1] as i32, values, None);
+        return Ok(Arc::new(lists.map_err(PyArrowError::from)?));
+    }
     if let Ok(values) = value.cast::<PyArray1<i64>>() {
         return Ok(Arc::new(Int64Array::from(values.to_vec()?)));
     }

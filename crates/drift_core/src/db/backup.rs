@@ -52,7 +52,7 @@ impl Database {
                 format!("{uri} is in the database itself: back up to a folder of its own, best on another disk");
             return Err(Error::invalid(problem));
         }
-        self.backup_on(crate::db::backend(uri, false)?, incremental, progress)
+        self.backup_on(crate::db::address::backend(uri, false)?, incremental, progress)
     }
 
     /// As [`Database::backup`], into a store that the caller brings.
@@ -89,7 +89,7 @@ pub(super) fn has_backups(backend: &dyn Backend) -> Result<bool> {
 /// The folder of backups `uri`, for reading.
 fn source(uri: &str) -> Result<Arc<dyn Backend>> {
     check_named(uri)?;
-    crate::db::backend(uri, true).map_err(|error| match error.kind() {
+    crate::db::address::backend(uri, true).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::not_found(format!("there is no folder of backups {uri}")),
         _ => error,
     })

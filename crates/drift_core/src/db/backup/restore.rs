@@ -18,7 +18,7 @@ pub fn restore(backup: &str, target: &str, moment: Moment, progress: OnBackup<'_
     let from = super::source(backup)?;
     // A wrong moment is found out before a folder is made.
     Records::read(&*from)?.find(moment)?;
-    restore_on(&*from, crate::db::backend(target, false)?, moment, progress)
+    restore_on(&*from, crate::db::address::backend(target, false)?, moment, progress)
 }
 
 /// As [`restore`], between stores that the caller brings.
