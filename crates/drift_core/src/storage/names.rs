@@ -27,8 +27,10 @@ pub const TOMBSTONES: &str = "tombstones";
 pub const BITSTORES: &str = "bitstore";
 /// Folder of the collections of a database.
 pub const COLLECTIONS: &str = "collections";
+/// Folder of [`RESTORING`].
+pub const RESTORES: &str = "restoring";
 /// What a database has while it is restored: it is whole when this is gone.
-pub const RESTORING: &str = "RESTORING";
+pub const RESTORING: &str = "restoring/note";
 /// Folder of the records of backups.
 pub const BACKUPS: &str = "backups";
 /// Folder of the files of backups.

@@ -53,21 +53,32 @@ pub fn restore_on(
     }
     match fill(from, &to, record, progress) {
         Ok(()) => {
-            to.delete(names::RESTORING)?;
+            unmark(&*to)?;
             Ok(record.info())
         }
         Err(error) => {
             // Should this fail too, the marker stays and says so.
-            let _ = clear(&*to).and_then(|()| to.delete(names::RESTORING));
+            let _ = clear(&*to).and_then(|()| unmark(&*to));
             Err(error)
         }
     }
 }
 
-/// Removes what a restore that did not finish has left.
+/// Removes what a restore that did not finish has left. Without a catalog, files are orphans that no power loss makes
+/// a database of again.
 fn clear(to: &dyn Backend) -> Result<()> {
-    to.delete_tree(names::CATALOGS)?;
+    for name in to.list(names::CATALOGS)? {
+        to.delete(&name)?;
+    }
+    to.settle(names::CATALOGS)?;
     to.delete_tree(names::COLLECTIONS)
+}
+
+/// Removes the marker for good.
+fn unmark(to: &dyn Backend) -> Result<()> {
+    to.delete(names::RESTORING)?;
+    to.settle(names::RESTORES)?;
+    to.delete_tree(names::RESTORES)
 }
 
 fn fill(from: &dyn Backend, to: &Arc<dyn Backend>, record: &Record, progress: OnBackup<'_>) -> Result<()> {
