@@ -291,6 +291,40 @@ def test_searches_go_on_while_a_reader_refreshes(path: str, c: drift.Collection)
         assert problems == [], "every id once, in every state"
 
 
+def test_a_refresh_after_flushes_reads_only_what_is_new(path: str, c: drift.Collection) -> None:
+    random = oracle.rng(81)
+    c.maintenance.pause()
+    write(c, range(400))
+    c.flush()
+    versions = dict.fromkeys(range(400), 1)
+    with drift.connect(path, read_only=True) as db:
+        mine = db["docs"]
+        mine.search(QUERIES, k=1)
+        for version in range(2, 40):
+            for _ in range(int(random.integers(1, 4))):
+                first = int(random.integers(0, 400))
+                ids = range(first, first + int(random.integers(1, 60)))
+                if random.random() < 0.4:
+                    c.delete(ids)
+                    versions = {id_: v for id_, v in versions.items() if id_ not in ids}
+                else:
+                    write(c, ids, version)
+                    versions |= dict.fromkeys(ids, version)
+                if random.random() < 0.5:
+                    c.flush()
+            mine.refresh()  # A delete of what is gone is nothing new.
+            ids_now, rows, _ = contents(mine)
+            assert ids_now == sorted(versions)
+            np.testing.assert_array_equal(rows, oracle.vector_of(ids_now, [versions[id_] for id_ in ids_now], DIM))
+            assert mine.verify()["problems"] == []
+        assert mine.stats()["queries"] > 4 * 38, "the state was never replaced"
+        c.maintenance.resume()
+        c.optimize()
+        assert mine.refresh() is True
+        assert contents(mine)[0] == sorted(versions)
+        assert mine.stats()["queries"] < 4 * 38, "it was opened anew"
+
+
 def unpickled(frozen: bytes) -> tuple[bool, int, str]:
     """In another process: what a pickled collection is there."""
     c = pickle.loads(frozen)  # noqa: S301 - pickled by the test

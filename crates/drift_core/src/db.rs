@@ -7,6 +7,7 @@
 mod address;
 mod backup;
 mod collection;
+mod follow;
 mod health;
 mod open;
 mod refresh;

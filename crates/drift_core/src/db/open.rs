@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::FileId;
 use crate::ingest;
 use crate::maintain::remove_unreferenced;
-use crate::manifest::{BucketFile, Manifest, ManifestStore, MoveFile, TombstoneFile, next_file_number};
+use crate::manifest::{BucketFile, Manifest, ManifestStore, MoveFile, SegmentEntry, TombstoneFile, next_file_number};
 use crate::memtable::Memtable;
 use crate::quant::rotation::Rotation;
 use crate::segment::{Segment, SegmentFile};
@@ -96,15 +96,20 @@ impl Opening<'_> {
         let router = Arc::new(Router::new(table, schema.dim, schema.metric));
         let mut segments = Vec::with_capacity(manifest.segments.len());
         for entry in &manifest.segments {
-            let file = SegmentFile { id: entry.file, length: entry.length, digest: entry.digest, rows: entry.rows };
-            let segment = Segment::open(&*self.backend, self.identity, file, schema).map_err(named_but_missing)?;
-            segments.push(LiveSegment::new(segment));
+            segments.push(self.segment(entry, schema)?);
         }
         upkeep.moved_rows = self.apply_moves(manifest, &mut segments)?;
         let empty = Index::empty(router.clone(), schema)
             .with_calibration(Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes));
         // Deaths are not known yet; none may be left out.
         empty.extended(router, segments, 0)
+    }
+
+    /// Opens a segment that the manifest names.
+    pub(super) fn segment(&self, entry: &SegmentEntry, schema: &Schema) -> Result<LiveSegment> {
+        let file = SegmentFile { id: entry.file, length: entry.length, digest: entry.digest, rows: entry.rows };
+        let segment = Segment::open(&*self.backend, self.identity, file, schema).map_err(named_but_missing)?;
+        Ok(LiveSegment::new(segment))
     }
 
     /// Puts rows into the buckets that they have moved to; tells how many moves there were.

@@ -1,11 +1,12 @@
 //! Refresh: a read-only handle moves on to what a writer has committed and logged since.
 //!
 //! Layer 7. A refresh takes a new snapshot of the collection's files. Where the manifest is the same, only the records
-//! that the logs have gained are applied, as a writer applies them. Otherwise the collection is opened anew beside the old
-//! state, which goes on answering until it is replaced as a whole; calls that are under way end on the state that they began with.
+//! that the logs have gained are applied, as a writer applies them; where rows were flushed, and no more, only these
+//! segments are read (`follow`). Otherwise the collection is opened anew beside the old state, which goes on answering
+//! until it is replaced as a whole; calls that are under way end on the state that they began with.
 
 use super::collection::OpenCollection;
-use super::{Collection, Database, open, snapshot};
+use super::{Collection, Database, follow, open, snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Catalog;
 use crate::state::CollectionState;
@@ -95,6 +96,10 @@ impl Database {
         if same_manifest {
             let numbers = opening.logs(newer.manifest.wal_floor, newer.manifest.last_log)?;
             advance(&state, &*newer.files, &numbers)?;
+        }
+        if same_manifest || follow::follow(&state, &opening, &newer)? {
+            state.pin().memtables().for_each(|memtable| memtable.extend_codes(&state.rotation));
+            seen.manifest = newer.manifest.number;
             seen.files.replace(&newer.files);
             return Ok(true);
         }
@@ -145,7 +150,6 @@ fn advance(state: &CollectionState, backend: &dyn Backend, numbers: &[u64]) -> R
         })?;
         next_seq = Some(end.next_seq);
     }
-    state.pin().memtables().for_each(|memtable| memtable.extend_codes(&state.rotation));
     Ok(())
 }
 
