@@ -99,6 +99,13 @@ def test_every_method_answers_as_its_counterpart_does(path: str) -> None:
                 assert (await c.stats())["rows"] == 60
             assert await (await db.open_collection("docs")).count() == 60
             assert await db.list_collections() == ["docs"]
+            assert (await db.refresh(), await (await db.open_collection("docs")).refresh()) == (False, False)
+            assert (await db.backup(f"{path}-backups")).collections == ("docs",)
+            async with aio.connect(path, read_only=True) as reader:
+                seen = await reader.open_collection("docs")
+                await (await db.open_collection("docs")).upsert([101], ROWS[:1])
+                assert (await seen.count(), await seen.refresh(), await seen.count()) == (60, True, 61)
+                assert await reader.refresh() is False
             assert [await db.contains(name) for name in ("docs", "ghost")] == [True, False]
             await db.drop_collection("docs")
             assert await db.list_collections() == []

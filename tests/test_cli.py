@@ -6,7 +6,8 @@ import argparse
 import json
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import drift
 import numpy as np
@@ -14,9 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from drift import _cli, _completion
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DIM = 8
 ROWS = np.eye(DIM, dtype=np.float32)
@@ -30,6 +28,9 @@ COMMANDS = [
     "health",
     "verify",
     "optimize",
+    "backup",
+    "backups",
+    "restore",
     "simulate",
     "completion",
 ]
@@ -79,6 +80,18 @@ def test_every_command_speaks_json(capsys: pytest.CaptureFixture[str], path: str
     assert as_json("stats", path, "docs")["rows"] == 7
     assert as_json("verify", path)[0]["problems"] == []
     assert "seconds" in as_json("optimize", path, "docs")
+    health = as_json("health", path, "docs")
+    assert (health["rows"], health["recalls"]) == (7, [])
+    kept, again = f"{path}-backups", f"{path}-again"
+    taken = as_json("backup", path, kept)
+    assert (taken["number"], taken["incremental"], taken["collections"]) == (1, True, ["docs"])
+    full = as_json("backup", path, kept, "--full")
+    assert (full["number"], full["incremental"], full["files_copied"]) == (2, False, taken["files"])
+    assert as_json("backups", kept) == [taken, full]
+    assert as_json("backups", kept, "--verify") == {"backups": [taken, full], "problems": []}
+    assert as_json("restore", kept, again, "--at", "1") == taken
+    assert as_json("restore", kept, f"{again}-2", "--at", full["time"]) == full
+    assert as_json("stats", again) == as_json("stats", path)
 
 
 def test_every_command_speaks_to_people(capsys: pytest.CaptureFixture[str], path: str, file: str) -> None:
@@ -92,6 +105,15 @@ def test_every_command_speaks_to_people(capsys: pytest.CaptureFixture[str], path
         assert "docs" in call(capsys, command, path)
     assert call(capsys, "delete", path, "docs", "3").split() == ["deleted", "1"]
     assert "seconds" in call(capsys, "optimize", path, "docs")
+    kept = f"{path}-backups"
+    assert "docs" in call(capsys, "backup", path, kept)
+    assert call(capsys, "backups", kept, "--verify").splitlines()[2].split()[0] == "1"
+    assert "docs" in call(capsys, "restore", kept, f"{path}-again")
+    assert "is not empty" in call(capsys, "restore", kept, path, code=1)
+    victim = next(file for file in Path(kept, "files").rglob("*.drift"))
+    victim.write_bytes(victim.read_bytes()[:-1])
+    with pytest.raises(AssertionError, match=victim.name):
+        call(capsys, "backups", kept, "--verify")
 
 
 def test_the_help_explains_every_command_and_argument(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,14 +83,23 @@ WRONG_VECTORS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "three axes": (ROWS[:, None], ("shape (3, 1, 4)", ".reshape(-1, 4)")),
     "too few": (ROWS[:1], ("3 ids", "1 vector:")),
     "nan": (np.where(ROWS == 6, np.nan, ROWS), ("row 1", "column 1", "NaN")),
-    "beyond float32": (np.where(ROWS == 6, 1e300, ROWS.astype(np.float64)), ("row 1", "column 1", "inf")),
+    "beyond float32": (
+        np.where(ROWS == 6, 1e300, ROWS.astype(np.float64)),
+        ("row 1", "column 1", "1e+300", "float32", "scale"),
+    ),
+    "infinite": (np.where(ROWS == 6, np.inf, ROWS.astype(np.float64)), ("row 1", "column 1", "inf", "finite")),
+    "too long for float32": (np.where(ROWS == 6, 1e30, ROWS), ("row 1", "too long", "scale")),
     "masked": (np.ma.masked_array(ROWS, mask=ROWS == 6), ("masked",)),
     "complex": (ROWS.astype(complex), ("complex128", "float32")),
     "bool": (ROWS > 1, ("bool", "float32")),
     "on a gpu": (Tensor(ROWS, CUDA), ("vectors", "Tensor", "Tensor.cpu()")),
     "rows on a gpu": (list(Tensor(ROWS, CUDA)), ("row 0", "Tensor.cpu()")),
     "with gradients": (Tensor(ROWS, GRAD), ("vectors", "tensor.detach()")),
-    "null in polars": (pl.Series([[1.0] * 4, None, [1.0] * 4]), ("vectors", "row 1", "null")),
+    "null in polars": (pl.Series([[1.0] * 4, None, [1.0] * 4]), ("vectors", "row 1", "null", "leave the row out")),
+    "beyond float32 in polars": (
+        pl.Series([[1.0] * 4, [1.0, 1e39, 1.0, 1.0]] * 2),
+        ("row 1", "value 1", "1e39", "float32"),
+    ),
 }
 
 
@@ -136,13 +145,15 @@ WRONG_IDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "negative": ([1, -2, 3], ("id -2 at row 1", ">= 0")),
     "beyond int64": ([1, 2, 2**63], ("row 2", "out of range")),
     "a none": ([1, None, 3], ("row 1", "None")),
-    "text": (["a", "b", "c"], ("ids are str", "id_type is int")),
+    "text": (["a", "b", "c"], ("ids are str", "id_type is int", 'id_type="str"')),
+    "text in polars": (pl.Series(["a", "b", "c"]), ("ids", 'id_type is "int"', "make them integers")),
     "mixed": ([1, "2", 3], ("row 1", "'2' (str)", "an int")),
     "bools": ([True, False, True], ("row 0", "True (bool)")),
     "column": (np.array([[1], [2], [3]]), ("shape (3, 1)", "one-dimensional")),
     "dict": ({1: 2}, ("ids", "dict")),
     "set": ({1, 2, 3}, ("set", "no order", "list")),
-    "swapped arguments": (ROWS, ("ids", "shape (3, 4)")),
+    "rows": (ROWS, ("ids", "shape (3, 4)")),
+    "vectors in polars": (pl.Series(ROWS.tolist()), ("ids", "swapped?")),
     "float series": (pd.Series([1.0, None, 3.0]), ("ids", "integers")),
     "null in a series": (pl.Series([1, None, 3]), ("ids", "row 1", "null")),
     "masked": (np.ma.masked_array(np.array(IDS), mask=np.array([False, True, False])), ("ids", "masked")),
@@ -156,9 +167,23 @@ def test_wrong_ids_are_refused_with_their_place(c: drift.Collection, case: str) 
     assert len(c) == 0
 
 
+@pytest.mark.parametrize(
+    "rows", [ROWS, ROWS.tolist(), list(ROWS), pl.DataFrame(ROWS)], ids=lambda rows: type(rows).__name__
+)
+@pytest.mark.parametrize(
+    "ids", [IDS, np.array(IDS), ["a", "b", "c"], pd.Series(IDS)], ids=lambda ids: type(ids).__name__
+)
+def test_swapped_arguments_are_told(db: drift.Database, c: drift.Collection, rows: Any, ids: Any) -> None:
+    named = db.create_collection("named", dim=DIM, id_type="str")
+    for call in (c.add, c.upsert, named.add, lambda ids, rows: c.load([(ids, rows)])):
+        refused(lambda call=call: call(rows, ids), "swap the two", "ids come first")  # type: ignore[misc]
+    assert len(c) == len(named) == 0
+
+
 def test_wrong_string_ids_are_refused_with_their_place(db: drift.Database) -> None:
     c = db.create_collection("named", dim=DIM, id_type="str")
-    refused(lambda: c.add(IDS, ROWS), "ids are int", "id_type is str")
+    refused(lambda: c.add(IDS, ROWS), "ids are int", "id_type is str", 'id_type="int"')
+    refused(lambda: c.add(pl.Series(IDS), ROWS), "Int64", 'id_type is "str"', "make them strings")
     refused(lambda: c.add(["a", 2, "c"], ROWS), "row 1", "2 (int)", "a str")  # type: ignore[arg-type]
     refused(lambda: c.add(["a", "", "c"], ROWS), "row 1", "0 bytes")
     refused(lambda: c.add([b"a", b"b", b"c"], ROWS), "row 0", "bytes", "a str")  # type: ignore[arg-type]
@@ -185,6 +210,7 @@ WRONG_QUERIES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "dict": ({"vector": [1.0] * 4}, ("query", "dict")),
     "on a gpu": (Tensor(ROWS, CUDA), ("query", "Tensor.cpu()")),
     "nan": ([np.nan] * 4, ("query", "NaN")),
+    "beyond float32": ([1.0, 1e39, 1.0, 1.0], ("query", "column 1", "1e+39", "float32")),
 }
 
 
@@ -200,7 +226,9 @@ def test_wrong_queries_are_refused_and_say_so(c: drift.Collection, case: str) ->
     [
         ({"k": 5.0}, ("k is 5.0", "int")),
         ({"k": "5"}, ("k is '5'", "int")),
-        ({"recall": 95}, ("recall is 95", "at most 1")),
+        ({"recall": 95}, ("recall is 95", "at most 1", "95 % is 0.95")),
+        ({"recall": 1.5}, ("recall is 1.5", "at most 1")),
+        ({"recall": 0}, ("recall is 0", "above 0")),
         ({"recall": "0.95"}, ("recall is '0.95'", "number")),
         ({"exact": "yes"}, ("exact is 'yes'", "True or False")),
         ({"nprobe": 1.5}, ("nprobe is 1.5", "int")),
@@ -216,7 +244,17 @@ def test_wrong_options_are_refused_by_name(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"metric": "euclidean"}, ("euclidean", '"l2"')),
+        ({"metric": "euclidean"}, ("euclidean", 'did you mean "l2"?', '"cosine" or "dot"')),
+        ({"metric": "L2"}, ("L2", 'did you mean "l2"?')),
+        ({"metric": "ip"}, ("ip", 'did you mean "dot"?')),
+        ({"metric": "inner_product"}, ("inner_product", 'did you mean "dot"?')),
+        ({"metric": "angular"}, ("angular", 'did you mean "cosine"?')),
+        ({"metric": "hamming"}, ("hamming", 'use "l2", "cosine" or "dot"')),
+        ({"id_type": "string"}, ("string", 'did you mean "str"?')),
+        ({"id_type": "uuid"}, ("uuid", 'did you mean "str"?')),
+        ({"id_type": "int64"}, ("int64", 'did you mean "int"?')),
+        ({"precision": "int8"}, ("int8", 'did you mean "sq8"?')),
+        ({"precision": "float32"}, ("float32", 'use "1bit" or "sq8"')),
         ({"metric": None}, ("metric is None", '"l2"')),
         ({"id_type": int}, ("id_type", '"int" or "str"')),
         ({"precision": 8}, ("precision is 8", '"sq8"')),
@@ -256,7 +294,24 @@ def test_wrong_addresses_are_refused_and_create_nothing(
 
 def test_wrong_durability_and_limit_are_refused_by_name(path: str) -> None:
     refused(lambda: drift.connect(path, durability=True), "durability is True", '"always"')  # type: ignore[arg-type]
+    refused(lambda: drift.connect(path, durability="fsync"), 'did you mean "always"?')  # type: ignore[arg-type]
     refused(lambda: drift.connect(path, memory_limit="1GB"), "memory_limit is '1GB'", "int")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_is_no_database(tmp_path: Path, read_only: bool) -> None:
+    (tmp_path / "data.db").write_text("rows")
+    (tmp_path / "rows.parquet").write_text("PAR1")
+    for uri in (tmp_path / "data.db", tmp_path / "data.db" / "below", f"file://{tmp_path}/data.db"):
+        refused(lambda uri=uri: drift.connect(uri, read_only=read_only), "data.db is a file", "folder")  # type: ignore[misc]
+    refused(lambda: drift.connect(tmp_path / "rows.parquet", read_only=read_only), "is a file", "load()")
+    assert (tmp_path / "data.db").read_text() == "rows"
+
+
+def test_reading_what_is_not_there_says_how_it_comes_to_be(tmp_path: Path) -> None:
+    refused(lambda: drift.connect(tmp_path / "absent", read_only=True), "absent", "open it for writing")
+    refused(lambda: drift.connect(tmp_path, read_only=True), "no database at", "open it for writing")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,11 +324,15 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 WRONG_SOURCES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "none": (None, ("source is NoneType", "Parquet")),
-    "absent": ("absent.parquet", ("absent.parquet",)),
+    "absent": ("absent.parquet", ("no file absent.parquet", "it would be /")),
+    "empty file": ("folder/empty.parquet", ("empty.parquet is empty", "cut off")),
+    "tiny file": ("folder/tiny.parquet", ("tiny.parquet", "no Parquet file", '"x"')),
+    "cut file": ("folder/cut.parquet", ("cut.parquet", "does not end", "copy it again")),
+    "bare marks": ("folder/marks.parquet", ("marks.parquet", "does not end")),
     "folder": ("folder", ("folder 'folder'", "glob.glob")),
     "pattern": ("folder/*.parquet", ("folder/*.parquet", "glob.glob")),
     "address": ("https://example.com/a.parquet", ("https://", "local")),
-    "text file": ("folder/rows.csv", ("rows.csv", "Parquet")),
+    "text file": ("folder/rows.csv", ("rows.csv is no Parquet file", '"id,e"', "pandas")),
     "dict of columns": ({"id": IDS, "embedding": ROWS}, ("dict", "pyarrow.table")),
     "rows as dicts": ([{"id": 1, "embedding": [1.0] * 4}], ("batch 0", "dict", "from_pylist")),
     "matrix": (ROWS, ("ndarray", "ids", "upsert")),
@@ -294,6 +353,11 @@ def test_wrong_sources_are_refused_and_change_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "rows.csv").write_text("id,embedding\n1,2\n")
+    (tmp_path / "folder" / "empty.parquet").touch()
+    (tmp_path / "folder" / "tiny.parquet").write_bytes(b"x")
+    (tmp_path / "folder" / "marks.parquet").write_bytes(b"PAR1PAR1")
+    whole = parquet(tmp_path, id=IDS, embedding=list(ROWS))
+    (tmp_path / "folder" / "cut.parquet").write_bytes(whole.read_bytes()[:-20])
     source, words = WRONG_SOURCES[case]
     refused(lambda: c.load(source), *words)
     assert len(c) == 0
@@ -310,11 +374,17 @@ OWN_FILES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "other dim": ({"id": IDS, "embedding": [[1.0] * 5] * 3}, ("row 0", "5 values", "dim is 4")),
     "ragged": ({"id": IDS, "embedding": [[1.0] * 4, [1.0] * 3, [1.0] * 4]}, ("row 1", "3 values", "dim is 4")),
     "json": ({"id": IDS, "embedding": ["[1,2,3,4]"] * 3}, ('"embedding"', "float32")),
-    "null": ({"id": IDS, "embedding": [[1.0] * 4, None, [1.0] * 4]}, ("row 1", "null")),
+    "null": ({"id": IDS, "embedding": [[1.0] * 4, None, [1.0] * 4]}, ("row 1", "null", "leave the row out")),
+    "null id": ({"id": [1, None, 3], "embedding": list(ROWS)}, ('"id"', "row 1", "null", "leave the row out")),
+    "swapped": ({"id": list(ROWS), "embedding": IDS}, ('"id"', "swapped?")),
+    "beyond float32": (
+        {"id": IDS, "embedding": [[1.0] * 4, [1.0, 1e39, 1.0, 1.0], [1.0] * 4]},
+        ("row 1", "value 1", "1e39"),
+    ),
     "null value": ({"id": IDS, "embedding": [[1.0] * 4, [1.0, None, 1.0, 1.0], [1.0] * 4]}, ("row 1", "value 1")),
     "nan": ({"id": IDS, "embedding": np.where(ROWS == 6, np.nan, ROWS).tolist()}, ("row 1", "column 1", "NaN")),
     "float ids": ({"id": [1.0, 2.0, 3.0], "embedding": list(ROWS)}, ('"id"', "integers or strings")),
-    "string ids": ({"id": ["a", "b", "c"], "embedding": list(ROWS)}, ('"id"', "id_type")),
+    "string ids": ({"id": ["a", "b", "c"], "embedding": list(ROWS)}, ('"id"', "id_type", "make them integers")),
     "negative id": ({"id": [1, -2, 3], "embedding": list(ROWS)}, ("row 1", "-2", ">= 0")),
 }
 

@@ -138,6 +138,28 @@ def test_results_leave_in_every_form_for_both_types_of_ids(c: drift.Collection) 
             assert not isinstance(frame.index, pd.MultiIndex)
 
 
+def test_rows_leave_in_every_form_and_load_again(c: drift.Collection) -> None:
+    ids = ids_of(c)
+    kind = pa.int64() if c.id_type == "int" else pa.string()
+    parts: list[list[Any]] = [ids, ids[5:6], []]
+    for asked in parts:
+        rows = c.get(asked)
+        plain = rows.to_list()
+        assert plain == [{"id": row_id, "vector": ROWS[ids.index(row_id)].tolist()} for row_id in asked]
+        table = rows.to_arrow()
+        assert table.schema.names == ["id", "vector"]
+        assert (table.schema.types[0], table.schema.types[1].list_size) == (kind, DIM)
+        assert table.to_pylist() == pa.table(rows).to_pylist() == plain
+        assert [{**row, "vector": list(row["vector"])} for row in rows.to_polars().to_dicts()] == plain
+        frame = rows.to_pandas()
+        assert [
+            {"id": row_id, "vector": v.tolist()} for row_id, v in zip(frame["id"], frame["vector"], strict=True)
+        ] == plain
+    again = c.database.create_collection("again", dim=DIM, metric="l2", id_type=c.id_type)  # type: ignore[arg-type]
+    assert again.load(c.get(ids), vector="vector")["rows"] == len(ids)
+    np.testing.assert_array_equal(again.get(ids).vectors, ROWS)
+
+
 def test_asynchronous_handles_show_what_they_wrap(path: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with aio.connect(path) as db, db.create_collection("docs", dim=2) as c:

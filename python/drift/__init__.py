@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from drift._backup import Backup, backups, restore, verify_backups
 from drift._collection import Collection
 from drift._core import __version__
 from drift._database import Database, connect
@@ -36,6 +37,7 @@ from drift._result import Page, Rows, SearchResult
 
 __all__ = [
     "AlreadyExistsError",
+    "Backup",
     "Budget",
     "ClosedError",
     "Collection",
@@ -63,8 +65,11 @@ __all__ = [
     "TimeoutError",
     "UnsupportedFormatError",
     "__version__",
+    "backups",
     "col",
     "connect",
     "fuse",
     "rank",
+    "restore",
+    "verify_backups",
 ]

@@ -89,9 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_writers(commands)
     _add_readers(commands)
     _add_upkeep(commands)
-    # Imported here: the module prints with the functions of this one.
+    # Imported here: the modules print with the functions of this one.
+    from drift import _cli_backup
     from drift.simulate.cli import add_to
 
+    _cli_backup.add_to(commands)
     add_to(commands)
     _add_completion(commands)
     return parser

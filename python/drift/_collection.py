@@ -53,7 +53,7 @@ class Collection:
     """Rows of an id, a vector and metadata. `Database.create_collection` and `Database.open_collection` make it.
 
     It is safe to use from several threads; readers never wait for writers. It pickles by its database's URI and its
-    name. It is also a context manager that closes it.
+    name, as `Database` does: for reading in other processes. It is also a context manager that closes it.
 
     Examples
     --------
@@ -481,6 +481,21 @@ class Collection:
     def flush(self) -> None:
         """Move rows from memory into segments on disk, durably, whatever the durability."""
         self._inner.flush()
+
+    def refresh(self) -> bool:
+        """Take up what another process has written since a read-only collection was opened or last refreshed.
+
+        Returns
+        -------
+        bool
+            Whether there was anything new; False for a handle that writes, which is never behind.
+
+        Raises
+        ------
+        NotFoundError
+            When the collection was dropped; the handle goes on showing its last state.
+        """
+        return self._inner.refresh()
 
     def health(self) -> Health:
         """Return the measured recall of live queries, and the state of buckets, segments and jobs."""

@@ -6,9 +6,11 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from drift import _core, _metadata
+from drift import _backup, _core, _metadata
+from drift._address import address
 from drift._collection import Collection, natural, text
 from drift._errors import DriftError, InvalidArgumentError
+from drift._progress import display
 from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, TypeAlias
 
-    from drift._types import Durability, FieldType, IdType, Metric, Precision
+    from drift._backup import Backup
+    from drift._progress import Display
+    from drift._types import Durability, FieldType, IdType, Metric, Precision, Progress
 
     _State: TypeAlias = tuple[str, bool, str, int | None]
 
@@ -43,7 +47,8 @@ def connect(
         A folder, as a path (``~`` is the home folder) or as ``file://...``, or ``memory://name`` for a database in
         the memory of this process.
     read_only : bool
-        Refuse every write, and create nothing.
+        Refuse every write, and create nothing. Any number of processes may read beside the one that writes: they see
+        what was acknowledged when they opened a collection or last called `Database.refresh` or `Collection.refresh`.
     durability : {"always", "interval", "os", "none"}
         When a write returns: after fsync (survives power loss), after reaching the log with an fsync every 100 ms or
         at the system's leisure (both survive the death of the process), or at once.
@@ -77,43 +82,33 @@ def connect(
     >>> db.list_collections()
     []
     """
-    address = _address(uri)
+    where = address(uri)
     if storage_options:
         names = ", ".join(sorted(storage_options))
-        raise InvalidArgumentError(f"storage_options ({names}) are given, but {address!r} is no object store")
+        raise InvalidArgumentError(f"storage_options ({names}) are given, but {where!r} is no object store")
     if memory_limit is not None:
         natural("memory_limit", memory_limit, 64 << 20)
     mode = text("durability", durability, "always", "interval", "os", "none")
-    return Database._open(address, bool(read_only), mode, memory_limit)
-
-
-def _address(uri: object) -> str:
-    """Return the URI, or the absolute path with ``~`` for the home folder written out."""
-    if not isinstance(uri, (str, os.PathLike)):
-        raise InvalidArgumentError(f"uri is {uri!r}: it must be a str or a path")
-    address = os.fspath(uri)
-    if not isinstance(address, str):
-        raise InvalidArgumentError(f"uri is {address!r}: it must be a str or a path of str")
-    if not address:
-        raise InvalidArgumentError("uri is empty: it must name a folder, or be memory://")
-    if address == ":memory:":
-        raise InvalidArgumentError("uri is ':memory:': a database in memory is memory://, or memory://name")
-    if "://" in address:
-        return address
-    return os.path.abspath(os.path.expanduser(address))  # noqa: PTH100, PTH111 - Path.resolve would follow links.
+    return Database._open(where, bool(read_only), mode, memory_limit)
 
 
 def _reopen(*state: Any) -> Database:
-    """Unpickle a database: the open handle of this process, or a new one."""
-    live = _open.get((os.getpid(), state))
-    return live if live is not None and not live.closed else Database._open(*state)
+    """Unpickle a database: the open handle of this process, or one for reading."""
+    uri, _, durability, memory_limit = state
+    for_reading = (uri, True, durability, memory_limit)
+    for wanted in (state, for_reading):
+        live = _open.get((os.getpid(), wanted))
+        if live is not None and not live.closed:
+            return live
+    return Database._open(*for_reading)
 
 
 class Database:
     """An open database: a set of named collections. `connect` makes it.
 
-    It is safe to use from several threads. It pickles by its URI: unpickled in its own process it is the same handle;
-    in another process it is opened there, which only one writer at a time can do.
+    It is safe to use from several threads. It pickles by its URI. Unpickled where it is open it is the same handle;
+    anywhere else it is opened with ``read_only=True``, as the process that pickled it may be writing. `refresh` takes
+    up what was written since; to write in another process, `connect` there.
 
     Examples
     --------
@@ -244,6 +239,73 @@ class Database:
             When there is none of this name.
         """
         self._inner.drop_collection(text("name", name))
+
+    def refresh(self) -> bool:
+        """Take up what another process has written since a read-only database was opened or last refreshed.
+
+        Collections that came appear, handles to dropped ones are closed, and all open ones are as their last
+        acknowledged write left them. Calls that are under way end on what they began with.
+
+        Returns
+        -------
+        bool
+            Whether there was anything new; False for a handle that writes, which is never behind.
+
+        Raises
+        ------
+        NotFoundError
+            When the database is gone.
+
+        Examples
+        --------
+        >>> import drift
+        >>> writer = drift.connect("memory://refresh")
+        >>> reader = drift.connect("memory://refresh", read_only=True)
+        >>> _ = writer.create_collection("docs", dim=2)
+        >>> "docs" in reader, reader.refresh(), "docs" in reader
+        (False, True, True)
+        """
+        return self._inner.refresh()
+
+    def backup(self, uri: str | os.PathLike[str], *, incremental: bool = True, progress: Progress = None) -> Backup:
+        """Copy the database into a folder of backups, from which `restore` makes databases.
+
+        Reads, writes and maintenance go on meanwhile, in this process and in others; a read-only handle can back up
+        too. Every write that was acknowledged before the call is in the backup. Each file is read back and compared. A
+        backup that does not finish is not listed by `backups`, and the next one removes its files.
+
+        Parameters
+        ----------
+        uri : str or path
+            A folder of backups of this database; a missing one is created. Best on another disk.
+        incremental : bool
+            Copy only what earlier backups in the folder do not have. False copies everything once more, so that damage
+            to earlier files cannot reach this backup.
+        progress : bool or callable, optional
+            True shows a bar for each collection; a callable gets the bytes of a collection so far and in all. An
+            exception in it stops the backup.
+
+        Raises
+        ------
+        InvalidArgumentError
+            When the folder is in the database, or holds anything but backups of it.
+        CorruptionError
+            When a file of the database is damaged; the message names it.
+        LockedError
+            When another backup into the folder is under way.
+
+        Examples
+        --------
+        >>> import drift
+        >>> db = drift.connect("memory://backup-source")
+        >>> _ = db.create_collection("docs", dim=2)
+        >>> db.backup("memory://backup-folder").collections
+        ('docs',)
+        """
+        return self._backup(uri, incremental, display(progress, "bytes"))
+
+    def _backup(self, uri: str | os.PathLike[str], incremental: bool, shown: Display | None) -> Backup:
+        return _backup.take(self._inner, uri, incremental, shown)
 
     def close(self) -> None:
         """Close the database and its collections. Rows that were written stay; closing again does nothing."""

@@ -53,9 +53,34 @@ def pair(ids_given: object, vectors_given: object, id_type: str, dim: int) -> tu
     """
     if isinstance(ids_given, (set, frozenset)):
         raise InvalidArgumentError("ids are a set, which has no order: pass a list in the order of the vectors")
+    _refuse_swapped(ids_given, vectors_given)
     converted = ids(ids_given, id_type)
     rows = len(converted) if isinstance(converted, (np.ndarray, list)) else None
     return converted, vectors(vectors_given, dim, rows)
+
+
+def _refuse_swapped(ids_given: object, vectors_given: object) -> None:
+    """Refuse rows of numbers in the place of the ids when ids are in the place of the rows."""
+    if _is_rows(ids_given) and _is_flat(vectors_given):
+        raise InvalidArgumentError("ids are rows of numbers and vectors are ids: swap the two, ids come first")
+
+
+def _is_rows(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return bool(value) and isinstance(value[0], (list, tuple, np.ndarray))
+    return len(_shape(value)) == 2
+
+
+def _is_flat(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return bool(value) and isinstance(value[0], (str, int, np.integer))
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    return len(_shape(value)) == 1 and kind in tuple("iuU")
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    shape = getattr(value, "shape", None)
+    return shape if isinstance(shape, tuple) else ()
 
 
 def ids(value: object, id_type: str) -> Ids:
@@ -199,14 +224,29 @@ def _floats(value: object, what: str) -> NDArray[np.float32] | NDArray[np.float1
     if value.dtype == _F32 or value.dtype == _F16:
         return np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
     if value.dtype.kind in "fiu":
-        # A finite value beyond float32 becomes infinite here, and the engine refuses it with its row and column.
         with np.errstate(over="ignore"):
-            return np.ascontiguousarray(value, dtype=np.float32)
+            narrow = np.ascontiguousarray(value, dtype=np.float32)
+        _refuse_beyond(value, narrow, what)
+        return narrow
     if value.dtype.kind == "O":
         return _floats(
             _sequence([_sequence(row, what) for row in value] if value.ndim == 1 else value.tolist(), what), what
         )
     raise InvalidArgumentError(f"{what}: dtype {value.dtype} is not float16, float32 or float64")
+
+
+def _refuse_beyond(wide: NDArray[Any], narrow: NDArray[np.float32], what: str) -> None:
+    """Refuse finite values that float32 makes infinite; infinite ones are the engine's to refuse."""
+    infinite = np.isinf(narrow)
+    if not infinite.any():
+        return
+    beyond = np.argwhere(infinite & np.isfinite(wide))
+    if not len(beyond):
+        return
+    place = beyond[0].tolist()
+    where = f"row {place[0]}, column {place[-1]}" if len(place) > 1 else f"column {place[0]}"
+    value = float(wide[tuple(place)])
+    raise InvalidArgumentError(f"{what}: {where} is {value:g}, beyond float32 (up to 3.4e38): scale the vectors")
 
 
 def _is_matrix(value: object, dim: int) -> bool:

@@ -1,4 +1,4 @@
-"""Progress of bulk loads: tqdm or rich when installed, a line on stderr otherwise, or the caller's function."""
+"""Progress of bulk loads and backups: tqdm or rich when installed, else a line on stderr, or the caller's function."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Display(Protocol):
-    """Shows how far a load is."""
+    """Shows how far a load or a backup is."""
 
     def update(self, rows: int, total: int | None, stage: str) -> None:
-        """Show that `stage` has finished `rows` of `total` rows."""
+        """Show that `stage` has finished `rows` of `total` rows, or bytes."""
         ...
 
     def close(self) -> None:
@@ -26,8 +26,8 @@ class Display(Protocol):
         ...
 
 
-def display(progress: Progress) -> Display | None:
-    """Return what shows the progress, or None for no progress.
+def display(progress: Progress, unit: str = "rows") -> Display | None:
+    """Return what shows the progress, counted in `unit`, or None for no progress.
 
     Raises
     ------
@@ -39,13 +39,13 @@ def display(progress: Progress) -> Display | None:
     if progress is not True:
         if not callable(progress):
             raise InvalidArgumentError(
-                f"progress is {progress!r}: it must be True, False or a function of the rows so far and their total"
+                f"progress is {progress!r}: it must be True, False or a function of the {unit} so far and their total"
             )
         return _Function(progress)
     try:
         import tqdm  # noqa: F401
 
-        return _Tqdm()
+        return _Tqdm(unit)
     except ImportError:
         pass
     try:
@@ -53,26 +53,29 @@ def display(progress: Progress) -> Display | None:
 
         return _Rich()
     except ImportError:
-        return _Plain()
+        return _Plain(unit)
 
 
 class StoppedError(Exception):
-    """Ends a load that nobody waits for any more."""
+    """Ends a load or a backup that nobody waits for any more."""
 
 
 class Stoppable:
-    """A display that passes reports on until `stop` is set, and then ends the load by raising."""
+    """A display that passes reports on until `stop` is set, and then ends the call by raising."""
 
     def __init__(self, shown: Display | None, stop: threading.Event) -> None:
         self._shown = shown
         self._stop = stop
 
     def update(self, rows: int, total: int | None, stage: str) -> None:
-        """Pass the report on, or end the load."""
+        """Pass the report on, or end the call."""
         if self._stop.is_set():
             raise StoppedError
         if self._shown is not None:
             self._shown.update(rows, total, stage)
+        # It may have been set meanwhile, and this report may have been the last.
+        if self._stop.is_set():
+            raise StoppedError
 
     def close(self) -> None:
         """Leave the screen tidy."""
@@ -96,7 +99,8 @@ class _Function:
 class _Tqdm:
     """One tqdm bar per stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
         self._bar: Any = None
         self._stage = ""
 
@@ -105,7 +109,7 @@ class _Tqdm:
 
         if stage != self._stage:
             self.close()
-            self._bar = tqdm.tqdm(total=total, desc=stage, unit=" rows", unit_scale=True)
+            self._bar = tqdm.tqdm(total=total, desc=stage, unit=f" {self._unit}", unit_scale=True)
             self._stage = stage
         self._bar.total = total
         self._bar.update(rows - self._bar.n)
@@ -139,12 +143,13 @@ class _Rich:
 class _Plain:
     """One line on stderr that is written over."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
         self._stage = ""
 
     def update(self, rows: int, total: int | None, stage: str) -> None:
         share = f" of {total:,} ({rows / total:.0%})" if total else ""
-        sys.stderr.write(f"\r\x1b[K{stage}: {rows:,}{share} rows")
+        sys.stderr.write(f"\r\x1b[K{stage}: {rows:,}{share} {self._unit}")
         sys.stderr.flush()
         self._stage = stage
 

@@ -224,6 +224,14 @@ class Rows:
         Their vectors as they were written (float16 widened).
     metadata : list of dict
         The fields asked for with ``include=``, without those that a row lacks. Timestamps are datetimes in UTC.
+
+    Examples
+    --------
+    >>> import drift
+    >>> c = drift.connect("memory://rows").create_collection("c", dim=2, metric="l2")
+    >>> c.upsert([7], [[0.5, 2.0]])
+    >>> c.get([7]).to_list()
+    [{'id': 7, 'vector': [0.5, 2.0]}]
     """
 
     __slots__ = ("_fields", "ids", "vectors")
@@ -255,6 +263,57 @@ class Rows:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.ids)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return the rows as plain Python objects.
+
+        Returns
+        -------
+        list
+            ``[{"id": ..., "vector": [...]}, ...]``, with ``"metadata": {...}`` where fields were asked for.
+        """
+        pairs = zip(self.ids.tolist(), self.vectors.tolist(), strict=True)
+        rows: list[dict[str, Any]] = [{"id": row_id, "vector": vector} for row_id, vector in pairs]
+        if self._fields is not None:
+            for row, metadata in zip(rows, self.metadata, strict=True):
+                row["metadata"] = metadata
+        return rows
+
+    def _named_fields(self) -> list[_metadata.Field]:
+        """Return the metadata; a field that is named like a column of the rows gets a trailing underscore."""
+        fields = self._fields or []
+        return [(f"{name}_" if name in ("id", "vector") else name, kind, values) for name, kind, values in fields]
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Export the rows through the Arrow PyCapsule interface; pyarrow is not needed.
+
+        Columns are ``id`` (int64 or string), ``vector`` (a fixed-size list of float32) and the metadata fields that
+        were asked for, as `Collection.load` takes them with ``vector="vector", metadata=True``.
+        """
+        ids: Any = self.ids.tolist() if self.ids.dtype == object else self.ids
+        metadata = [(name, (kind, values)) for name, kind, values in self._named_fields()]
+        return _core.stream([("id", ids), ("vector", self.vectors), *metadata], requested_schema)
+
+    def to_arrow(self) -> pa.Table:
+        """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
+        import pyarrow as pa
+
+        return pa.table(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a ``pandas.DataFrame``: ``id``, ``vector`` with an array in each row, metadata. Needs ``pandas``."""
+        import pandas as pd
+
+        frame = pd.DataFrame({"id": self.ids, "vector": list(self.vectors)})
+        for name, kind, values in self._named_fields():
+            frame[name] = _series(pd, kind, values)
+        return frame
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
+        import polars as pl
+
+        return pl.DataFrame(self)
 
     def __repr__(self) -> str:
         return f"Rows({count(len(self), 'row')}, dim={self.vectors.shape[1]})"

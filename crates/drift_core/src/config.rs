@@ -3,6 +3,17 @@
 //! Layer 0. Settings are checked once, at open; nothing deeper reads the environment.
 
 use crate::error::{Error, Result};
+use crate::types::unknown_choice;
+
+/// What durabilities are called elsewhere.
+const DURABILITIES: [(&str, &str); 6] = [
+    ("fsync", "always"),
+    ("sync", "always"),
+    ("full", "always"),
+    ("async", "interval"),
+    ("periodic", "interval"),
+    ("off", "none"),
+];
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +36,7 @@ impl Durability {
             "interval" => Ok(Durability::Interval),
             "os" => Ok(Durability::Os),
             "none" => Ok(Durability::None),
-            _ => Err(Error::invalid(format!(
-                "unknown durability {name:?}: use \"always\", \"interval\", \"os\" or \"none\""
-            ))),
+            _ => Err(unknown_choice("durability", name, &["always", "interval", "os", "none"], &DURABILITIES)),
         }
     }
 

@@ -4,14 +4,20 @@
 //! time. Handles are cheap to clone and may be used from any thread of the process that opened them; a forked child
 //! gets `Forked` from every call.
 
+mod address;
+mod backup;
 mod collection;
+mod follow;
 mod health;
 mod open;
+mod refresh;
+mod snapshot;
 mod stats;
 mod verify;
 
 pub use crate::maintain::Backlog;
 pub use crate::state::{Budget, Job, JobRecord, TimelinePoint};
+pub use backup::{BackupInfo, BackupProgress, Moment, OnBackup, backups, restore, restore_on, verify_backups};
 pub use collection::Collection;
 pub use health::{Health, TargetRecall};
 
@@ -20,12 +26,12 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels;
 use crate::manifest::{Catalog, CatalogEntry, CatalogStore, Manifest, ManifestStore};
-use crate::storage::{Backend, LocalBackend, LockGuard, MemoryBackend, OsFs, names};
+use crate::state::CollectionState;
+use crate::storage::{Backend, LockGuard, names};
 use crate::types::Schema;
 use collection::OpenCollection;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -65,7 +71,7 @@ impl Database {
     /// unless `config.read_only` is set. Fails with `Locked` while another handle or process writes to it.
     pub fn open(uri: &str, config: Config, components: Components) -> Result<Database> {
         config.validate()?;
-        let backend = backend(uri, config.read_only)?;
+        let backend = address::backend(uri, config.read_only)?;
         Database::start(uri, backend, config, components)
     }
 
@@ -84,6 +90,7 @@ impl Database {
     fn start(uri: &str, backend: Arc<dyn Backend>, config: Config, components: Components) -> Result<Database> {
         kernels::simd()?;
         let lock = if config.read_only { None } else { Some(backend.lock(names::LOCK)?) };
+        check_whole(&*backend)?;
         let mut store = CatalogStore::new(backend.clone());
         let newest = match store.load_newest()? {
             Some(newest) => newest,
@@ -93,6 +100,7 @@ impl Database {
                 )));
             }
             None => {
+                check_free(&*backend)?;
                 let first = Catalog::first(components.identities.draw());
                 store.commit(&first)?;
                 first
@@ -160,7 +168,7 @@ impl Database {
     }
 
     fn open_locked(&self, catalog: &mut OpenCatalog, name: &str) -> Result<Collection> {
-        if let Some(open) = catalog.open.get(name).filter(|open| !open.state.is_closed()) {
+        if let Some(open) = catalog.open.get(name).filter(|open| !open.is_closed()) {
             return Ok(Collection::new(self.clone(), open.clone()));
         }
         let Some(entry) = catalog.newest.find(name) else {
@@ -170,7 +178,14 @@ impl Database {
             return Err(Error::not_found(format!("there is no collection {name:?} in {}: {known}", self.inner.uri)));
         };
         let inner = &self.inner;
-        let backend = inner.backend.scoped(&names::collection_dir(entry.folder));
+        let mut backend = inner.backend.scoped(&names::collection_dir(entry.folder));
+        let mut seen = None;
+        if inner.config.read_only {
+            // A writer beside it must not take files away.
+            let snapshot = snapshot::take(&backend, entry.folder)?;
+            seen = Some(refresh::Seen { manifest: snapshot.manifest.number, files: snapshot.files.clone() });
+            backend = snapshot.files;
+        }
         let parts = open::Opening {
             name,
             identity: entry.folder,
@@ -179,7 +194,7 @@ impl Database {
             components: &inner.components,
             pool: &inner.pool,
         };
-        let open = Arc::new(OpenCollection::start(parts.recover()?)?);
+        let open = Arc::new(OpenCollection::start(parts.recover()?, seen)?);
         catalog.open.insert(name.to_owned(), open.clone());
         Ok(Collection::new(self.clone(), open))
     }
@@ -215,6 +230,19 @@ impl Database {
     pub fn close(&self) -> Result<()> {
         self.check_process()?;
         self.inner.close()
+    }
+
+    fn identity(&self) -> u128 {
+        self.inner.catalog.lock().newest.database
+    }
+
+    fn catalog_entries(&self) -> Vec<CatalogEntry> {
+        self.inner.catalog.lock().newest.collections.clone()
+    }
+
+    fn open_states(&self) -> Vec<Arc<CollectionState>> {
+        let open = &self.inner.catalog.lock().open;
+        open.values().filter(|open| !open.is_closed()).map(|open| open.state()).collect()
     }
 
     fn check(&self) -> Result<()> {
@@ -267,24 +295,25 @@ impl Drop for Inner {
     }
 }
 
-/// The store that an address names.
-fn backend(uri: &str, read_only: bool) -> Result<Arc<dyn Backend>> {
-    if let Some(name) = uri.strip_prefix("memory://") {
-        return Ok(Arc::new(MemoryBackend::open(name, !read_only, read_only)?));
+/// Refuses what a restore has not finished.
+fn check_whole(backend: &dyn Backend) -> Result<()> {
+    match backend.open(names::RESTORING) {
+        Ok(_) => Err(Error::corrupt(format!(
+            "{} is a restore that did not finish: restore there again, or delete the folder",
+            backend.describe()
+        ))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
-    let path = match uri.split_once("://") {
-        Some(("file", path)) => path,
-        Some((scheme, _)) => {
-            let message =
-                format!("{uri:?}: addresses with {scheme}:// are not supported; use a path, file:// or memory://");
-            return Err(Error::invalid(message));
-        }
-        None => uri,
-    };
-    if path.is_empty() {
-        return Err(Error::invalid("the path of the database is empty"));
+}
+
+/// Refuses to make a database among backups.
+fn check_free(backend: &dyn Backend) -> Result<()> {
+    if !backup::has_backups(backend)? {
+        return Ok(());
     }
-    Ok(Arc::new(LocalBackend::open(Path::new(path), Arc::new(OsFs), !read_only, read_only)?))
+    let store = backend.describe();
+    Err(Error::invalid(format!("{store} is a folder of backups, not a database: drift.restore makes one of it")))
 }
 
 /// Threads for bulk work: one per core.

@@ -16,10 +16,12 @@ mod memory;
 pub mod names;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod snapshot;
 
 pub use fs::{DirEntry, Fs, FsFile, OsFs};
 pub use local::LocalBackend;
 pub use memory::MemoryBackend;
+pub use snapshot::SnapshotBackend;
 
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::Arc;

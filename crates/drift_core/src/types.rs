@@ -4,6 +4,7 @@
 //! write gets the next one, and the newest one of an id wins everywhere.
 
 mod check;
+mod choice;
 mod ids;
 mod lines;
 pub mod payload;
@@ -13,6 +14,7 @@ mod search;
 mod topk;
 mod vectors;
 
+pub(crate) use choice::unknown as unknown_choice;
 pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
 pub use lines::{LINE_BYTES, Lines};
 pub use payload::{Column, Columns, Field, FieldType, Fields, Value};
@@ -36,6 +38,38 @@ pub type Seq = u64;
 /// Name of a bucket within its collection; never used again after the bucket is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BucketId(pub u32);
+
+/// What metrics are called elsewhere.
+const METRICS: [(&str, &str); 16] = [
+    ("euclidean", "l2"),
+    ("euclid", "l2"),
+    ("sqeuclidean", "l2"),
+    ("squaredeuclidean", "l2"),
+    ("l2sq", "l2"),
+    ("squaredl2", "l2"),
+    ("cos", "cosine"),
+    ("angular", "cosine"),
+    ("cosinesimilarity", "cosine"),
+    ("cosinedistance", "cosine"),
+    ("ip", "dot"),
+    ("innerproduct", "dot"),
+    ("dotproduct", "dot"),
+    ("mips", "dot"),
+    ("maxinnerproduct", "dot"),
+    ("maximuminnerproduct", "dot"),
+];
+
+/// What precisions are called elsewhere.
+const PRECISIONS: [(&str, &str); 8] = [
+    ("binary", "1bit"),
+    ("bit", "1bit"),
+    ("onebit", "1bit"),
+    ("rabitq", "1bit"),
+    ("8bit", "sq8"),
+    ("int8", "sq8"),
+    ("uint8", "sq8"),
+    ("scalar", "sq8"),
+];
 
 /// How the distance of two vectors is measured. Smaller is nearer in all three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +98,7 @@ impl Metric {
             "l2" => Ok(Metric::L2),
             "cosine" => Ok(Metric::Cosine),
             "dot" => Ok(Metric::Dot),
-            _ => Err(Error::invalid(format!("unknown metric {name:?}: use \"l2\", \"cosine\" or \"dot\""))),
+            _ => Err(choice::unknown("metric", name, &["l2", "cosine", "dot"], &METRICS)),
         }
     }
 }
@@ -92,7 +126,7 @@ impl Precision {
         match name {
             "1bit" => Ok(Precision::OneBit),
             "sq8" => Ok(Precision::Sq8),
-            _ => Err(Error::invalid(format!("unknown precision {name:?}: use \"1bit\" or \"sq8\""))),
+            _ => Err(choice::unknown("precision", name, &["1bit", "sq8"], &PRECISIONS)),
         }
     }
 }

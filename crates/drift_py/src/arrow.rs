@@ -5,18 +5,18 @@ use crate::payload::{self, FieldOut};
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::{
-    ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, RecordBatchReader, StringArray,
-    StructArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array, RecordBatch, RecordBatchReader,
+    StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, Field};
 use drift_core::error::Error;
 use drift_core::ingest::arrow::{ColumnNames, Place, chunked_ids, chunked_vectors, payload_columns};
 use drift_core::ingest::source::BatchVectors;
 use drift_core::types::{Columns, Ids, Include, Schema};
-use numpy::{PyArray1, PyArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyList, PyTuple};
-use pyo3_arrow::error::PyArrowResult;
+use pyo3_arrow::error::{PyArrowError, PyArrowResult};
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use pyo3_arrow::input::{AnyArray, AnyRecordBatch};
 use std::sync::Arc;
@@ -93,11 +93,17 @@ fn field(kind: &str, values: &Bound<'_, PyList>) -> PyResult<ArrayRef> {
     })
 }
 
-/// One column of a result: int64 or f32 arrays, a list of strings, or type and values of metadata.
+/// One column of a result: int64 or f32 arrays, an f32 matrix of one vector a row, a list of strings, or type and values of metadata.
 fn column(value: &Bound<'_, PyAny>) -> PyResult<ArrayRef> {
     if let Ok(pair) = value.cast::<PyTuple>() {
         let kind: String = pair.get_item(0)?.extract()?;
         return field(&kind, pair.get_item(1)?.cast::<PyList>()?);
+    }
+    if let Ok(rows) = value.cast::<PyArray2<f32>>() {
+        let field = Arc::new(Field::new("item", DataType::Float32, false));
+        let values = Arc::new(Float32Array::from(rows.to_vec()?));
+        let lists = FixedSizeListArray::try_new(field, rows.shape()[1] as i32, values, None);
+        return Ok(Arc::new(lists.map_err(PyArrowError::from)?));
     }
     if let Ok(values) = value.cast::<PyArray1<i64>>() {
         return Ok(Arc::new(Int64Array::from(values.to_vec()?)));

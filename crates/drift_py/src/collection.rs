@@ -255,6 +255,10 @@ impl Collection {
         py.detach(|| self.inner.flush()).or_raise(py)
     }
 
+    fn refresh(&self, py: Python<'_>) -> PyResult<bool> {
+        py.detach(|| self.inner.refresh()).or_raise(py)
+    }
+
     fn optimize<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let report = py.detach(|| self.inner.optimize()).or_raise(py)?;
         let dict = output::counts(py, &report.entries())?;

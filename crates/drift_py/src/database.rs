@@ -1,11 +1,13 @@
 //! The handle of a database.
 
+use crate::backup;
 use crate::collection::Collection;
 use crate::error::OrRaise;
 use drift_core::clock::Components;
 use drift_core::config::{Config, Durability};
 use drift_core::types::{Field, FieldType, IdType, Metric, Precision, Schema};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// An open database.
 #[pyclass(frozen, module = "drift._core")]
@@ -68,6 +70,20 @@ impl Database {
 
     fn drop_collection(&self, py: Python<'_>, name: &str) -> PyResult<()> {
         py.detach(|| self.inner.drop_collection(name)).or_raise(py)
+    }
+
+    fn refresh(&self, py: Python<'_>) -> PyResult<bool> {
+        py.detach(|| self.inner.refresh()).or_raise(py)
+    }
+
+    fn backup<'py>(
+        &self,
+        py: Python<'py>,
+        uri: &str,
+        incremental: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        backup::run(py, progress, |report| self.inner.backup(uri, incremental, report))
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {

@@ -5,6 +5,7 @@
 //! `python/drift`; everything that decides anything is in drift_core.
 
 mod arrow;
+mod backup;
 mod collection;
 mod database;
 mod error;
@@ -28,5 +29,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<collection::Collection>()?;
     module.add_function(wrap_pyfunction!(arrow::arrow_fields, module)?)?;
     module.add_function(wrap_pyfunction!(arrow::stream, module)?)?;
+    module.add_function(wrap_pyfunction!(backup::backups, module)?)?;
+    module.add_function(wrap_pyfunction!(backup::restore, module)?)?;
+    module.add_function(wrap_pyfunction!(backup::verify_backups, module)?)?;
     Ok(())
 }

@@ -200,6 +200,10 @@ class Collection:
         """Move rows from memory into segments on disk, durably, whatever the durability."""
         await self._calls.run(self._sync.flush)
 
+    async def refresh(self) -> bool:
+        """Take up what another process has written, as `drift.Collection.refresh`."""
+        return await self._calls.run(self._sync.refresh)
+
     async def health(self) -> Health:
         """Return measured recall and the state of buckets, as `drift.Collection.health`."""
         return await self._calls.run(self._sync.health)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import drift
+from drift._progress import Stoppable, display
 from drift.aio._calls import Calls, Opening, thread_count
 from drift.aio._collection import Collection
 
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from drift._types import Durability, FieldType, IdType, Metric, Precision
+    from drift import Backup
+    from drift._types import Durability, FieldType, IdType, Metric, Precision, Progress
 
 
 def connect(
@@ -155,6 +159,29 @@ class Database:
     async def drop_collection(self, name: str) -> None:
         """Delete a collection and all its rows, as `drift.Database.drop_collection`."""
         await self._calls.run(self._sync.drop_collection, name)
+
+    async def refresh(self) -> bool:
+        """Take up what another process has written, as `drift.Database.refresh`."""
+        return await self._calls.run(self._sync.refresh)
+
+    async def backup(
+        self, uri: str | os.PathLike[str], *, incremental: bool = True, progress: Progress = None
+    ) -> Backup:
+        """Copy the database into a folder of backups, as `drift.Database.backup`.
+
+        A `progress` function is called in a thread of the database. When cancelled, the backup stops at its next report
+        of progress, and is not listed, unless it has finished already.
+        """
+        cancelled = threading.Event()
+
+        def backup() -> Backup:
+            return self._sync._backup(uri, incremental, Stoppable(display(progress, "bytes"), cancelled))
+
+        try:
+            return await self._calls.run(backup)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
     async def close(self) -> None:
         """Close the database, its collections and its threads. Calls that were made before begin before.

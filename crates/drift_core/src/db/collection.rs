@@ -4,6 +4,7 @@
 //! the three paths.
 
 use super::health::{self, Health};
+use super::refresh::Seen;
 use super::{Database, stats, verify};
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +17,7 @@ use crate::types::{
     Columns, Field, Hits, IdRef, Ids, Include, Interrupt, Missing, OptimizeReport, Predicate, Rows, Schema,
     SearchOptions, Stats, VectorBuf, Vectors, VerifyReport,
 };
+use arc_swap::ArcSwap;
 use half::f16;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -38,13 +40,18 @@ const MEASURING: maintain::Measuring =
 
 /// An open collection and its background thread.
 pub(super) struct OpenCollection {
-    pub(super) state: Arc<CollectionState>,
+    name: String,
+    schema: Schema,
+    /// Replaced by a refresh, which only read-only collections have.
+    state: ArcSwap<CollectionState>,
+    /// What a read-only collection was read from; held while it is refreshed or closed.
+    pub(super) seen: Mutex<Option<Seen>>,
     scheduler: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl OpenCollection {
     /// Starts background work, unless the collection is for reading only.
-    pub(super) fn start(state: CollectionState) -> Result<OpenCollection> {
+    pub(super) fn start(state: CollectionState, seen: Option<Seen>) -> Result<OpenCollection> {
         let state = Arc::new(state);
         let scheduler = if state.config.read_only {
             None
@@ -52,24 +59,43 @@ impl OpenCollection {
             let handle = maintain::start(state.clone(), MEASURING);
             Some(handle.map_err(|error| Error::io("cannot start the background thread", error))?)
         };
-        Ok(OpenCollection { state, scheduler: Mutex::new(scheduler) })
+        Ok(OpenCollection {
+            name: state.name.clone(),
+            schema: state.schema.clone(),
+            state: ArcSwap::new(state),
+            seen: Mutex::new(seen),
+            scheduler: Mutex::new(scheduler),
+        })
+    }
+
+    pub(super) fn state(&self) -> Arc<CollectionState> {
+        self.state.load_full()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.load().is_closed()
+    }
+
+    /// Shows `state` from now on. The caller holds `seen`.
+    pub(super) fn replace(&self, state: CollectionState) {
+        self.state.store(Arc::new(state));
     }
 
     /// Ends background work and makes the log durable. Closing twice is no error.
     pub(super) fn close(&self) -> Result<()> {
+        let _seen = self.seen.lock();
+        let state = &self.state();
         // Without a log, what is in memory is durable only by a flush.
-        let flushed = match self.state.config.durability {
-            Durability::None if !self.state.is_closed() && !self.state.config.read_only => {
-                maintain::flush_all(&self.state)
-            }
+        let flushed = match state.config.durability {
+            Durability::None if !state.is_closed() && !state.config.read_only => maintain::flush_all(state),
             _ => Ok(()),
         };
-        self.state.mark_closed();
-        self.state.signal.raise(|work| work.stop = true);
-        self.state.room.notify_all();
+        state.mark_closed();
+        state.signal.raise(|work| work.stop = true);
+        state.room.notify_all();
         let Some(scheduler) = self.scheduler.lock().take() else { return Ok(()) };
         scheduler.join().map_err(|_| Error::internal("the background thread panicked"))?;
-        flushed.and(ingest::seal(&self.state))
+        flushed.and(ingest::seal(state))
     }
 }
 
@@ -85,20 +111,25 @@ impl Collection {
         Collection { database, open }
     }
 
-    fn state(&self) -> Result<&CollectionState> {
+    fn state(&self) -> Result<Arc<CollectionState>> {
         self.database.check_process()?;
-        self.open.state.check_open()?;
-        Ok(&self.open.state)
+        let state = self.open.state();
+        state.check_open()?;
+        Ok(state)
+    }
+
+    pub(super) fn open(&self) -> Result<&OpenCollection> {
+        self.state().map(|_| &*self.open)
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.open.state.name
+        &self.open.name
     }
 
     /// Dimension, metric and id type.
     pub fn schema(&self) -> &Schema {
-        &self.open.state.schema
+        &self.open.schema
     }
 
     /// The database that it is in.
@@ -108,23 +139,23 @@ impl Collection {
 
     /// Inserts rows whose ids must be new: `AlreadyExists` names the first that is not, and nothing is written.
     pub fn add(&self, ids: &Ids, vectors: Vectors<'_>, payload: Option<&Columns>) -> Result<()> {
-        ingest::add(self.state()?, ids, vectors, payload)
+        ingest::add(&*self.state()?, ids, vectors, payload)
     }
 
     /// Inserts rows, or replaces those whose ids exist; of an id given twice the last row wins.
     /// A row that is replaced loses its payload.
     pub fn upsert(&self, ids: &Ids, vectors: Vectors<'_>, payload: Option<&Columns>) -> Result<()> {
-        ingest::upsert(self.state()?, ids, vectors, payload)
+        ingest::upsert(&*self.state()?, ids, vectors, payload)
     }
 
     /// Deletes rows and returns how many existed.
     pub fn delete(&self, ids: &Ids) -> Result<u64> {
-        ingest::delete(self.state()?, ids)
+        ingest::delete(&*self.state()?, ids)
     }
 
     /// Rows by id, in the order of `ids`.
     pub fn get(&self, ids: &Ids, missing: Missing, include: &Include) -> Result<Rows> {
-        search::get(self.state()?, ids, missing, include)
+        search::get(&*self.state()?, ids, missing, include)
     }
 
     /// Fields of the payload, in the order in which they came.
@@ -135,7 +166,7 @@ impl Collection {
     /// Number of rows that satisfy a predicate.
     pub fn count(&self, filter: &Arc<Predicate>) -> Result<u64> {
         filter.validate()?;
-        search::count(self.state()?, filter)
+        search::count(&*self.state()?, filter)
     }
 
     /// Deletes the rows that satisfy a predicate now, and returns how many there were. One that is written while this runs is
@@ -144,14 +175,14 @@ impl Collection {
         filter.validate()?;
         let state = self.state()?;
         state.check_writable()?;
-        let (ids, seqs) = search::matching(state, filter)?;
-        ingest::delete_versions(state, &ids, &seqs)
+        let (ids, seqs) = search::matching(&state, filter)?;
+        ingest::delete_versions(&state, &ids, &seqs)
     }
 
     /// The next rows in ascending order of id.
     pub fn page(&self, page: &Page<'_>) -> Result<Rows> {
         page.filter.map_or(Ok(()), |filter| filter.validate())?;
-        search::page(self.state()?, page)
+        search::page(&*self.state()?, page)
     }
 
     /// Changes fields of rows, which must exist: the values of `changes` replace what is there, those `removed` (row and field)
@@ -160,13 +191,13 @@ impl Collection {
         let state = self.state()?;
         state.fields.read().grown(changes)?;
         for _ in 0..UPDATE_TRIES_MAX {
-            let (rows, seqs) = search::get_with_seqs(state, ids, Missing::Error, &Include::All)?;
+            let (rows, seqs) = search::get_with_seqs(&state, ids, Missing::Error, &Include::All)?;
             if changes.rows() != rows.ids.len() {
                 let (given, rows) = (changes.rows(), rows.ids.len());
                 return Err(Error::invalid(format!("{rows} ids came with metadata of {given} rows: give as many")));
             }
             let payload = rows.payload.updated(changes, removed)?;
-            if ingest::replace_versions(state, &rows.ids, &seqs, narrowest(&rows.vectors).as_ref(), &payload)? {
+            if ingest::replace_versions(&state, &rows.ids, &seqs, narrowest(&rows.vectors).as_ref(), &payload)? {
                 return Ok(());
             }
         }
@@ -178,7 +209,7 @@ impl Collection {
 
     /// Whether there is a row with this id.
     pub fn contains(&self, id: IdRef<'_>) -> Result<bool> {
-        search::contains(self.state()?, id)
+        search::contains(&*self.state()?, id)
     }
 
     /// Number of rows.
@@ -193,17 +224,17 @@ impl Collection {
 
     /// All ids, in order of their last write.
     pub fn ids(&self) -> Result<Ids> {
-        search::ids(self.state()?)
+        search::ids(&*self.state()?)
     }
 
     /// Searches row-major `queries` (`n * dim`); rows acknowledged before are found.
     pub fn search(&self, queries: &[f32], options: &SearchOptions, interrupt: Interrupt<'_>) -> Result<Hits> {
-        search::search(self.state()?, queries, options, interrupt)
+        search::search(&*self.state()?, queries, options, interrupt)
     }
 
     /// Loads all rows of a source in one commit; ids that exist are replaced.
     pub fn load(&self, source: &mut dyn RowSource, progress: OnProgress<'_>) -> Result<LoadReport> {
-        let state = self.state()?;
+        let state = &self.state()?;
         let report = ingest::load(state, source, progress)?;
         state.pool.install(|| calibrate::refresh(state, true))?;
         maintain::after_load(state)?;
@@ -212,14 +243,14 @@ impl Collection {
 
     /// Moves everything that is in memory and logs into segments.
     pub fn flush(&self) -> Result<()> {
-        let state = self.state()?;
+        let state = &self.state()?;
         maintain::flush_all(state)?;
         state.pool.install(|| calibrate::refresh(state, true)).map(|_| ())
     }
 
     /// Rewrites the collection where that helps: one segment, no dead rows, buckets near their target size.
     pub fn optimize(&self) -> Result<OptimizeReport> {
-        let state = self.state()?;
+        let state = &self.state()?;
         let report = maintain::optimize(state)?;
         if report.is_change() {
             state.pool.install(|| calibrate::measure(state))?;
@@ -229,13 +260,13 @@ impl Collection {
 
     /// The recall that queries have, and the state of buckets and segments.
     pub fn health(&self) -> Result<Health> {
-        health::health(self.state()?)
+        health::health(&*self.state()?)
     }
 
     /// Does all maintenance that is due, now and on all cores, whatever the budget; searches the waiting live queries again
     /// and measures the stop rules if enough has changed. Tells what was done.
     pub fn run_maintenance(&self) -> Result<Vec<JobRecord>> {
-        let state = self.state()?;
+        let state = &self.state()?;
         let records = maintain::run_once(state)?;
         state.pool.install(|| {
             calibrate::check_shadows(state)?;
@@ -253,7 +284,7 @@ impl Collection {
 
     /// Lets background jobs begin again.
     pub fn resume_maintenance(&self) -> Result<()> {
-        let state = self.state()?;
+        let state = &self.state()?;
         state.schedule.set_paused(false);
         state.signal.raise(|work| work.maintain = true);
         Ok(())
@@ -271,7 +302,7 @@ impl Collection {
 
     /// Changes what background jobs may take, until the collection is closed.
     pub fn set_budget(&self, budget: Budget) -> Result<()> {
-        let state = self.state()?;
+        let state = &self.state()?;
         state.schedule.set_budget(budget)?;
         state.signal.raise(|work| work.maintain = true);
         Ok(())
@@ -279,12 +310,12 @@ impl Collection {
 
     /// Reads every byte of every file, and checks that files and memory agree.
     pub fn verify(&self) -> Result<VerifyReport> {
-        verify::verify(self.state()?)
+        verify::verify(&*self.state()?)
     }
 
     /// Figures of the collection.
     pub fn stats(&self) -> Result<Stats> {
-        stats::stats(self.state()?)
+        stats::stats(&*self.state()?)
     }
 
     /// Closes this and every other handle to the collection. Closing twice is no error.
@@ -295,6 +326,6 @@ impl Collection {
 
     /// Whether the handle was closed, alone or with its database.
     pub fn is_closed(&self) -> bool {
-        self.open.state.is_closed()
+        self.open.is_closed()
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::FileId;
 use crate::ingest;
 use crate::maintain::remove_unreferenced;
-use crate::manifest::{BucketFile, Manifest, ManifestStore, MoveFile, TombstoneFile, next_file_number};
+use crate::manifest::{BucketFile, Manifest, ManifestStore, MoveFile, SegmentEntry, TombstoneFile, next_file_number};
 use crate::memtable::Memtable;
 use crate::quant::rotation::Rotation;
 use crate::segment::{Segment, SegmentFile};
@@ -20,7 +20,7 @@ use crate::state::{
     Version, Writes,
 };
 use crate::storage::{Backend, names};
-use crate::types::{BucketId, Schema, Seq};
+use crate::types::{BucketId, Fields, Schema, Seq};
 use crate::wal::{self, Expected, OwnedRecord};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -96,15 +96,20 @@ impl Opening<'_> {
         let router = Arc::new(Router::new(table, schema.dim, schema.metric));
         let mut segments = Vec::with_capacity(manifest.segments.len());
         for entry in &manifest.segments {
-            let file = SegmentFile { id: entry.file, length: entry.length, digest: entry.digest, rows: entry.rows };
-            let segment = Segment::open(&*self.backend, self.identity, file, schema).map_err(named_but_missing)?;
-            segments.push(LiveSegment::new(segment));
+            segments.push(self.segment(entry, schema)?);
         }
         upkeep.moved_rows = self.apply_moves(manifest, &mut segments)?;
         let empty = Index::empty(router.clone(), schema)
             .with_calibration(Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes));
         // Deaths are not known yet; none may be left out.
         empty.extended(router, segments, 0)
+    }
+
+    /// Opens a segment that the manifest names.
+    pub(super) fn segment(&self, entry: &SegmentEntry, schema: &Schema) -> Result<LiveSegment> {
+        let file = SegmentFile { id: entry.file, length: entry.length, digest: entry.digest, rows: entry.rows };
+        let segment = Segment::open(&*self.backend, self.identity, file, schema).map_err(named_but_missing)?;
+        Ok(LiveSegment::new(segment))
     }
 
     /// Puts rows into the buckets that they have moved to; tells how many moves there were.
@@ -237,7 +242,7 @@ impl Opening<'_> {
     }
 
     /// Numbers of the logs from `floor`, ascending; none up to `last_log`, nor between others, may be missing.
-    fn logs(&self, floor: u64, last_log: u64) -> Result<Vec<u64>> {
+    pub(super) fn logs(&self, floor: u64, last_log: u64) -> Result<Vec<u64>> {
         let mut numbers = names::numbers(names::LOGS, &self.backend.list(names::LOGS)?);
         numbers.retain(|number| *number >= floor);
         let last = last_log.max(numbers.last().copied().unwrap_or(0));
@@ -270,13 +275,19 @@ fn named_but_missing(error: Error) -> Error {
     Error::corrupt(format!("a file that the manifest names is missing: {}", error.message())).with_source(error)
 }
 
-fn apply(state: &CollectionState, record: OwnedRecord) -> Result<()> {
-    if let OwnedRecord::Upsert { payload: Some(payload), .. } = &record {
-        let grown = state.fields.read().grown(payload);
-        if let Some(grown) = grown.map_err(|error| Error::corrupt(format!("the log: {}", error.message())))? {
-            *state.fields.write() = Arc::new(grown);
-        }
-    }
+/// Adds the fields that a record brings.
+pub(super) fn learn_fields(fields: &mut Fields, record: &OwnedRecord) -> Result<()> {
+    let OwnedRecord::Upsert { payload: Some(payload), .. } = record else { return Ok(()) };
+    let grown = fields.grown(payload).map_err(|error| Error::corrupt(format!("the log: {}", error.message())))?;
+    grown.into_iter().for_each(|grown| *fields = grown);
+    Ok(())
+}
+
+/// Does again what a record of the log says.
+pub(super) fn apply(state: &CollectionState, record: OwnedRecord) -> Result<()> {
+    let mut fields = Fields::clone(&state.fields.read());
+    learn_fields(&mut fields, &record)?;
+    *state.fields.write() = Arc::new(fields);
     let mut writes = state.writes.lock();
     let version = state.pin();
     let (added, removed, end): (u64, u64, Seq) = match &record {

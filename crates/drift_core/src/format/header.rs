@@ -38,6 +38,8 @@ pub mod magic {
     pub const TOMBSTONES: [u8; 8] = *b"DRIFTTOM";
     /// Bitstore.
     pub const BITSTORE: [u8; 8] = *b"DRIFTBIT";
+    /// Record of a backup.
+    pub const BACKUP: [u8; 8] = *b"DRIFTBAK";
 }
 
 /// Header of a file.

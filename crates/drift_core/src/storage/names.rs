@@ -27,6 +27,14 @@ pub const TOMBSTONES: &str = "tombstones";
 pub const BITSTORES: &str = "bitstore";
 /// Folder of the collections of a database.
 pub const COLLECTIONS: &str = "collections";
+/// Folder of [`RESTORING`].
+pub const RESTORES: &str = "restoring";
+/// What a database has while it is restored: it is whole when this is gone.
+pub const RESTORING: &str = "restoring/note";
+/// Folder of the records of backups.
+pub const BACKUPS: &str = "backups";
+/// Folder of the files of backups.
+pub const BACKUP_FILES: &str = "files";
 
 /// Manifest number `number` of a collection.
 pub fn manifest(number: u64) -> String {
@@ -71,6 +79,16 @@ pub fn bitstore(number: u64) -> String {
 /// The folder of the collection with identity `collection`.
 pub fn collection_dir(collection: u128) -> String {
     format!("{COLLECTIONS}/{}", Uuid::from_u128(collection))
+}
+
+/// The record of backup number `number`.
+pub fn backup(number: u64) -> String {
+    numbered(BACKUPS, number)
+}
+
+/// The folder of the files that backup number `number` copied; they have their names in the database below it.
+pub fn backup_files(number: u64) -> String {
+    numbered(BACKUP_FILES, number)
 }
 
 /// Number `number` in `folder`.

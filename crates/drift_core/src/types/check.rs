@@ -44,7 +44,7 @@ impl Schema {
                         Some(column) => {
                             format!("has {} in column {column}: values must be finite", to_f32(&vector[column]))
                         }
-                        None => "is too long: its squared norm does not fit a float32".to_owned(),
+                        None => "is too long: its squared norm does not fit a float32 (up to 3.4e38): scale the vectors down".to_owned(),
                     },
                 ));
             }

@@ -3,11 +3,27 @@
 //! Layer 0. A collection has one id type for ever. Columns keep a million ids in two allocations; [`IdRef`] is one
 //! borrowed id, hashed the same way wherever it is looked up (memtable, bitstore, bloom filters).
 
+use super::unknown_choice as unknown;
 use crate::error::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Longest string id in bytes: ids live in memory, and longer keys belong into a payload.
 pub const ID_BYTES_MAX: usize = 1024;
+
+/// What types of ids are called elsewhere.
+const ID_TYPES: [(&str, &str); 11] = [
+    ("int64", "int"),
+    ("integer", "int"),
+    ("uint64", "int"),
+    ("i64", "int"),
+    ("long", "int"),
+    ("string", "str"),
+    ("text", "str"),
+    ("utf8", "str"),
+    ("varchar", "str"),
+    ("uuid", "str"),
+    ("object", "str"),
+];
 
 /// Type of a collection's ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,12 +43,20 @@ impl IdType {
         }
     }
 
+    /// What to do with ids of the other type in a collection whose ids are of this one.
+    pub fn hint(self) -> &'static str {
+        match self {
+            IdType::Int => "make them integers, or create the collection with id_type=\"str\"",
+            IdType::Str => "make them strings, or create the collection with id_type=\"int\"",
+        }
+    }
+
     /// Reads a name as [`IdType::name`] writes it.
     pub fn parse(name: &str) -> Result<IdType> {
         match name {
             "int" => Ok(IdType::Int),
             "str" => Ok(IdType::Str),
-            _ => Err(Error::invalid(format!("unknown id_type {name:?}: use \"int\" or \"str\""))),
+            _ => Err(unknown("id_type", name, &["int", "str"], &ID_TYPES)),
         }
     }
 }
@@ -175,9 +199,10 @@ impl Ids {
     pub fn validate(&self, expected: IdType) -> Result<()> {
         if self.id_type() != expected {
             return Err(Error::invalid(format!(
-                "ids are {}, but the collection's id_type is {}",
+                "ids are {}, but the collection's id_type is {}: {}",
                 self.id_type().name(),
-                expected.name()
+                expected.name(),
+                expected.hint()
             )));
         }
         match self {

@@ -59,7 +59,10 @@ impl SearchOptions {
         if let Some(recall) = self.recall
             && !(recall > 0.0 && recall <= 1.0)
         {
-            return Err(Error::invalid(format!("recall is {recall}: it must be above 0 and at most 1")));
+            // From 2 on it can only be meant in percent.
+            let percent = (2.0..=100.0).contains(&recall);
+            let hint = if percent { format!("; {recall} % is {}", recall / 100.0) } else { String::new() };
+            return Err(Error::invalid(format!("recall is {recall}: it must be above 0 and at most 1{hint}")));
         }
         if self.nprobe == Some(0) {
             return Err(Error::invalid("nprobe is 0: it must be 1 or more"));

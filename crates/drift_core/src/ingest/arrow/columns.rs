@@ -36,7 +36,7 @@ impl Place<'_> {
 
     fn refuse_nulls(&self, array: &dyn Array) -> Result<()> {
         match array.logical_nulls().and_then(|nulls| (0..array.len()).find(|&row| nulls.is_null(row))) {
-            Some(row) => Err(self.error(row, "is null")),
+            Some(row) => Err(self.error(row, "is null: leave the row out, every row has an id and a vector")),
             None => Ok(()),
         }
     }
@@ -47,12 +47,22 @@ pub(super) fn check_id_type(found: &DataType, id_type: IdType) -> Result<()> {
     let of = match found {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => IdType::Str,
         other if other.is_integer() => IdType::Int,
+        other if is_list(other) => {
+            let problem = format!("ids are integers or strings, not {other}: were ids and vectors swapped?");
+            return Err(Error::invalid(problem));
+        }
         other => return Err(Error::invalid(format!("ids are integers or strings, not {other}"))),
     };
     if of != id_type {
-        return Err(Error::invalid(format!("ids are {found}, but the collection's id_type is {:?}", id_type.name())));
+        let have = id_type.name();
+        let hint = id_type.hint();
+        return Err(Error::invalid(format!("ids are {found}, but the collection's id_type is {have:?}: {hint}")));
     }
     Ok(())
+}
+
+fn is_list(found: &DataType) -> bool {
+    matches!(found, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))
 }
 
 /// Checks that a column of this type can hold vectors of `dim` values. Lists tell their lengths row by row only.
@@ -156,14 +166,24 @@ fn list_values<O: OffsetSizeTrait>(lists: &GenericListArray<O>, dim: usize, plac
 fn values(child: &dyn Array, start: usize, count: usize, dim: usize, place: &Place<'_>) -> Result<BatchVectors> {
     let child = child.slice(start, count);
     if let Some(at) = child.logical_nulls().and_then(|nulls| (0..count).find(|&at| nulls.is_null(at))) {
-        return Err(place.error(at / dim, format!("value {} of the vector is null", at % dim)));
+        return Err(place.error(at / dim, format!("value {} of the vector is null: every value is a number", at % dim)));
     }
     Ok(match child.data_type() {
         DataType::Float16 => BatchVectors::SharedF16(Arc::new(child.as_primitive::<Float16Type>().values().clone())),
         DataType::Float32 => BatchVectors::SharedF32(Arc::new(child.as_primitive::<Float32Type>().values().clone())),
-        // A finite f64 beyond f32 becomes infinite, and infinite values are refused by the engine with their place.
         _ => {
-            BatchVectors::F32(child.as_primitive::<Float64Type>().values().iter().map(|&value| value as f32).collect())
+            let wide = child.as_primitive::<Float64Type>().values();
+            let narrow: Vec<f32> = wide.iter().map(|&value| value as f32).collect();
+            // What is infinite itself is refused with its place by the engine.
+            let beyond = |(narrow, wide): (&f32, &f64)| narrow.is_infinite() && wide.is_finite();
+            if let Some(at) = narrow.iter().zip(wide.iter()).position(beyond) {
+                let (column, value) = (at % dim, wide[at]);
+                let problem = format!(
+                    "value {column} of the vector is {value:e}, beyond float32 (up to 3.4e38): scale the vectors"
+                );
+                return Err(place.error(at / dim, problem));
+            }
+            BatchVectors::F32(narrow)
         }
     })
 }

@@ -12,7 +12,8 @@ use crate::types::Schema;
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::fs::File;
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 /// Bytes of vectors in one batch, as f32: large enough that the cost per batch is lost, small enough for the cache of
 /// a decoder and for a bounded queue.
@@ -52,7 +53,8 @@ impl ParquetSource {
         let mut inputs = Vec::with_capacity(paths.len());
         for path in paths {
             let name = path.display().to_string();
-            let file = File::open(path).map_err(|e| Error::io(format!("cannot open {name}"), e))?;
+            let file = File::open(path).map_err(|e| cannot_open(&name, path, e))?;
+            check_is_parquet(&name, &file)?;
             let metadata =
                 ArrowReaderMetadata::load(&file, Default::default()).map_err(|e| parquet_error(&name, None, e))?;
             check_columns(metadata.schema(), &columns, schema, &name)?;
@@ -121,6 +123,46 @@ impl RowSource for ParquetSource {
         }
         format!("row {row} after the last file")
     }
+}
+
+fn cannot_open(name: &str, path: &Path, error: std::io::Error) -> Error {
+    match (error.kind(), std::path::absolute(path)) {
+        (std::io::ErrorKind::NotFound, Ok(full)) if full != path => {
+            Error::not_found(format!("there is no file {name}: it would be {}", full.display())).with_source(error)
+        }
+        (std::io::ErrorKind::NotFound, _) => Error::not_found(format!("there is no file {name}")).with_source(error),
+        _ => Error::io(format!("cannot open {name}"), error),
+    }
+}
+
+/// What a Parquet file begins and ends with.
+const MAGIC: &[u8; 4] = b"PAR1";
+
+/// Tells an empty file, a file of another kind and one that was cut off from one that the decoder should read.
+fn check_is_parquet(name: &str, file: &File) -> Result<()> {
+    let failed = |error| Error::io(format!("cannot read {name}"), error);
+    let length = file.metadata().map_err(failed)?.len();
+    if length == 0 {
+        return Err(Error::invalid(format!("{name} is empty: was its download or its writing cut off?")));
+    }
+    let mut start = [0; 4];
+    let known = usize::try_from(length).map_or(4, |length| length.min(4));
+    file.read_exact_at(&mut start[..known], 0).map_err(failed)?;
+    if start != *MAGIC {
+        let shown = String::from_utf8_lossy(&start[..known]).into_owned();
+        return Err(Error::invalid(format!(
+            "{name} is no Parquet file, it begins with {shown:?}: read it with pandas, polars or pyarrow and load the table"
+        )));
+    }
+    let mut end = [0; 4];
+    file.read_exact_at(&mut end, length - 4).map_err(failed)?;
+    // An encrypted footer has another mark, which is the decoder's to refuse.
+    if length < 12 || (end != *MAGIC && end != *b"PARE") {
+        return Err(Error::invalid(format!(
+            "{name} does not end as a Parquet file does: was it cut off? copy it again"
+        )));
+    }
+    Ok(())
 }
 
 /// A file that cannot be decoded is wrong input: the database is not touched by it.

@@ -61,7 +61,7 @@ fn a_wrong_second_file_fails_before_the_first_row_and_is_named() {
     assert!(error.message().contains("no column \"key\""), "{error}");
     std::fs::write(&paths[1], b"not a parquet file").unwrap();
     let error = ParquetSource::open(&paths, names(), &schema).unwrap_err();
-    assert!(error.message().contains("b.parquet: cannot read the Parquet file"), "{error}");
+    assert!(error.message().contains("b.parquet is no Parquet file"), "{error}");
     std::fs::remove_file(&paths[1]).unwrap();
     assert_eq!(ParquetSource::open(&paths, names(), &schema).unwrap_err().kind(), crate::error::ErrorKind::NotFound);
 }
