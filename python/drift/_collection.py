@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drift import _core, _input, _source
+from drift import _core, _input, _metadata, _source
 from drift._errors import DriftError, InvalidArgumentError
+from drift._filter import to_tree
 from drift._health import Health
 from drift._maintenance import Maintenance
 from drift._progress import display
-from drift._result import Rows, SearchResult
+from drift._result import Page, Rows, SearchResult
 from drift._show import count, html_table
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from drift._database import Database
     from drift._progress import Display
-    from drift._types import IdsLike, LoadSource, Missing, Progress, VectorsLike
+    from drift._filter import FilterLike
+    from drift._types import IdsLike, Include, LoadSource, MetadataLike, Missing, Progress, VectorsLike
 
 __all__ = ["Collection"]
 
@@ -48,7 +50,7 @@ def _restore(database: Database, name: str) -> Collection:
 
 
 class Collection:
-    """Rows of an id and a vector. `Database.create_collection` and `Database.open_collection` make it.
+    """Rows of an id, a vector and metadata. `Database.create_collection` and `Database.open_collection` make it.
 
     It is safe to use from several threads; readers never wait for writers. It pickles by its database's URI and its
     name. It is also a context manager that closes it.
@@ -110,10 +112,19 @@ class Collection:
         """The database of the collection."""
         return self._database
 
-    def _pair(self, ids: IdsLike, vectors: VectorsLike) -> tuple[_input.Ids, _input.Vectors]:
-        return _input.pair(ids, vectors, self._inner.id_type, self._dim)
+    @property
+    def fields(self) -> dict[str, str]:
+        """Names and types of the metadata fields, in the order in which they came."""
+        return dict(self._inner.fields())
 
-    def add(self, ids: IdsLike, vectors: VectorsLike) -> None:
+    def _row(
+        self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None
+    ) -> tuple[_input.Ids, _input.Vectors, list[_metadata.Field] | None]:
+        given, values = _input.pair(ids, vectors, self._inner.id_type, self._dim)
+        rows = len(given) if isinstance(given, (np.ndarray, list)) else None
+        return given, values, _metadata.columns(metadata, rows, lambda: self.fields)
+
+    def add(self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None = None) -> None:
         """Insert rows whose ids do not exist yet, all or none.
 
         Parameters
@@ -124,6 +135,10 @@ class Collection:
             C-contiguous float32 and float16 arrays and Arrow fixed-size lists of them are not copied on the way in;
             float64 is rounded to float32; float16 is stored as such. Values must be finite, and under cosine no
             vector may be zero.
+        metadata : sequence of dict, dict of columns, or Arrow table, optional
+            One dictionary (or None) per row; or one column per field; or a table of such columns. Values are bool,
+            int (int64), float, str, datetime or date (UTC where they have no time zone), lists of str; anything else
+            that JSON can hold becomes a JSON field. A field has one type in a collection; rows may lack any field.
 
         Raises
         ------
@@ -140,35 +155,141 @@ class Collection:
         >>> c.ids().tolist()
         ['a', 'b']
         """
-        self._inner.add(*self._pair(ids, vectors))
+        self._inner.add(*self._row(ids, vectors, metadata))
 
-    def upsert(self, ids: IdsLike, vectors: VectorsLike) -> None:
+    def upsert(self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None = None) -> None:
         """Insert rows, replacing those whose ids exist, all or none. Of an id that is given twice, the last wins.
 
         Parameters
         ----------
-        ids, vectors
-            As in `add`.
+        ids, vectors, metadata
+            As in `add`. A row that is replaced loses the metadata that it had.
 
         Raises
         ------
         InvalidArgumentError
             When a shape, a type or a value is wrong; the message names the row and the column.
         """
-        self._inner.upsert(*self._pair(ids, vectors))
+        self._inner.upsert(*self._row(ids, vectors, metadata))
 
-    def delete(self, ids: IdsLike) -> int:
-        """Delete rows, and return how many of the ids existed.
+    def update_metadata(self, ids: IdsLike, metadata: MetadataLike) -> None:
+        """Change metadata of rows, all or none; their vectors and the fields that are not given stay.
 
         Parameters
         ----------
         ids : sequence of int or str, integer array, Arrow array, int or str
-            Unknown ids are allowed. A single id counts as a sequence of one.
+            Rows that exist.
+        metadata : sequence of dict, dict of columns, or Arrow table
+            As in `add`. A field that is given as None is removed from its row.
+
+        Raises
+        ------
+        NotFoundError
+            When an id is unknown; the message names the id and the row.
+        InvalidArgumentError
+            When a value is of another type than its field; the message names the field and the row.
+
+        Examples
+        --------
+        >>> import drift
+        >>> c = drift.connect("memory://update").create_collection("c", dim=2)
+        >>> c.upsert([1], [[1.0, 0.0]], metadata=[{"year": 2023, "lang": "en"}])
+        >>> c.update_metadata([1], [{"year": 2024, "lang": None}])
+        >>> c.get([1], include=True).metadata
+        [{'year': 2024}]
         """
+        given = _input.ids(ids, self._inner.id_type)
+        rows = len(given) if isinstance(given, (np.ndarray, list)) else None
+        if isinstance(metadata, dict) and rows == 1 and not isinstance(ids, (list, tuple, np.ndarray)):
+            metadata = [metadata]
+        changes, removed = _metadata.changes(metadata, rows, lambda: self.fields)
+        self._inner.update_metadata(given, changes, removed)
+
+    def delete(self, ids: IdsLike | None = None, *, filter: FilterLike | None = None) -> int:  # noqa: A002
+        """Delete rows by id or by filter, and return how many there were.
+
+        Parameters
+        ----------
+        ids : sequence of int or str, integer array, Arrow array, int or str, optional
+            Unknown ids are allowed. A single id counts as a sequence of one.
+        filter : Expression, dict or str, optional
+            Deletes the rows that match it now; one that another writer replaces meanwhile stays.
+
+        Examples
+        --------
+        >>> import drift
+        >>> c = drift.connect("memory://delete").create_collection("c", dim=2)
+        >>> c.upsert([1, 2], [[1.0, 0.0], [0.0, 1.0]], metadata={"year": [2020, 2024]})
+        >>> c.delete(filter=drift.col("year") < 2022)
+        1
+        """
+        if (ids is None) == (filter is None):
+            raise InvalidArgumentError("delete takes either ids or filter=")
+        if filter is not None:
+            return self._inner.delete_where(to_tree(filter))
+        assert ids is not None
         return self._inner.delete(_input.ids(ids, self._inner.id_type))
 
-    def get(self, ids: IdsLike, *, missing: Missing = "error") -> Rows:
-        """Return the stored vectors of rows.
+    def count(self, filter: FilterLike | None = None) -> int:  # noqa: A002
+        """Return the number of rows, or of those that match a filter.
+
+        Parameters
+        ----------
+        filter : Expression, dict or str, optional
+            As in `search`.
+        """
+        return len(self._inner) if filter is None else self._inner.count(to_tree(filter))
+
+    def scroll(
+        self,
+        filter: FilterLike | None = None,  # noqa: A002
+        *,
+        limit: int = 100,
+        cursor: int | str | None = None,
+        include: Include = True,
+        vectors: bool = False,
+    ) -> Page:
+        """Return rows in ascending order of id, a page at a time.
+
+        Parameters
+        ----------
+        filter : Expression, dict or str, optional
+            Only rows that match it.
+        limit : int
+            Rows of a page, 1 to 65,536.
+        cursor : int or str, optional
+            ``.cursor`` of the page before; the first page when None. Rows that are written between two calls are seen
+            when their ids are still ahead.
+        include : bool, str or sequence of str
+            Metadata fields to return: all, or these.
+        vectors : bool
+            Whether to return the vectors.
+
+        Returns
+        -------
+        Page
+            ``.ids``, ``.metadata``, ``.vectors`` (None unless asked for) and ``.cursor``, None on the last page.
+
+        Examples
+        --------
+        >>> import drift
+        >>> c = drift.connect("memory://scroll").create_collection("c", dim=1, metric="l2")
+        >>> c.upsert([3, 1, 2], [[0.0], [1.0], [2.0]], metadata={"name": ["c", "a", "b"]})
+        >>> page = c.scroll(limit=2)
+        >>> page.ids.tolist(), page.metadata, page.cursor
+        ([1, 2], [{'name': 'a'}, {'name': 'b'}], 2)
+        >>> c.scroll(limit=2, cursor=page.cursor).ids.tolist()
+        [3]
+        """
+        natural("limit", limit, 1)
+        if cursor is not None and isinstance(cursor, str) != (self._inner.id_type == "str"):
+            raise InvalidArgumentError(f"cursor is {cursor!r}: pass the .cursor of the page before")
+        tree = None if filter is None else to_tree(filter)
+        found = self._inner.page(tree, cursor, limit, bool(vectors), _metadata.include(include))
+        return Page(*found, limit=limit, with_vectors=vectors)
+
+    def get(self, ids: IdsLike, *, missing: Missing = "error", include: Include = None) -> Rows:
+        """Return the stored vectors, and metadata, of rows.
 
         Parameters
         ----------
@@ -176,11 +297,14 @@ class Collection:
             A single id counts as a sequence of one.
         missing : {"error", "skip"}
             What to do about an unknown id.
+        include : bool, str or sequence of str
+            Metadata fields to return: True for all, or these.
 
         Returns
         -------
         Rows
-            ``.ids`` of shape (n,) in the order asked for, ``.vectors`` float32 of shape (n, dim).
+            ``.ids`` of shape (n,) in the order asked for, ``.vectors`` float32 of shape (n, dim), ``.metadata`` a list of
+            n dictionaries.
 
         Raises
         ------
@@ -195,7 +319,10 @@ class Collection:
         >>> c.get([5, 6], missing="skip").vectors.tolist()
         [[0.5, 2.0]]
         """
-        return Rows(*self._inner.get(_input.ids(ids, self._inner.id_type), text("missing", missing, "error", "skip")))
+        fields = _metadata.include(include)
+        return Rows(
+            *self._inner.get(_input.ids(ids, self._inner.id_type), text("missing", missing, "error", "skip"), fields)
+        )
 
     def search(
         self,
@@ -204,6 +331,8 @@ class Collection:
         *,
         recall: float | None = 0.95,
         exact: bool = False,
+        filter: FilterLike | None = None,  # noqa: A002
+        include: Include = None,
         nprobe: int | None = None,
         threads: int | None = None,
     ) -> SearchResult:
@@ -219,6 +348,11 @@ class Collection:
             Share of the true nearest rows to aim at, in (0, 1]; the database's default when None.
         exact : bool
             Compare with every row: the true nearest rows, at a cost that grows with their number.
+        filter : Expression, dict or str, optional
+            Only rows whose metadata match it: ``drift.col("year") >= 2024``, ``{"year": {"$gte": 2024}}`` or
+            ``"year >= 2024"``. It is applied before rows are ranked: m matching rows give min(k, m) results.
+        include : bool, str or sequence of str
+            Metadata fields to return with the results: True for all, or these.
         nprobe : int, optional
             Buckets to scan, 1 or more, instead of what `recall` asks for.
         threads : int, optional
@@ -227,7 +361,7 @@ class Collection:
         Returns
         -------
         SearchResult
-            ``.ids`` and ``.distances`` of shape (k,) for one query and (n, k) for several.
+            ``.ids`` and ``.distances`` of shape (k,) for one query and (n, k) for several, and ``.metadata``.
 
         Raises
         ------
@@ -244,11 +378,13 @@ class Collection:
         ([1, 2], [0.0, 1.0])
         """
         values = _input.queries(query, self._dim)
+        tree = None if filter is None else to_tree(filter)
+        fields = None if include is None else _metadata.include(include)
         try:
-            ids, distances = self._inner.search(values, k, recall, exact, nprobe, threads)
+            found = self._inner.search(values, k, recall, exact, nprobe, threads, tree, fields)
         except (TypeError, OverflowError) as error:
             raise _misfit(error, k, recall, exact, nprobe, threads) from None
-        return SearchResult(ids, distances)
+        return SearchResult(*found)
 
     def load(
         self,
@@ -256,6 +392,7 @@ class Collection:
         id: str = "id",  # noqa: A002 - its name is part of the API.
         vector: str = "embedding",
         *,
+        metadata: Include = None,
         progress: Progress = None,
     ) -> dict[str, Any]:
         """Load many rows at once, all or none, straight into buckets.
@@ -263,10 +400,13 @@ class Collection:
         Parameters
         ----------
         source : path, sequence of paths, Arrow table or stream, or iterable of batches
-            Parquet files; any object with the Arrow PyCapsule interface; or an iterable of ``(ids, vectors)`` pairs
-            or Arrow batches. Only one batch is in memory at a time; float16 columns stay float16.
+            Parquet files; any object with the Arrow PyCapsule interface; or an iterable of ``(ids, vectors)`` pairs,
+            of ``(ids, vectors, metadata)`` or of Arrow batches. Only one batch is in memory at a time; float16 columns stay float16.
         id, vector : str
             Names of the columns of the ids and of the vectors.
+        metadata : bool, str or sequence of str
+            Columns that become metadata: True for all others, or these. Integers, floats, booleans, text, dates,
+            timestamps and lists of text are taken; other columns are refused by name.
         progress : bool or callable, optional
             True shows a bar (tqdm or rich when installed); a callable gets the rows so far and their total, or None
             for an unknown total: at the start and the end of each stage (reading, training, writing) and every 50 ms
@@ -292,21 +432,29 @@ class Collection:
         >>> c.load(batches)["rows"]
         20
         """
-        return self._load(source, id, vector, display(progress))
+        return self._load(source, id, vector, metadata, display(progress))
 
-    def _load(self, source: LoadSource, id: str, vector: str, shown: Display | None) -> dict[str, Any]:  # noqa: A002
+    def _load(
+        self,
+        source: LoadSource,
+        id: str,  # noqa: A002
+        vector: str,
+        metadata: Include,
+        shown: Display | None,
+    ) -> dict[str, Any]:
         update = None if shown is None else shown.update
         try:
             id, vector = text("id", id), text("vector", vector)  # noqa: A001
+            fields = _metadata.include(metadata)
             if isinstance(source, (str, os.PathLike)):
-                report = self._inner.load_parquet(_source.paths([source]), id, vector, update)
+                report = self._inner.load_parquet(_source.paths([source]), id, vector, fields, update)
             elif _input.is_arrow(source):
-                report = self._inner.load_arrow(source, id, vector, update)  # type: ignore[arg-type]
+                report = self._inner.load_arrow(source, id, vector, fields, update)  # type: ignore[arg-type]
             elif _source.are_paths(source):
-                report = self._inner.load_parquet(_source.paths(source), id, vector, update)
+                report = self._inner.load_parquet(_source.paths(source), id, vector, fields, update)
             elif _source.are_batches(source):
-                batches = _source.batches(source, self._inner.id_type, self._dim)
-                report = self._inner.load_batches(batches, id, vector, update)
+                batches = _source.batches(source, self._inner.id_type, self._dim, lambda: self.fields)
+                report = self._inner.load_batches(batches, id, vector, fields, update)
             else:
                 raise _source.refusal(source)
         finally:

@@ -6,7 +6,7 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from drift import _core
+from drift import _core, _metadata
 from drift._collection import Collection, natural, text
 from drift._errors import DriftError, InvalidArgumentError
 from drift._show import ROWS_SHOWN, count, html_table
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, TypeAlias
 
-    from drift._types import Durability, IdType, Metric, Precision
+    from drift._types import Durability, FieldType, IdType, Metric, Precision
 
     _State: TypeAlias = tuple[str, bool, str, int | None]
 
@@ -165,6 +165,7 @@ class Database:
         id_type: IdType = "int",
         *,
         precision: Precision = "1bit",
+        fields: Mapping[str, FieldType] | None = None,
         exist_ok: bool = False,
     ) -> Collection:
         """Create a collection.
@@ -182,6 +183,9 @@ class Database:
         precision : {"1bit", "sq8"}
             What a search reads first: codes of one bit a dimension, then 8-bit codes of the few rows that pass; or
             8-bit codes alone, which is slower and saves a fifth of the memory. Below 64 dimensions both are the same.
+        fields : mapping of str to type, optional
+            Metadata fields of its rows: ``bool``, ``int``, ``float``, ``str``, ``timestamp``, ``list`` (of str) or
+            ``json``. Declared, they are fixed; otherwise writes bring them, with the type of their first value.
         exist_ok : bool
             Open the collection when it exists with the same `dim`, `metric`, `id_type` and `precision`.
 
@@ -206,6 +210,7 @@ class Database:
             text("metric", metric, "cosine", "l2", "dot"),
             text("id_type", id_type, "int", "str"),
             text("precision", precision, "1bit", "sq8"),
+            _metadata.fields(fields),
             bool(exist_ok),
         )
         return Collection._of(self, created)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from drift import _core
+from drift import _core, _metadata
 from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["Rows", "SearchResult"]
+__all__ = ["Page", "Rows", "SearchResult"]
 
 
 class _Columns(NamedTuple):
@@ -24,9 +24,17 @@ class _Columns(NamedTuple):
     query: NDArray[np.int64] | None
     id: NDArray[np.int64] | NDArray[np.object_]
     distance: NDArray[np.float32]
+    fields: list[_metadata.Field]
 
     def named(self) -> dict[str, NDArray[Any]]:
-        return {name: values for name, values in self._asdict().items() if values is not None}
+        """The columns but for the metadata."""
+        own = {"query": self.query, "id": self.id, "distance": self.distance}
+        return {name: values for name, values in own.items() if values is not None}
+
+    def metadata(self) -> list[_metadata.Field]:
+        """The fields of the metadata; one that is named like a column of the results gets a line below."""
+        taken = set(self.named())
+        return [(f"{name}_" if name in taken else name, kind, values) for name, kind, values in self.fields]
 
 
 def _found(ids: NDArray[Any]) -> NDArray[np.bool_]:
@@ -45,6 +53,9 @@ class SearchResult:
         Ids from the nearest to the farthest. Where there are fewer than `k` rows, padded with -1 (int64) or None (str).
     distances : ndarray of float32, shape (k,) or (n, k)
         Ascending; smaller is nearer under every metric: squared L2, ``1 - cos``, or ``-dot``. Padded with infinity.
+    metadata : list of dict, or list of lists of dict
+        The fields asked for with ``include=``, without those that a row lacks; empty where nothing was asked for. Padding
+        has None. Timestamps are datetimes in UTC.
 
     Examples
     --------
@@ -56,14 +67,31 @@ class SearchResult:
     [{'id': 7, 'distance': 0.0}, {'id': 8, 'distance': 25.0}]
     """
 
-    __slots__ = ("distances", "ids")
+    __slots__ = ("_fields", "distances", "ids")
 
     ids: NDArray[np.int64] | NDArray[np.object_]
     distances: NDArray[np.float32]
 
-    def __init__(self, ids: NDArray[np.int64] | NDArray[np.object_], distances: NDArray[np.float32]) -> None:
+    def __init__(
+        self,
+        ids: NDArray[np.int64] | NDArray[np.object_],
+        distances: NDArray[np.float32],
+        fields: list[_metadata.Field] | None = None,
+    ) -> None:
         self.ids = ids
         self.distances = distances
+        self._fields = fields or []
+
+    @property
+    def metadata(self) -> list[Any]:
+        """Metadata of the results, as nested as `ids`."""
+        found = _found(self.ids).ravel()
+        rows: list[Any] = _metadata.rows(self._fields, found.size)
+        rows = [row if is_there else None for row, is_there in zip(rows, found.tolist(), strict=True)]
+        if self.ids.ndim == 1:
+            return rows
+        k = self.ids.shape[1]
+        return [rows[at * k : (at + 1) * k] for at in range(len(self.ids))]
 
     def __len__(self) -> int:
         """Return the length of `ids`: k for one query, the number of queries for several."""
@@ -72,7 +100,9 @@ class SearchResult:
     def _columns(self) -> _Columns:
         found = _found(self.ids)
         query = None if self.ids.ndim == 1 else np.nonzero(found)[0].astype(np.int64)
-        return _Columns(query, self.ids[found], self.distances[found])
+        there = found.ravel().tolist()
+        fields = [(name, kind, [v for v, at in zip(values, there, strict=True) if at]) for name, kind, values in self._fields]
+        return _Columns(query, self.ids[found], self.distances[found], fields)
 
     def to_list(self) -> list[Any]:
         """Return the results as plain Python objects, without padding.
@@ -80,25 +110,37 @@ class SearchResult:
         Returns
         -------
         list
-            ``[{"id": ..., "distance": ...}, ...]`` for one query; a list of such lists for several.
+            ``[{"id": ..., "distance": ...}, ...]`` for one query, with ``"metadata": {...}`` where fields were asked for; a
+            list of such lists for several.
         """
         if self.ids.ndim == 2:
-            return [SearchResult(*row).to_list() for row in zip(self.ids, self.distances, strict=True)]
+            return [self._one(at).to_list() for at in range(len(self.ids))]
         columns = self._columns()
-        pairs = zip(columns.id.tolist(), columns.distance.tolist(), strict=True)
-        return [{"id": row_id, "distance": distance} for row_id, distance in pairs]
+        rows: list[dict[str, Any]] = [
+            {"id": row_id, "distance": distance}
+            for row_id, distance in zip(columns.id.tolist(), columns.distance.tolist(), strict=True)
+        ]
+        if self._fields:
+            for row, metadata in zip(rows, _metadata.rows(columns.fields, len(rows)), strict=True):
+                row["metadata"] = metadata
+        return rows
+
+    def _one(self, query: int) -> SearchResult:
+        """The results of one of several queries."""
+        k = self.ids.shape[1]
+        fields = [(name, kind, values[query * k : (query + 1) * k]) for name, kind, values in self._fields]
+        return SearchResult(self.ids[query], self.distances[query], fields)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Export the results through the Arrow PyCapsule interface; pyarrow is not needed.
 
-        Columns are ``query`` (int64, only for several queries), ``id`` (int64 or string) and ``distance`` (float32),
-        one row per result, without padding.
+        Columns are ``query`` (int64, only for several queries), ``id`` (int64 or string), ``distance`` (float32) and the
+        metadata fields that were asked for (timestamps in UTC, JSON as text), one row per result, without padding.
         """
-        columns = self._columns().named()
-        return _core.stream(
-            [(name, values.tolist() if values.dtype == object else values) for name, values in columns.items()],
-            requested_schema,
-        )
+        columns = self._columns()
+        plain = [(name, values.tolist() if values.dtype == object else values) for name, values in columns.named().items()]
+        metadata = [(name, (kind, values)) for name, kind, values in columns.metadata()]
+        return _core.stream([*plain, *metadata], requested_schema)
 
     def to_arrow(self) -> pa.Table:
         """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
@@ -110,7 +152,11 @@ class SearchResult:
         """Return a ``pandas.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``pandas``."""
         import pandas as pd
 
-        return pd.DataFrame(self._columns().named())
+        columns = self._columns()
+        frame = pd.DataFrame(columns.named())
+        for name, kind, values in columns.metadata():
+            frame[name] = _series(pd, kind, values)
+        return frame
 
     def to_polars(self) -> pl.DataFrame:
         """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
@@ -136,6 +182,16 @@ class SearchResult:
         return html_table(repr(self), list(columns.named()), rows, columns.id.size)
 
 
+def _series(pd: Any, kind: str, values: list[Any]) -> Any:
+    """Return a column of metadata with the dtype that keeps its values and their absence."""
+    if kind == "timestamp":
+        return pd.to_datetime(pd.Series(values, dtype="Int64"), unit="us", utc=True)
+    dtypes = {"bool": "boolean", "int": "Int64", "float": "float64"}
+    rows = _metadata.rows([("value", kind, values)], len(values))
+    plain = [row.get("value") for row in rows]
+    return pd.Series(plain, dtype=dtypes.get(kind, "object"))
+
+
 class Rows:
     """Rows found by their ids.
 
@@ -145,16 +201,29 @@ class Rows:
         The ids, in the order in which they were asked for.
     vectors : ndarray of float32, shape (n, dim)
         Their vectors as they were written (float16 widened).
+    metadata : list of dict
+        The fields asked for with ``include=``, without those that a row lacks. Timestamps are datetimes in UTC.
     """
 
-    __slots__ = ("ids", "vectors")
+    __slots__ = ("_fields", "ids", "vectors")
 
     ids: NDArray[np.int64] | NDArray[np.object_]
     vectors: NDArray[np.float32]
 
-    def __init__(self, ids: NDArray[np.int64] | NDArray[np.object_], vectors: NDArray[np.float32]) -> None:
+    def __init__(
+        self,
+        ids: NDArray[np.int64] | NDArray[np.object_],
+        vectors: NDArray[np.float32],
+        fields: list[_metadata.Field] | None = None,
+    ) -> None:
         self.ids = ids
         self.vectors = vectors
+        self._fields = fields or []
+
+    @property
+    def metadata(self) -> list[dict[str, Any]]:
+        """Metadata of the rows."""
+        return _metadata.rows(self._fields, len(self.ids))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -171,3 +240,57 @@ class Rows:
             for row_id, vector in zip(self.ids[:ROWS_SHOWN].tolist(), self.vectors[:ROWS_SHOWN], strict=True)
         ]
         return html_table(repr(self), ["id", "vector"], rows, len(self))
+
+
+class Page:
+    """Rows in order of id, as `Collection.scroll` returns them.
+
+    Attributes
+    ----------
+    ids : ndarray of int64 or of object, shape (n,)
+        Ascending.
+    metadata : list of dict
+        The fields asked for, without those that a row lacks.
+    vectors : ndarray of float32, shape (n, dim), or None
+        Their vectors, when asked for.
+    cursor : int, str or None
+        Where the next page begins; None when this is the last one.
+    """
+
+    __slots__ = ("_fields", "cursor", "ids", "vectors")
+
+    ids: NDArray[np.int64] | NDArray[np.object_]
+    vectors: NDArray[np.float32] | None
+    cursor: int | str | None
+
+    def __init__(
+        self,
+        ids: NDArray[np.int64] | NDArray[np.object_],
+        vectors: NDArray[np.float32],
+        fields: list[_metadata.Field],
+        *,
+        limit: int,
+        with_vectors: bool,
+    ) -> None:
+        self.ids = ids
+        self.vectors = vectors if with_vectors else None
+        self.cursor = ids[-1:].tolist()[0] if len(ids) == limit else None
+        self._fields = fields
+
+    @property
+    def metadata(self) -> list[dict[str, Any]]:
+        """Metadata of the rows."""
+        return _metadata.rows(self._fields, len(self.ids))
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Page({count(len(self), 'row')}, cursor={self.cursor!r})"
+
+    def _repr_html_(self) -> str:
+        names = [name for name, _, _ in self._fields]
+        shown = zip(self.ids[:ROWS_SHOWN].tolist(), self.metadata[:ROWS_SHOWN], strict=True)
+        rows = [(str(row_id), *(str(row.get(name, "")) for name in names)) for row_id, row in shown]
+        return html_table(repr(self), ["id", *names], rows, len(self))

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from drift import _input
+from drift import _input, _metadata
 from drift._errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 FORMS = "it must be Parquet paths, an Arrow object (pyarrow, polars, pandas) or batches (ids, vectors)"
 
@@ -75,8 +75,12 @@ def are_batches(source: object) -> TypeGuard[Iterable[object]]:
     )
 
 
-def batches(source: Iterable[object], id_type: str, dim: int) -> Iterator[object]:
-    """Yield each batch of a load as the extension takes it: a tuple of ids and vectors, or an Arrow object.
+def batches(
+    source: Iterable[object], id_type: str, dim: int, known: Callable[[], dict[str, str]]
+) -> Iterator[object]:
+    """Yield each batch of a load as the extension takes it: a tuple of ids, vectors and metadata, or an Arrow object.
+
+    `known` gives the types of the collection's metadata fields; those of earlier batches are kept beside them.
 
     Raises
     ------
@@ -84,18 +88,23 @@ def batches(source: Iterable[object], id_type: str, dim: int) -> Iterator[object
         When an item is neither a pair of ids and vectors nor an Arrow object, or its ids or vectors are wrong; the
         message names the batch, counted from 0, and the row in it.
     """
+    types = known()
     for at, item in enumerate(source):
         try:
-            yield _batch(item, id_type, dim)
+            yield _batch(item, id_type, dim, types)
         except InvalidArgumentError as error:
             raise InvalidArgumentError(f"batch {at}: {error}") from error
 
 
-def _batch(item: Any, id_type: str, dim: int) -> object:
+def _batch(item: Any, id_type: str, dim: int, types: dict[str, str]) -> object:
     if _input.is_arrow(item):
         return item
-    if isinstance(item, (tuple, list)) and len(item) == 2 and not isinstance(item[1], (str, int, float)):
-        return _input.pair(item[0], item[1], id_type, dim)
+    if isinstance(item, (tuple, list)) and len(item) in (2, 3) and not isinstance(item[1], (str, int, float)):
+        ids, vectors = _input.pair(item[0], item[1], id_type, dim)
+        rows = len(ids) if isinstance(ids, (np.ndarray, list)) else None
+        fields = _metadata.columns(item[2] if len(item) == 3 else None, rows, lambda: types)
+        types.update({name: kind for name, kind, _ in fields or () if types.get(name) != "float"})
+        return ids, vectors, fields
     shown = _input.shown(item)
     if isinstance(item, dict):
         raise InvalidArgumentError(

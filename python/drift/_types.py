@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +13,12 @@ __all__ = [
     "ArrowArray",
     "ArrowStream",
     "Durability",
+    "FieldType",
     "IdType",
     "IdsLike",
+    "Include",
     "LoadSource",
+    "MetadataLike",
     "Metric",
     "Missing",
     "Precision",
@@ -47,9 +50,12 @@ Precision: TypeAlias = Literal["1bit", "sq8"]
 IdType: TypeAlias = Literal["int", "str"]
 Durability: TypeAlias = Literal["always", "interval", "os", "none"]
 Missing: TypeAlias = Literal["error", "skip"]
+FieldType: TypeAlias = Literal["bool", "int", "float", "str", "timestamp", "list", "json"]
 
 IdsLike: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[np.generic] | ArrowArray | ArrowStream
 VectorsLike: TypeAlias = ArrayLike | ArrowArray | ArrowStream
+MetadataLike: TypeAlias = Sequence[Mapping[str, Any] | None] | Mapping[str, Any] | ArrowArray | ArrowStream
+Include: TypeAlias = bool | str | Sequence[str] | None
 Progress: TypeAlias = bool | Callable[[int, int | None], object] | None
 LoadSource: TypeAlias = (
     str
@@ -57,5 +63,5 @@ LoadSource: TypeAlias = (
     | Sequence[str | os.PathLike[str]]
     | ArrowArray
     | ArrowStream
-    | Iterable[tuple[IdsLike, VectorsLike] | ArrowArray | ArrowStream]
+    | Iterable[tuple[IdsLike, VectorsLike] | tuple[IdsLike, VectorsLike, MetadataLike] | ArrowArray | ArrowStream]
 )

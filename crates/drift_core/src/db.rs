@@ -332,6 +332,9 @@ fn check_same_schema(name: &str, have: &Schema, want: &Schema) -> Result<()> {
         ("precision", have.precision.name().to_owned(), want.precision.name().to_owned()),
     ];
     match differences.iter().find(|(_, have, want)| have != want) {
+        None if !want.fields.is_empty() && want.fields != have.fields => {
+            Err(Error::invalid(format!("collection {name:?} exists with other metadata fields: use another name")))
+        }
         None => Ok(()),
         Some((what, have, want)) => {
             Err(Error::invalid(format!("collection {name:?} exists with {what} {have}, not {want}: use another name")))

@@ -12,4 +12,4 @@ mod write;
 
 pub use load::{OnProgress, load};
 pub use spool::FOLDER as SPOOL_FOLDER;
-pub use write::{add, apply_delete, apply_upsert, delete, seal, upsert};
+pub use write::{add, apply_delete, apply_upsert, delete, delete_versions, replace_versions, seal, upsert};

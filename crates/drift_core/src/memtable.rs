@@ -15,7 +15,7 @@ pub use codes::MemtableQuery;
 pub use extract::Extract;
 pub use search::SearchMode;
 
-use crate::types::{IdRef, Ids, Metric, Schema, Seq, VectorBuf};
+use crate::types::{Columns, IdRef, Ids, Metric, Predicate, Schema, Seq, VectorBuf};
 use arena::{Batch, Row};
 use codes::Codes;
 use hashbrown::HashTable;
@@ -81,8 +81,14 @@ impl Memtable {
 
     /// Appends rows with consecutive seqs and returns how many live rows of this memtable they superseded, those of the
     /// same batch among them.
-    pub fn append_upserts(&self, first_seq: Seq, ids: &Ids, vectors: crate::types::Vectors<'_>) -> u64 {
-        let batch = Batch::new(self.dim, self.metric, ids, vectors);
+    pub fn append_upserts(
+        &self,
+        first_seq: Seq,
+        ids: &Ids,
+        vectors: crate::types::Vectors<'_>,
+        payload: Option<&Columns>,
+    ) -> u64 {
+        let batch = Batch::new(self.dim, self.metric, ids, vectors, payload);
         self.bytes.fetch_add(batch.bytes(), Ordering::Relaxed);
         let mut superseded = 0;
         let mut newest = self.newest.write();
@@ -182,6 +188,16 @@ impl Memtable {
         self.rows[row].vector()
     }
 
+    /// Payload of a row: columns, and its place in them.
+    pub fn payload(&self, row: usize) -> Option<(&Columns, usize)> {
+        self.rows[row].payload()
+    }
+
+    /// Whether the payload of a row satisfies a predicate.
+    pub fn satisfies(&self, row: usize, predicate: &Predicate) -> bool {
+        self.rows[row].satisfies(predicate)
+    }
+
     /// The write that superseded a row, or 0.
     pub fn death(&self, row: usize) -> Seq {
         self.rows[row].death()
@@ -204,6 +220,7 @@ impl Memtable {
             ids: Ids::empty(tombstones.ids.id_type()),
             seqs: Vec::new(),
             vectors: VectorBuf::F16(Vec::new()),
+            payload: Columns::default(),
             tombstone_ids: tombstones.ids.clone(),
             tombstone_seqs: tombstones.seqs.clone(),
         };

@@ -9,20 +9,27 @@ pub mod calibrate;
 mod exact;
 mod filter;
 mod get;
+mod matching;
 mod memory;
+mod payload;
 mod rerank;
 mod scratch;
+mod wanted;
 
-pub use get::{contains, get, ids, visible_rows};
+pub use get::{contains, get, get_with_seqs, ids, visible_rows};
+pub use matching::{PAGE_ROWS_MAX, Page, count, matching, page};
 pub use scratch::Scratch;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::SearchMode;
 use crate::state::{CollectionState, SCAN_ALL_ROWS, Shadow, StopRule, Version};
-use crate::types::{Hits, Interrupt, SearchOptions, Vectors};
+use crate::types::{Field, Hits, Interrupt, Predicate, SearchOptions, Vectors};
 use buckets::Limits;
+use payload::Payload;
 use rayon::prelude::*;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use wanted::Wanted;
 
 /// Queries between two looks at the interrupt: a few milliseconds.
 const QUERIES_PER_CHUNK: usize = 64;
@@ -44,15 +51,18 @@ pub fn search(
     collection.counters.asked.store(true, Ordering::Relaxed);
     collection.counters.queries.fetch_add(count as u64, Ordering::Relaxed);
     let version = collection.pin();
+    let fields = payload::fields(collection, &options.include)?;
+    let wanted = options.filter.as_ref().map(|filter| wanted(collection, &version, filter)).transpose()?;
     if options.exact {
-        return exact::search(collection, &version, queries, options, interrupt);
+        return exact::search(collection, &version, queries, options, wanted.as_ref(), &fields, interrupt);
     }
     let stop = match options.nprobe {
         Some(_) => StopRule::ALL,
-        None => version.index.rule(recall, options.k),
+        None => version.index.rule(recall, reach(&version, options.k, wanted.as_ref())),
     };
     let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
-    let answer = |queries: &[f32]| answer(collection, &version, queries, options, stop, interrupt);
+    let plan = Plan { options, stop, wanted: wanted.as_ref(), fields: &fields };
+    let answer = |queries: &[f32]| answer(collection, &version, queries, &plan, interrupt);
     if count == 1 || threads == 1 {
         return answer(queries);
     }
@@ -63,36 +73,58 @@ pub fn search(
     Ok(hits)
 }
 
+/// What all queries of a call have in common.
+struct Plan<'a> {
+    options: &'a SearchOptions,
+    stop: StopRule,
+    wanted: Option<&'a Wanted>,
+    fields: &'a [Field],
+}
+
+/// Finds the rows that satisfy a filter, whose fields must be known.
+fn wanted(collection: &CollectionState, version: &Version, filter: &Arc<Predicate>) -> Result<Wanted> {
+    filter.check_fields(&collection.fields.read())?;
+    Wanted::find(version, filter)
+}
+
+/// How many neighbours reach as far as the `k` wanted ones, if those are spread among all rows evenly.
+fn reach(version: &Version, k: usize, wanted: Option<&Wanted>) -> usize {
+    let Some(wanted) = wanted else { return k };
+    (k as f64 * version.index.rows() as f64 / wanted.flushed.max(1) as f64).ceil() as usize
+}
+
 /// Answers queries one after the other on this thread.
 fn answer(
     collection: &CollectionState,
     version: &Version,
     queries: &[f32],
-    options: &SearchOptions,
-    stop: StopRule,
+    plan: &Plan<'_>,
     interrupt: Interrupt<'_>,
 ) -> Result<Hits> {
+    let Plan { options, stop, wanted, fields } = *plan;
     let mut scratch = scratch::take(collection);
     let limits = Limits { stop, buckets_max: options.nprobe.unwrap_or(usize::MAX), k: options.k };
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, queries.len() / collection.schema.dim);
+    let mut payload = Payload::new(fields);
     for (row, query) in queries.chunks_exact(collection.schema.dim).enumerate() {
         if row % QUERIES_PER_CHUNK == QUERIES_PER_CHUNK - 1 {
             check(interrupt)?;
         }
         scratch.set_query(collection, &version.index.router, query);
         scratch.exact.reset(options.k);
-        if version.index.rows() > 0 {
+        if wanted.map_or(version.index.rows(), |wanted| wanted.flushed) > 0 {
             scratch.estimates.reset(rerank::width(options.k));
-            buckets::scan(collection, version, &limits, &mut scratch);
+            buckets::scan(collection, version, &limits, wanted, &mut scratch);
             rerank::rerank(collection, version, &mut scratch)?;
         }
         // Last, so that few of its rows pass the threshold that the buckets have set.
-        memory::scan(version, SearchMode::Fast, &mut scratch);
-        push_hits(version, &mut scratch, &mut hits);
+        memory::scan(version, SearchMode::Fast, wanted.map(Wanted::predicate), &mut scratch);
+        push_hits(version, &mut scratch, &mut hits, &mut payload)?;
         if collection.recall.wants_this() {
             keep_shadow(collection, version, query, options, &mut scratch);
         }
     }
+    hits.payload = payload.finish()?;
     Ok(hits)
 }
 
@@ -104,7 +136,11 @@ fn keep_shadow(
     options: &SearchOptions,
     scratch: &mut Scratch,
 ) {
-    if options.nprobe.is_some() || options.k > calibrate::SHADOW_K_MAX || version.index.rows() <= SCAN_ALL_ROWS {
+    if options.nprobe.is_some()
+        || options.filter.is_some()
+        || options.k > calibrate::SHADOW_K_MAX
+        || version.index.rows() <= SCAN_ALL_ROWS
+    {
         return;
     }
     let shadow = Shadow {
@@ -121,9 +157,14 @@ fn keep_shadow(
 }
 
 /// Appends the query's best rows, padded to `k`.
-fn push_hits(version: &Version, scratch: &mut Scratch, hits: &mut Hits) {
+fn push_hits(version: &Version, scratch: &mut Scratch, hits: &mut Hits, payload: &mut Payload<'_>) -> Result<()> {
     let best = scratch.exact.sorted();
-    hits.push(best.iter().map(|&(distance, key)| (get::id_of(version, key), distance)));
+    for &(_, key) in best {
+        payload.push(version, get::place_of(key))?;
+    }
+    hits.push(best.iter().map(|&(distance, key)| (get::id_at(version, get::place_of(key)), distance)));
+    payload.pad(hits.queries * hits.k);
+    Ok(())
 }
 
 fn check(interrupt: Interrupt<'_>) -> Result<()> {

@@ -11,9 +11,13 @@ mod deaths;
 mod footer;
 mod open;
 mod pages;
+mod payload;
+mod select;
+mod values;
 mod writer;
 
-pub use writer::{RunRows, SegmentWriter};
+pub use select::RowSet;
+pub use writer::{PayloadSource, RunRows, SegmentWriter};
 
 use crate::error::{Error, Result};
 use crate::format::{FileId, checksum};
@@ -25,6 +29,8 @@ use codes::Codes;
 use deaths::Deaths;
 use half::f16;
 use pages::Pages;
+use payload::StoredColumn;
+use select::Selected;
 use std::ops::Range;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
@@ -71,6 +77,8 @@ pub struct Segment {
     element_type: ElementType,
     hot: Hot,
     pages: Pages,
+    payload: Vec<StoredColumn>,
+    selected: Selected,
     deaths: Deaths,
 }
 
@@ -278,13 +286,15 @@ impl Segment {
             + size_of::<RunEntry>() * hot.runs.capacity()
             + hot.bloom.bytes()
             + self.pages.heap_bytes()
+            + self.payload.iter().map(StoredColumn::heap_bytes).sum::<usize>()
+            + self.selected.heap_bytes()
             + self.deaths.bytes()
     }
 
     fn assemble(file: SegmentFile, name: String, parts: Assembled, hot: Hot) -> Segment {
         let deaths = Deaths::new(hot.seqs.len());
-        let Assembled { dim, element_type, pages } = parts;
-        Segment { file, name, dim, element_type, hot, pages, deaths }
+        let Assembled { dim, element_type, pages, payload } = parts;
+        Segment { file, name, dim, element_type, hot, pages, payload, selected: Selected::default(), deaths }
     }
 }
 
@@ -310,6 +320,7 @@ struct Assembled {
     dim: usize,
     element_type: ElementType,
     pages: Pages,
+    payload: Vec<StoredColumn>,
 }
 
 /// Little-endian bytes, of any alignment, as f32.

@@ -43,6 +43,7 @@ pub use recall::{Mark, Measured, ROW_TRACES_MAX, Recall, RecallLog, Shadow, Time
 pub use router::{Order, RankScratch, Ranked, Router, SPREAD_WEIGHT};
 pub use runs::BucketRuns;
 pub use schedule::{Budget, Schedule};
+pub use segments::Ordered;
 pub use signal::{Signal, Work};
 pub use upkeep::{Job, JobRecord, Upkeep};
 pub use version::Version;
@@ -54,10 +55,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Manifest, ManifestStore};
 use crate::quant::rotation::Rotation;
 use crate::storage::Backend;
-use crate::types::{Schema, Seq};
+use crate::types::{Fields, Schema, Seq};
 use crate::wal::{WalSync, WalWriter};
 use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -140,6 +141,8 @@ pub struct CollectionState {
     pub rotation: Arc<Rotation>,
     /// Where flushed ids are.
     pub bitstore: Bitstore,
+    /// Fields of the payload; replaced under the write lock.
+    pub fields: RwLock<Arc<Fields>>,
     /// Threads for bulk work.
     pub pool: Arc<rayon::ThreadPool>,
     /// The write side.
@@ -198,8 +201,11 @@ pub struct Parts {
 impl CollectionState {
     /// An open collection from what recovery found.
     pub fn new(parts: Parts) -> CollectionState {
+        let fields = &parts.maintenance.manifest.fields;
+        let fields = Fields { list: fields.clone(), is_fixed: !parts.schema.fields.is_empty() };
         CollectionState {
             name: parts.name,
+            fields: RwLock::new(Arc::new(fields)),
             schema: parts.schema,
             config: parts.config,
             components: parts.components,

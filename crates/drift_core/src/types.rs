@@ -6,6 +6,8 @@
 mod check;
 mod ids;
 mod lines;
+pub mod payload;
+pub mod predicate;
 mod reports;
 mod search;
 mod topk;
@@ -13,8 +15,10 @@ mod vectors;
 
 pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
 pub use lines::{LINE_BYTES, Lines};
+pub use payload::{Column, Columns, Field, FieldType, Fields, Value};
+pub use predicate::Predicate;
 pub use reports::{OptimizeReport, Stats, VerifyReport};
-pub use search::{HitIds, Hits, Interrupt, Missing, Rows, SearchOptions, never_interrupt};
+pub use search::{HitIds, Hits, Include, Interrupt, Missing, Rows, SearchOptions, never_interrupt};
 pub use topk::TopK;
 pub use vectors::{ElementType, VectorBuf, Vectors};
 
@@ -104,6 +108,8 @@ pub struct Schema {
     pub id_type: IdType,
     /// What a scan reads.
     pub precision: Precision,
+    /// Fields of the payload, when they are fixed; writes bring them otherwise.
+    pub fields: Vec<Field>,
 }
 
 impl Schema {
@@ -112,11 +118,30 @@ impl Schema {
         if dim == 0 || dim > DIM_MAX {
             return Err(Error::invalid(format!("dim is {dim}: it must be between 1 and {DIM_MAX}")));
         }
-        Ok(Schema { dim, metric, id_type, precision: Precision::OneBit })
+        Ok(Schema { dim, metric, id_type, precision: Precision::OneBit, fields: Vec::new() })
     }
 
     /// The same schema with another precision.
     pub fn with_precision(self, precision: Precision) -> Schema {
         Schema { precision, ..self }
+    }
+
+    /// The same schema with fixed fields of the payload.
+    pub fn with_fields(self, fields: Vec<Field>) -> Result<Schema> {
+        let mut names = std::collections::HashSet::new();
+        for field in &fields {
+            payload::check_name(&field.name)?;
+            if !names.insert(&field.name) {
+                return Err(Error::invalid(format!("field {:?} is declared twice", field.name)));
+            }
+        }
+        if fields.len() > payload::FIELDS_MAX {
+            return Err(Error::invalid(format!(
+                "{} fields: at most {} are allowed",
+                fields.len(),
+                payload::FIELDS_MAX
+            )));
+        }
+        Ok(Schema { fields, ..self })
     }
 }

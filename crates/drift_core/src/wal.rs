@@ -21,7 +21,7 @@ pub use replay::{Expected, ReplayEnd, replay, settle};
 pub use sync::WalSync;
 pub use writer::WalWriter;
 
-use crate::types::{Ids, Seq, VectorBuf, Vectors};
+use crate::types::{Columns, Ids, Seq, VectorBuf, Vectors};
 
 /// One write to log.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,8 @@ pub enum Record<'a> {
         ids: &'a Ids,
         /// Their vectors, as given.
         vectors: Vectors<'a>,
+        /// Their payload.
+        payload: Option<&'a Columns>,
     },
     /// Ids deleted; deletion `i` has seq `first_seq + i`.
     Delete {
@@ -62,6 +64,8 @@ pub enum OwnedRecord {
         ids: Ids,
         /// Their vectors, as given.
         vectors: VectorBuf,
+        /// Their payload.
+        payload: Option<Columns>,
     },
     /// See [`Record::Delete`].
     Delete {

@@ -46,9 +46,9 @@ fn a_warm_search_allocates_its_results_only() {
         let collection = database.create_collection(precision.name(), schema, false).expect("a collection");
         let flushed = dim * (rows - 1_000);
         let ids = |from: usize, to: usize| Ids::Int((from as i64..to as i64).collect());
-        collection.upsert(&ids(0, rows - 1_000), Vectors::F32(&vectors[..flushed])).expect("rows");
+        collection.upsert(&ids(0, rows - 1_000), Vectors::F32(&vectors[..flushed]), None).expect("rows");
         collection.optimize().expect("buckets");
-        collection.upsert(&ids(rows - 1_000, rows), Vectors::F32(&vectors[flushed..])).expect("rows");
+        collection.upsert(&ids(rows - 1_000, rows), Vectors::F32(&vectors[flushed..]), None).expect("rows");
         let options = SearchOptions { threads: Some(1), ..SearchOptions::default() };
         let search = |at: usize| {
             let query = &vectors[at * dim..][..dim];

@@ -5,7 +5,9 @@ use drift_core::config::{Config, Durability};
 use drift_core::db::{Collection, Database};
 use drift_core::error::ErrorKind;
 use drift_core::ingest::source::{BatchVectors, MemorySource, RowBatch};
-use drift_core::types::{HitIds, IdRef, IdType, Ids, Metric, Missing, Schema, SearchOptions, Vectors, never_interrupt};
+use drift_core::types::{
+    HitIds, IdRef, IdType, Ids, Include, Metric, Missing, Schema, SearchOptions, Vectors, never_interrupt,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -38,12 +40,12 @@ fn check(collection: &Collection, model: &Model) {
     let Ids::Int(mut ids) = collection.ids().expect("ids") else { panic!("int ids") };
     ids.sort_unstable();
     assert_eq!(ids, model.keys().copied().collect::<Vec<_>>());
-    let rows = collection.get(&Ids::Int(ids.clone()), Missing::Error).expect("get");
+    let rows = collection.get(&Ids::Int(ids.clone()), Missing::Error, &Include::Nothing).expect("get");
     for (id, found) in ids.iter().zip(rows.vectors.chunks_exact(DIM)) {
         assert_eq!(found, vector(*id, model[id]), "id {id}");
     }
     let gone: Vec<i64> = (0..60).filter(|id| !model.contains_key(id)).collect();
-    assert!(collection.get(&Ids::Int(gone), Missing::Skip).expect("get").ids.is_empty());
+    assert!(collection.get(&Ids::Int(gone), Missing::Skip, &Include::Nothing).expect("get").ids.is_empty());
     let query = vector(5, 3);
     let distance = |id: i64| vector(id, model[&id]).iter().zip(&query).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
     let mut truth: Vec<f32> = model.keys().map(|id| distance(*id)).collect();
@@ -109,11 +111,11 @@ proptest! {
             let version = version as u64;
             match step {
                 Step::Upsert(ids) => {
-                    collection.upsert(&Ids::Int(ids.clone()), Vectors::F32(&values(&ids, version))).expect("upsert");
+                    collection.upsert(&Ids::Int(ids.clone()), Vectors::F32(&values(&ids, version)), None).expect("upsert");
                     model.extend(ids.iter().map(|id| (*id, version)));
                 }
                 Step::Add(ids) => {
-                    let outcome = collection.add(&Ids::Int(ids.clone()), Vectors::F32(&values(&ids, version)));
+                    let outcome = collection.add(&Ids::Int(ids.clone()), Vectors::F32(&values(&ids, version)), None);
                     let distinct: std::collections::HashSet<_> = ids.iter().collect();
                     if distinct.len() < ids.len() || ids.iter().any(|id| model.contains_key(id)) {
                         prop_assert_eq!(outcome.expect_err("an id exists").kind(), ErrorKind::AlreadyExists);
@@ -129,7 +131,7 @@ proptest! {
                     prop_assert_eq!(count as usize, before - model.len());
                 }
                 Step::Load(ids) => {
-                    let batch = RowBatch { ids: Ids::Int(ids.clone()), vectors: BatchVectors::F32(values(&ids, version)) };
+                    let batch = RowBatch { ids: Ids::Int(ids.clone()), vectors: BatchVectors::F32(values(&ids, version)), payload: None };
                     let mut source = MemorySource::new(vec![batch]);
                     collection.load(&mut source, &mut |_| ControlFlow::Continue(())).expect("load");
                     model.extend(ids.iter().map(|id| (*id, version)));
@@ -173,7 +175,7 @@ fn string_ids_cosine_and_f16_survive_a_reopen() {
     for _ in 0..2 {
         let database = Database::open(&path, config(), Components::system()).expect("open");
         let collection = database.create_collection("s", schema.clone(), true).expect("a collection");
-        collection.upsert(&Ids::Str(ids.clone()), Vectors::F16(&half)).expect("upsert");
+        collection.upsert(&Ids::Str(ids.clone()), Vectors::F16(&half), None).expect("upsert");
         collection.flush().expect("flush");
         let options = SearchOptions { k: 2, ..SearchOptions::default() };
         let hits = collection.search(&[0.5, 0.5], &options, &never_interrupt).expect("search");

@@ -1,16 +1,21 @@
 //! Arrow in and out through PyCapsules, without pyarrow.
 
 use crate::error::OrRaise;
+use crate::payload::{self, FieldOut};
+use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch, RecordBatchReader, StringArray, StructArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, RecordBatchReader, StringArray,
+    StructArray, TimestampMicrosecondArray,
+};
 use arrow_schema::{DataType, Field};
 use drift_core::error::Error;
-use drift_core::ingest::arrow::{Place, chunked_ids, chunked_vectors};
+use drift_core::ingest::arrow::{ColumnNames, Place, chunked_ids, chunked_vectors, payload_columns};
 use drift_core::ingest::source::BatchVectors;
-use drift_core::types::{Ids, Schema};
+use drift_core::types::{Columns, Ids, Include, Schema};
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyList};
+use pyo3::types::{PyCapsule, PyList, PyTuple};
 use pyo3_arrow::error::PyArrowResult;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use pyo3_arrow::input::{AnyArray, AnyRecordBatch};
@@ -53,8 +58,47 @@ pub fn reader(value: &Bound<'_, PyAny>) -> PyResult<Box<dyn RecordBatchReader + 
     value.extract::<AnyRecordBatch>()?.into_reader()
 }
 
-/// One column of a result: int64 or f32 arrays, or a list of strings.
+/// Names, types and values of a table's columns, as `drift._metadata` hands them over.
+#[pyfunction]
+pub fn arrow_fields<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Vec<FieldOut<'py>>> {
+    let names = ColumnNames { id: String::new(), vector: String::new(), payload: Include::All };
+    let mut all = Columns::default();
+    for batch in reader(value)? {
+        let row = all.rows() as u64;
+        let batch = batch.map_err(|error| Error::invalid(format!("metadata, row {row}: {error}"))).or_raise(py)?;
+        if let Some(columns) = payload_columns(&batch, &names, "metadata", row).or_raise(py)? {
+            all.append(&columns);
+        }
+    }
+    payload::fields(py, &all)
+}
+
+/// A column of metadata by its type: timestamps in microseconds of UTC, JSON as text.
+fn field(kind: &str, values: &Bound<'_, PyList>) -> PyResult<ArrayRef> {
+    Ok(match kind {
+        "bool" => Arc::new(BooleanArray::from(values.extract::<Vec<Option<bool>>>()?)),
+        "int" => Arc::new(Int64Array::from(values.extract::<Vec<Option<i64>>>()?)),
+        "float" => Arc::new(Float64Array::from(values.extract::<Vec<Option<f64>>>()?)),
+        "timestamp" => {
+            Arc::new(TimestampMicrosecondArray::from(values.extract::<Vec<Option<i64>>>()?).with_timezone("UTC"))
+        }
+        "list" => {
+            let mut lists = ListBuilder::new(StringBuilder::new());
+            for list in values.extract::<Vec<Option<Vec<String>>>>()? {
+                lists.append_option(list.map(|list| list.into_iter().map(Some)));
+            }
+            Arc::new(lists.finish())
+        }
+        _ => Arc::new(StringArray::from(values.extract::<Vec<Option<String>>>()?)),
+    })
+}
+
+/// One column of a result: int64 or f32 arrays, a list of strings, or type and values of metadata.
 fn column(value: &Bound<'_, PyAny>) -> PyResult<ArrayRef> {
+    if let Ok(pair) = value.cast::<PyTuple>() {
+        let kind: String = pair.get_item(0)?.extract()?;
+        return field(&kind, pair.get_item(1)?.cast::<PyList>()?);
+    }
     if let Ok(values) = value.cast::<PyArray1<i64>>() {
         return Ok(Arc::new(Int64Array::from(values.to_vec()?)));
     }

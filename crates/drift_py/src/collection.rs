@@ -1,16 +1,19 @@
 //! The handle of a collection.
 
 use crate::error::OrRaise;
+use crate::filter;
 use crate::health;
 use crate::input::{self, VectorsIn};
 use crate::load;
 use crate::output;
+use crate::payload::{self, FieldIn, FieldOut};
 use crate::signals::Signals;
 use drift_core::db::Budget;
+use drift_core::search::Page;
 use drift_core::types::{IdRef, Missing, SearchOptions, Vectors};
 use numpy::{PyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use std::path::PathBuf;
 
 /// An open collection.
@@ -19,8 +22,8 @@ pub struct Collection {
     inner: drift_core::db::Collection,
 }
 
-/// Ids and distances of a search, or ids and vectors of a lookup.
-type Pair<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+/// Ids and distances of a search, or ids and vectors of a lookup, and the payload that was asked for.
+type Triple<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Vec<FieldOut<'py>>);
 
 /// What a [`Budget`] consists of.
 type BudgetTuple = (f64, Option<u64>, Option<u64>, Option<(u8, u8)>);
@@ -59,18 +62,32 @@ impl Collection {
         self.inner.schema().id_type.name()
     }
 
-    fn add(&self, py: Python<'_>, ids: &Bound<'_, PyAny>, vectors: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn add(
+        &self,
+        py: Python<'_>,
+        ids: &Bound<'_, PyAny>,
+        vectors: &Bound<'_, PyAny>,
+        payload: Option<Vec<FieldIn<'_>>>,
+    ) -> PyResult<()> {
         let ids = input::ids(ids, self.inner.schema())?;
         let vectors = VectorsIn::read(vectors, self.inner.schema())?;
         let view = vectors.view()?;
-        py.detach(|| self.inner.add(&ids, view)).or_raise(py)
+        let payload = payload::columns(py, payload, ids.len())?;
+        py.detach(|| self.inner.add(&ids, view, payload.as_ref())).or_raise(py)
     }
 
-    fn upsert(&self, py: Python<'_>, ids: &Bound<'_, PyAny>, vectors: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn upsert(
+        &self,
+        py: Python<'_>,
+        ids: &Bound<'_, PyAny>,
+        vectors: &Bound<'_, PyAny>,
+        payload: Option<Vec<FieldIn<'_>>>,
+    ) -> PyResult<()> {
         let ids = input::ids(ids, self.inner.schema())?;
         let vectors = VectorsIn::read(vectors, self.inner.schema())?;
         let view = vectors.view()?;
-        py.detach(|| self.inner.upsert(&ids, view)).or_raise(py)
+        let payload = payload::columns(py, payload, ids.len())?;
+        py.detach(|| self.inner.upsert(&ids, view, payload.as_ref())).or_raise(py)
     }
 
     fn delete(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -78,12 +95,73 @@ impl Collection {
         py.detach(|| self.inner.delete(&ids)).or_raise(py)
     }
 
-    fn get<'py>(&self, py: Python<'py>, ids: &Bound<'py, PyAny>, missing: &str) -> PyResult<Pair<'py>> {
+    fn update_metadata(
+        &self,
+        py: Python<'_>,
+        ids: &Bound<'_, PyAny>,
+        payload: Vec<FieldIn<'_>>,
+        removed: Vec<(usize, String)>,
+    ) -> PyResult<()> {
+        let ids = input::ids(ids, self.inner.schema())?;
+        let changes = payload::columns(py, Some(payload), ids.len())?.unwrap_or_default();
+        py.detach(|| self.inner.update_payload(&ids, &changes, &removed)).or_raise(py)
+    }
+
+    /// Names and types of the fields.
+    fn fields(&self, py: Python<'_>) -> PyResult<Vec<(String, &'static str)>> {
+        let fields = self.inner.fields().or_raise(py)?;
+        Ok(fields.into_iter().map(|field| (field.name, field.kind.name())).collect())
+    }
+
+    fn count(&self, py: Python<'_>, filter: &Bound<'_, PyTuple>) -> PyResult<u64> {
+        let Some(filter) = filter::filter(Some(filter))? else { return Ok(0) };
+        py.detach(|| self.inner.count(&filter)).or_raise(py)
+    }
+
+    fn delete_where(&self, py: Python<'_>, filter: &Bound<'_, PyTuple>) -> PyResult<u64> {
+        let Some(filter) = filter::filter(Some(filter))? else { return Ok(0) };
+        py.detach(|| self.inner.delete_where(&filter)).or_raise(py)
+    }
+
+    /// The next `limit` rows in order of id: ids, vectors and payload.
+    fn page<'py>(
+        &self,
+        py: Python<'py>,
+        filter: Option<&Bound<'py, PyTuple>>,
+        after: Option<&Bound<'py, PyAny>>,
+        limit: usize,
+        vectors: bool,
+        include: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Triple<'py>> {
+        let filter = filter::filter(filter)?;
+        let include = payload::include(include)?;
+        let text = after.and_then(|after| after.cast::<PyString>().ok()).map(|text| text.to_str()).transpose()?;
+        let after = match (text, after) {
+            (Some(text), _) => Some(IdRef::Str(text)),
+            (None, Some(after)) => Some(IdRef::Int(after.extract()?)),
+            (None, None) => None,
+        };
+        let page = Page { filter: filter.as_ref(), after, limit, vectors, include };
+        let rows = py.detach(|| self.inner.page(&page)).or_raise(py)?;
+        let shape = (rows.ids.len(), if vectors { self.inner.schema().dim } else { 0 });
+        let payload = payload::fields(py, &rows.payload)?;
+        Ok((output::ids(py, rows.ids), output::matrix(py, rows.vectors, shape, false)?, payload))
+    }
+
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        ids: &Bound<'py, PyAny>,
+        missing: &str,
+        include: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Triple<'py>> {
         let ids = input::ids(ids, self.inner.schema())?;
         let missing = Missing::parse(missing).or_raise(py)?;
-        let rows = py.detach(|| self.inner.get(&ids, missing)).or_raise(py)?;
+        let include = payload::include(include)?;
+        let rows = py.detach(|| self.inner.get(&ids, missing, &include)).or_raise(py)?;
         let shape = (rows.ids.len(), self.inner.schema().dim);
-        Ok((output::ids(py, rows.ids), output::matrix(py, rows.vectors, shape, false)?))
+        let payload = payload::fields(py, &rows.payload)?;
+        Ok((output::ids(py, rows.ids), output::matrix(py, rows.vectors, shape, false)?, payload))
     }
 
     fn contains(&self, py: Python<'_>, id: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -113,7 +191,9 @@ impl Collection {
         exact: bool,
         nprobe: Option<usize>,
         threads: Option<usize>,
-    ) -> PyResult<Pair<'py>> {
+        filter: Option<&Bound<'py, PyTuple>>,
+        include: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Triple<'py>> {
         let flat = queries.cast::<PyArrayDyn<f32>>().is_ok_and(|array| array.ndim() == 1);
         let queries = VectorsIn::read(queries, self.inner.schema())?;
         let mut widened = Vec::new();
@@ -125,12 +205,14 @@ impl Collection {
                 &widened
             }
         };
-        let options = SearchOptions { k, recall, exact, nprobe, threads };
+        let (filter, include) = (filter::filter(filter)?, payload::include(include)?);
+        let options = SearchOptions { k, recall, exact, nprobe, threads, filter, include };
         let signals = Signals::new();
         let found = py.detach(|| self.inner.search(values, &options, &|| signals.stop()));
         let hits = signals.finish(py, found)?;
         let shape = (hits.queries, hits.k);
-        Ok((output::hit_ids(py, hits.ids, shape, flat)?, output::matrix(py, hits.distances, shape, flat)?))
+        let payload = payload::fields(py, &hits.payload)?;
+        Ok((output::hit_ids(py, hits.ids, shape, flat)?, output::matrix(py, hits.distances, shape, flat)?, payload))
     }
 
     fn load_parquet<'py>(
@@ -139,9 +221,10 @@ impl Collection {
         paths: Vec<PathBuf>,
         id: String,
         vector: String,
+        metadata: Option<&Bound<'py, PyAny>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        load::parquet(py, &self.inner, &paths, load::names(id, vector), progress)
+        load::parquet(py, &self.inner, &paths, load::names(id, vector, metadata)?, progress)
     }
 
     fn load_arrow<'py>(
@@ -150,9 +233,10 @@ impl Collection {
         source: &Bound<'py, PyAny>,
         id: String,
         vector: String,
+        metadata: Option<&Bound<'py, PyAny>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        load::arrow(py, &self.inner, source, load::names(id, vector), progress)
+        load::arrow(py, &self.inner, source, load::names(id, vector, metadata)?, progress)
     }
 
     fn load_batches<'py>(
@@ -161,9 +245,10 @@ impl Collection {
         batches: Py<PyAny>,
         id: String,
         vector: String,
+        metadata: Option<&Bound<'py, PyAny>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        load::batches(py, &self.inner, batches, load::names(id, vector), progress)
+        load::batches(py, &self.inner, batches, load::names(id, vector, metadata)?, progress)
     }
 
     fn flush(&self, py: Python<'_>) -> PyResult<()> {

@@ -4,7 +4,7 @@ use crate::collection::Collection;
 use crate::error::OrRaise;
 use drift_core::clock::Components;
 use drift_core::config::{Config, Durability};
-use drift_core::types::{IdType, Metric, Precision, Schema};
+use drift_core::types::{Field, FieldType, IdType, Metric, Precision, Schema};
 use pyo3::prelude::*;
 
 /// An open database.
@@ -44,12 +44,16 @@ impl Database {
         metric: &str,
         id_type: &str,
         precision: &str,
+        fields: Vec<(String, String)>,
         exist_ok: bool,
     ) -> PyResult<Collection> {
         let metric = Metric::parse(metric).or_raise(py)?;
         let id_type = IdType::parse(id_type).or_raise(py)?;
         let precision = Precision::parse(precision).or_raise(py)?;
         let schema = Schema::new(dim, metric, id_type).or_raise(py)?.with_precision(precision);
+        let field = |(name, kind): (String, String)| FieldType::parse(&kind).map(|kind| Field { name, kind });
+        let fields = fields.into_iter().map(field).collect::<Result<Vec<_>, _>>().or_raise(py)?;
+        let schema = schema.with_fields(fields).or_raise(py)?;
         let created = py.detach(|| self.inner.create_collection(name, schema, exist_ok));
         Ok(Collection::new(created.or_raise(py)?))
     }

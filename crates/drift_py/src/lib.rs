@@ -8,10 +8,12 @@ mod arrow;
 mod collection;
 mod database;
 mod error;
+mod filter;
 mod health;
 mod input;
 mod load;
 mod output;
+mod payload;
 mod signals;
 
 use pyo3::prelude::*;
@@ -21,8 +23,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DIM_MAX", drift_core::types::DIM_MAX)?;
     module.add("K_MAX", drift_core::types::K_MAX)?;
+    module.add("PAGE_ROWS_MAX", drift_core::search::PAGE_ROWS_MAX)?;
     module.add_class::<database::Database>()?;
     module.add_class::<collection::Collection>()?;
+    module.add_function(wrap_pyfunction!(arrow::arrow_fields, module)?)?;
     module.add_function(wrap_pyfunction!(arrow::stream, module)?)?;
     Ok(())
 }

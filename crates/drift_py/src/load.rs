@@ -4,6 +4,7 @@ use crate::arrow::reader;
 use crate::error::OrRaise;
 use crate::input::{self, VectorsIn};
 use crate::output;
+use crate::payload::{self, FieldIn};
 use crate::signals::Signals;
 use drift_core::db::Collection;
 use drift_core::error::{Error, Result};
@@ -16,9 +17,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Names of the two columns.
-pub fn names(id: String, vector: String) -> ColumnNames {
-    ColumnNames { id, vector }
+/// Names of the columns; `metadata` is None, True or a list of names.
+pub fn names(id: String, vector: String, metadata: Option<&Bound<'_, PyAny>>) -> PyResult<ColumnNames> {
+    Ok(ColumnNames { id, vector, payload: payload::include(metadata)? })
 }
 
 /// Loads Parquet files.
@@ -46,7 +47,7 @@ pub fn arrow<'py>(
     run(py, collection, source, Arc::new(Signals::new()), progress)
 }
 
-/// Loads a Python iterator of `(ids, vectors)` tuples, as [`input`] reads them, and of Arrow objects.
+/// Loads a Python iterator of `(ids, vectors, metadata)` tuples, as [`input`] and [`payload`] read them, and of Arrow objects.
 pub fn batches<'py>(
     py: Python<'py>,
     collection: &Collection,
@@ -82,11 +83,13 @@ impl IteratorSource {
     fn item(&self, py: Python<'_>) -> PyResult<Item> {
         let Some(item) = self.iterator.bind(py).clone().next() else { return Ok(Item::End) };
         let item = item?;
-        if let Ok(pair) = item.cast::<PyTuple>() {
-            let (ids, vectors) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+        if let Ok(tuple) = item.cast::<PyTuple>() {
+            type Given<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Vec<FieldIn<'py>>>);
+            let (ids, vectors, fields) = tuple.extract::<Given<'_>>()?;
             let ids = input::ids(&ids, &self.schema)?;
             let vectors = VectorsIn::read(&vectors, &self.schema)?.into_buffer()?;
-            return Ok(Item::Rows(RowBatch { ids, vectors }));
+            let payload = payload::columns(py, fields, ids.len())?;
+            return Ok(Item::Rows(RowBatch { ids, vectors, payload }));
         }
         let source = ArrowSource::new(reader(&item)?, self.names.clone(), &self.schema).or_raise(py)?;
         Ok(Item::Arrow(source.numbered_from(self.rows_read)))

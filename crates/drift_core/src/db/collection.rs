@@ -6,18 +6,32 @@
 use super::health::{self, Health};
 use super::{Database, stats, verify};
 use crate::config::Durability;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::source::{LoadReport, RowSource};
 use crate::ingest::{self, OnProgress};
 use crate::maintain;
-use crate::search::{self, calibrate};
+use crate::search::{self, Page, calibrate};
 use crate::state::{Budget, CollectionState, JobRecord};
 use crate::types::{
-    Hits, IdRef, Ids, Interrupt, Missing, OptimizeReport, Rows, Schema, SearchOptions, Stats, Vectors, VerifyReport,
+    Columns, Field, Hits, IdRef, Ids, Include, Interrupt, Missing, OptimizeReport, Predicate, Rows, Schema,
+    SearchOptions, Stats, VectorBuf, Vectors, VerifyReport,
 };
+use half::f16;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+
+/// How often an update is tried again when other writers replace its rows.
+const UPDATE_TRIES_MAX: usize = 100;
+
+/// The vectors as f16 where that loses nothing: those that came so.
+fn narrowest(vectors: &[f32]) -> VectorBuf {
+    let halves: Vec<f16> = vectors.iter().map(|&value| f16::from_f32(value)).collect();
+    if halves.iter().zip(vectors).all(|(half, value)| half.to_f32() == *value) {
+        return VectorBuf::F16(halves);
+    }
+    VectorBuf::F32(vectors.to_vec())
+}
 
 const MEASURING: maintain::Measuring =
     maintain::Measuring { refresh: calibrate::refresh, check_shadows: calibrate::check_shadows };
@@ -93,13 +107,14 @@ impl Collection {
     }
 
     /// Inserts rows whose ids must be new: `AlreadyExists` names the first that is not, and nothing is written.
-    pub fn add(&self, ids: &Ids, vectors: Vectors<'_>) -> Result<()> {
-        ingest::add(self.state()?, ids, vectors)
+    pub fn add(&self, ids: &Ids, vectors: Vectors<'_>, payload: Option<&Columns>) -> Result<()> {
+        ingest::add(self.state()?, ids, vectors, payload)
     }
 
     /// Inserts rows, or replaces those whose ids exist; of an id given twice the last row wins.
-    pub fn upsert(&self, ids: &Ids, vectors: Vectors<'_>) -> Result<()> {
-        ingest::upsert(self.state()?, ids, vectors)
+    /// A row that is replaced loses its payload.
+    pub fn upsert(&self, ids: &Ids, vectors: Vectors<'_>, payload: Option<&Columns>) -> Result<()> {
+        ingest::upsert(self.state()?, ids, vectors, payload)
     }
 
     /// Deletes rows and returns how many existed.
@@ -108,8 +123,57 @@ impl Collection {
     }
 
     /// Rows by id, in the order of `ids`.
-    pub fn get(&self, ids: &Ids, missing: Missing) -> Result<Rows> {
-        search::get(self.state()?, ids, missing)
+    pub fn get(&self, ids: &Ids, missing: Missing, include: &Include) -> Result<Rows> {
+        search::get(self.state()?, ids, missing, include)
+    }
+
+    /// Fields of the payload, in the order in which they came.
+    pub fn fields(&self) -> Result<Vec<Field>> {
+        Ok(self.state()?.fields.read().list.clone())
+    }
+
+    /// Number of rows that satisfy a predicate.
+    pub fn count(&self, filter: &Arc<Predicate>) -> Result<u64> {
+        filter.validate()?;
+        search::count(self.state()?, filter)
+    }
+
+    /// Deletes the rows that satisfy a predicate now, and returns how many there were. One that is written while this runs is
+    /// left alone.
+    pub fn delete_where(&self, filter: &Arc<Predicate>) -> Result<u64> {
+        filter.validate()?;
+        let state = self.state()?;
+        state.check_writable()?;
+        let (ids, seqs) = search::matching(state, filter)?;
+        ingest::delete_versions(state, &ids, &seqs)
+    }
+
+    /// The next rows in ascending order of id.
+    pub fn page(&self, page: &Page<'_>) -> Result<Rows> {
+        page.filter.map_or(Ok(()), |filter| filter.validate())?;
+        search::page(self.state()?, page)
+    }
+
+    /// Changes fields of rows, which must exist: the values of `changes` replace what is there, those `removed` (row and field)
+    /// go, and all others stay. All or nothing.
+    pub fn update_payload(&self, ids: &Ids, changes: &Columns, removed: &[(usize, String)]) -> Result<()> {
+        let state = self.state()?;
+        state.fields.read().grown(changes)?;
+        for _ in 0..UPDATE_TRIES_MAX {
+            let (rows, seqs) = search::get_with_seqs(state, ids, Missing::Error, &Include::All)?;
+            if changes.rows() != rows.ids.len() {
+                let (given, rows) = (changes.rows(), rows.ids.len());
+                return Err(Error::invalid(format!("{rows} ids came with metadata of {given} rows: give as many")));
+            }
+            let payload = rows.payload.updated(changes, removed)?;
+            if ingest::replace_versions(state, &rows.ids, &seqs, narrowest(&rows.vectors).as_ref(), &payload)? {
+                return Ok(());
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Timeout,
+            format!("other writers replaced the rows {UPDATE_TRIES_MAX} times meanwhile: update fewer rows a call"),
+        ))
     }
 
     /// Whether there is a row with this id.

@@ -178,10 +178,7 @@ impl Opening<'_> {
         for &number in &numbers {
             let expected = Expected { identity: self.identity, schema: &state.schema, next_seq };
             let is_last = Some(&number) == numbers.last();
-            let end = wal::replay(&*self.backend, number, is_last, &expected, &mut |record| {
-                apply(state, record);
-                Ok(())
-            })?;
+            let end = wal::replay(&*self.backend, number, is_last, &expected, &mut |record| apply(state, record))?;
             if end.sealed && end.torn_bytes > 0 {
                 state.add_damage_note(format!(
                     "{}/{}: offset {}: {} damaged bytes behind the mark of a clean close; no write is lost",
@@ -273,12 +270,19 @@ fn named_but_missing(error: Error) -> Error {
     Error::corrupt(format!("a file that the manifest names is missing: {}", error.message())).with_source(error)
 }
 
-fn apply(state: &CollectionState, record: OwnedRecord) {
+fn apply(state: &CollectionState, record: OwnedRecord) -> Result<()> {
+    if let OwnedRecord::Upsert { payload: Some(payload), .. } = &record {
+        let grown = state.fields.read().grown(payload);
+        if let Some(grown) = grown.map_err(|error| Error::corrupt(format!("the log: {}", error.message())))? {
+            *state.fields.write() = Arc::new(grown);
+        }
+    }
     let mut writes = state.writes.lock();
     let version = state.pin();
     let (added, removed, end): (u64, u64, Seq) = match &record {
-        OwnedRecord::Upsert { first_seq, ids, vectors } => {
-            let removed = ingest::apply_upsert(state, &writes, &version, *first_seq, ids, vectors.as_ref());
+        OwnedRecord::Upsert { first_seq, ids, vectors, payload } => {
+            let payload = payload.as_ref();
+            let removed = ingest::apply_upsert(state, &writes, &version, *first_seq, ids, vectors.as_ref(), payload);
             (ids.len() as u64, removed, first_seq + ids.len() as Seq)
         }
         OwnedRecord::Delete { first_seq, ids } => {
@@ -290,4 +294,5 @@ fn apply(state: &CollectionState, record: OwnedRecord) {
     let live_rows = version.live_rows + added - removed;
     let seq = version.seq.max(end - 1);
     state.publish(&mut writes, Version { seq, live_rows, ..(*version).clone() });
+    Ok(())
 }

@@ -15,7 +15,7 @@ use super::{ByteReader, ByteWriter, FileId, checksum};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Version of the format that this code reads and writes.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Bytes of a [`Header`].
 pub const HEADER_BYTES: usize = 64;

@@ -1,28 +1,32 @@
 //! Rows from Arrow record batches, and from Parquet files through them.
 //!
-//! Layer 6, feature "arrow". The id column is an integer or a string column, the vector column a list of floats; all
-//! other columns are left alone. Nothing is guessed: a null, a list of another length or a column of another type is
+//! Layer 6, feature "arrow". The id column is an integer or a string column, the vector column a list of floats; of the
+//! other columns those that are asked for become payload. Nothing is guessed: a null, a list of another length or a column of another type is
 //! [`ErrorKind::Invalid`](crate::error::ErrorKind::Invalid) with the file, the column and the row (from 0).
 
 mod columns;
 mod parquet;
+mod payload;
 
 pub use columns::{Place, chunked_ids, chunked_vectors, ids, vectors};
 pub use parquet::ParquetSource;
+pub use payload::columns as payload_columns;
 
 use super::source::{RowBatch, RowSource};
 use crate::error::{Error, Result};
-use crate::types::Schema;
+use crate::types::{Include, Schema};
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::SchemaRef;
 
-/// Names of the two columns that a load reads.
+/// Names of the columns that a load reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnNames {
     /// Column of the ids.
     pub id: String,
     /// Column of the vectors.
     pub vector: String,
+    /// Columns of the payload, in this order.
+    pub payload: Include,
 }
 
 /// Rows of a stream of record batches.
@@ -94,7 +98,8 @@ pub fn row_batch(
     let ids = columns::ids(column(&names.id)?, schema.id_type, &Place { source, column: &names.id, first_row })?;
     let vectors =
         columns::vectors(column(&names.vector)?, schema.dim, &Place { source, column: &names.vector, first_row })?;
-    Ok(RowBatch { ids, vectors })
+    let payload = payload::columns(batch, names, source, first_row)?;
+    Ok(RowBatch { ids, vectors, payload })
 }
 
 /// Checks names, types and dimension of both columns from their declared types alone.
@@ -103,7 +108,8 @@ fn check_columns(arrow: &SchemaRef, names: &ColumnNames, schema: &Schema, source
     columns::check_id_type(field(&names.id)?.data_type(), schema.id_type)
         .map_err(|e| e.context(format!("{source}, column {:?}", names.id)))?;
     columns::check_vector_type(field(&names.vector)?.data_type(), schema.dim)
-        .map_err(|e| e.context(format!("{source}, column {:?}", names.vector)))
+        .map_err(|e| e.context(format!("{source}, column {:?}", names.vector)))?;
+    payload::check(arrow, names, source)
 }
 
 fn missing_column(name: &str, arrow: &SchemaRef, source: &str) -> Error {

@@ -11,8 +11,8 @@ use super::source::{LoadProgress, LoadReport, RowSource};
 use super::spool::{Chunk, Spool};
 use super::write::kill;
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::{BucketTable, CollectionState, Index, Installed, ResidualSums, Router, Version, Writes};
-use crate::types::{BucketId, Seq};
+use crate::state::{BucketTable, CollectionState, Index, Installed, Ordered, ResidualSums, Router, Version, Writes};
+use crate::types::{BucketId, Columns, Fields, Seq};
 use crate::wal::Record;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -52,6 +52,7 @@ fn read<'a>(
     progress: OnProgress<'_>,
 ) -> Result<Spool<'a>> {
     let mut spool = Spool::new(collection);
+    let mut fields = Fields::clone(&collection.fields.read());
     while let Some(batch) = source.next()? {
         batch.validate(&collection.schema)?;
         let vectors = batch.vectors.as_vectors();
@@ -59,7 +60,11 @@ fn read<'a>(
             let place = source.locate((spool.rows() + row) as u64);
             return Err(Error::invalid(format!("{place}: the vector {problem}")));
         }
-        spool.push(&batch.ids, &vectors)?;
+        if let Some(payload) = &batch.payload {
+            let grown = fields.grown(payload).map_err(|error| error.context(source.locate(spool.rows() as u64)))?;
+            fields = grown.unwrap_or(fields);
+        }
+        spool.push(&batch.ids, &vectors, batch.payload.as_ref())?;
         tell(progress, "read", spool.rows(), source.rows_total())?;
     }
     spool.finish()?;
@@ -89,7 +94,7 @@ fn write(
     let first_seq = reserve(collection, rows as u64)?;
     let (mut segments, mut done) = (Vec::new(), 0);
     for chunk in spool.chunks() {
-        let Chunk { ids, vectors } = chunk?;
+        let Chunk { ids, vectors, payload } = chunk?;
         let count = ids.len();
         let seqs = (0..count).map(|row| first_seq + (done + row) as Seq).collect();
         tell(progress, "assign", done, Some(rows as u64))?;
@@ -98,7 +103,8 @@ fn write(
         let order = placement.order();
         let mut writer = collection.begin_segment(placement.vectors.element_type(), count)?;
         placement.write(&order, collection.schema.dim, &mut writer)?;
-        segments.push(collection.end_segment(writer, &mut manifest)?);
+        grow(collection, &payload)?;
+        segments.push(collection.end_segment(writer, &Ordered { columns: &payload, order: &order }, &mut manifest)?);
         done += count;
         tell(progress, "write", done, Some(rows as u64))?;
     }
@@ -119,6 +125,7 @@ fn write(
     let index = collection.pool.install(|| version.index.extended(router, segments, version.seq))?;
     let mut writes = collection.writes.lock();
     let commit_seq = reserve_locked(&mut writes, 1)?;
+    manifest.fields.clone_from(&collection.fields.read().list);
     maintenance.commit(manifest)?;
     publish(collection, &mut writes, Arc::new(index), first, commit_seq);
     Ok(())
@@ -133,6 +140,17 @@ fn train(collection: &CollectionState, spool: &Spool<'_>, old: &Router, first: u
     let sample = spool.sample()?;
     let rotated = collection.rotate_rows(&sample.as_ref());
     Ok(collection.train(&rotated, collection.bucket_count(spool.rows()), BucketId(first)))
+}
+
+/// Adds the fields of a chunk to the collection's, as a write does. They stay when the load fails: a field that no row has
+/// changes nothing.
+fn grow(collection: &CollectionState, payload: &Columns) -> Result<()> {
+    let _writes = collection.writes.lock();
+    let grown = collection.fields.read().grown(payload)?;
+    if let Some(grown) = grown {
+        *collection.fields.write() = Arc::new(grown);
+    }
+    Ok(())
 }
 
 /// Takes `count` seqs and makes sure that replay steps over them.

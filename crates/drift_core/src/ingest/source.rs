@@ -5,7 +5,7 @@
 //! reader's own memory ([`BatchVectors::SharedF32`]), so that Arrow columns reach the engine without a copy.
 
 use crate::error::{Error, Result};
-use crate::types::{Ids, Schema, Vectors};
+use crate::types::{Columns, Ids, Schema, Vectors};
 use half::f16;
 use std::sync::Arc;
 
@@ -48,6 +48,8 @@ pub struct RowBatch {
     pub ids: Ids,
     /// `n * dim` values.
     pub vectors: BatchVectors,
+    /// Their payload.
+    pub payload: Option<Columns>,
 }
 
 impl RowBatch {
@@ -66,6 +68,13 @@ impl RowBatch {
                 "a batch has {} ids and {values} vector values: it needs {} values for each id",
                 self.ids.len(),
                 schema.dim
+            )));
+        }
+        if let Some(payload) = self.payload.as_ref().filter(|payload| payload.rows() != self.ids.len()) {
+            return Err(Error::invalid(format!(
+                "a batch has {} ids and metadata of {} rows: give as many",
+                self.ids.len(),
+                payload.rows()
             )));
         }
         Ok(())
@@ -143,15 +152,20 @@ mod tests {
     #[test]
     fn a_batch_with_a_missing_value_is_refused() {
         let schema = Schema::new(2, Metric::L2, IdType::Int).unwrap();
-        let good = RowBatch { ids: Ids::Int(vec![1, 2]), vectors: BatchVectors::F32(vec![0.0; 4]) };
+        let good = RowBatch { ids: Ids::Int(vec![1, 2]), vectors: BatchVectors::F32(vec![0.0; 4]), payload: None };
         assert!(good.validate(&schema).is_ok());
-        let bad = RowBatch { ids: Ids::Int(vec![1, 2]), vectors: BatchVectors::SharedF32(Arc::new(vec![0.0; 3])) };
+        let bad = RowBatch {
+            ids: Ids::Int(vec![1, 2]),
+            vectors: BatchVectors::SharedF32(Arc::new(vec![0.0; 3])),
+            payload: None,
+        };
         assert!(bad.validate(&schema).unwrap_err().message().contains("2 ids and 3 vector values"));
     }
 
     #[test]
     fn a_memory_source_gives_its_batches_in_order() {
-        let batch = |id| RowBatch { ids: Ids::Int(vec![id]), vectors: BatchVectors::F16(vec![f16::ONE]) };
+        let batch =
+            |id| RowBatch { ids: Ids::Int(vec![id]), vectors: BatchVectors::F16(vec![f16::ONE]), payload: None };
         let mut source = MemorySource::new(vec![batch(1), batch(2)]);
         assert_eq!(source.rows_total(), Some(2));
         assert_eq!(source.next().unwrap().unwrap().ids, Ids::Int(vec![1]));

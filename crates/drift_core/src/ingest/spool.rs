@@ -1,14 +1,14 @@
 //! Rows of a bulk load between reading and writing: chunks in memory, and beyond the memory limit in files.
 //!
 //! Layer 6. A chunk becomes a segment. Its vectors are a plain file of the collection's spool folder, which is emptied
-//! when the load ends and when the collection is opened; ids stay in memory. The file is read back once, by the process
+//! when the load ends and when the collection is opened; ids and payload stay in memory. The file is read back once, by the process
 //! that wrote it, so it carries no checksums of its own but one over the whole, kept in memory.
 
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::format::digest;
 use crate::state::CollectionState;
-use crate::types::{ElementType, Ids, VectorBuf, Vectors};
+use crate::types::{Columns, ElementType, Ids, VectorBuf, Vectors};
 use half::f16;
 use rand::RngExt;
 
@@ -27,6 +27,8 @@ pub struct Chunk {
     pub ids: Ids,
     /// Their vectors.
     pub vectors: VectorBuf,
+    /// Their payload.
+    pub payload: Columns,
 }
 
 /// Vectors that went to a file.
@@ -40,7 +42,7 @@ struct Stored {
 /// All rows of a load.
 pub struct Spool<'a> {
     collection: &'a CollectionState,
-    full: Vec<(Ids, Stored)>,
+    full: Vec<(Ids, Columns, Stored)>,
     open: Chunk,
     rows: usize,
     bytes_max: usize,
@@ -71,9 +73,13 @@ impl<'a> Spool<'a> {
     }
 
     /// Appends rows.
-    pub fn push(&mut self, ids: &Ids, vectors: &Vectors<'_>) -> Result<()> {
+    pub fn push(&mut self, ids: &Ids, vectors: &Vectors<'_>, payload: Option<&Columns>) -> Result<()> {
         ids.iter().for_each(|id| self.open.ids.push(id));
         self.open.vectors.extend(vectors);
+        match payload {
+            Some(payload) => self.open.payload.append(payload),
+            None => self.open.payload.append(&Columns::new(ids.len())),
+        }
         self.rows += ids.len();
         if self.open.vectors.as_ref().as_bytes().len() >= self.bytes_max { self.store() } else { Ok(()) }
     }
@@ -101,7 +107,7 @@ impl<'a> Spool<'a> {
             values: bytes.values(),
             digest: digest(bytes.as_bytes()),
         };
-        self.full.push((chunk.ids, stored));
+        self.full.push((chunk.ids, chunk.payload, stored));
         Ok(())
     }
 
@@ -152,7 +158,7 @@ impl<'a> Spool<'a> {
         let collection = self.collection;
         let last = (!open.ids.is_empty()).then_some(Ok(open));
         full.into_iter()
-            .map(move |(ids, stored)| stored.read(collection).map(|vectors| Chunk { ids, vectors }))
+            .map(move |(ids, payload, stored)| stored.read(collection).map(|vectors| Chunk { ids, vectors, payload }))
             .chain(last)
     }
 }
@@ -160,7 +166,7 @@ impl<'a> Spool<'a> {
 impl Drop for Spool<'_> {
     fn drop(&mut self) {
         // Left behind they are removed when the collection is next opened.
-        for (_, stored) in &self.full {
+        for (.., stored) in &self.full {
             let _ = self.collection.backend.delete(&stored.name);
         }
     }
@@ -168,7 +174,11 @@ impl Drop for Spool<'_> {
 
 impl Chunk {
     fn empty(collection: &CollectionState) -> Chunk {
-        Chunk { ids: Ids::empty(collection.schema.id_type), vectors: VectorBuf::F16(Vec::new()) }
+        Chunk {
+            ids: Ids::empty(collection.schema.id_type),
+            vectors: VectorBuf::F16(Vec::new()),
+            payload: Columns::default(),
+        }
     }
 }
 

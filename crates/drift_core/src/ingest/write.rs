@@ -9,17 +9,18 @@ use crate::bitstore::SEQ_MAX;
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::{CollectionState, Found, Place, Version, Writes};
-use crate::types::{Ids, Seq, Vectors};
+use crate::types::{Columns, IdRef, Ids, Seq, Vectors};
 use crate::wal::{Record, WalWriter};
 use parking_lot::MutexGuard;
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Inserts rows whose ids must be new; otherwise nothing is written.
-pub fn add(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>) -> Result<()> {
+pub fn add(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>, payload: Option<&Columns>) -> Result<()> {
     collection.check_writable()?;
-    validate_batch(&collection.schema, ids, &vectors)?;
+    validate_batch(&collection.schema, ids, &vectors, payload)?;
     check_distinct(ids)?;
     let mut writes = lock_with_room(collection)?;
     let version = collection.pin();
@@ -31,16 +32,16 @@ pub fn add(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>) -> Res
             ));
         }
     }
-    let end = write_upsert(collection, &mut writes, ids, vectors)?;
+    let end = write_upsert(collection, &mut writes, ids, vectors, payload)?;
     finish(collection, writes, end)
 }
 
 /// Inserts rows, or replaces them where the id exists; of an id given twice the last row wins.
-pub fn upsert(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>) -> Result<()> {
+pub fn upsert(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>, payload: Option<&Columns>) -> Result<()> {
     collection.check_writable()?;
-    validate_batch(&collection.schema, ids, &vectors)?;
+    validate_batch(&collection.schema, ids, &vectors, payload)?;
     let mut writes = lock_with_room(collection)?;
-    let end = write_upsert(collection, &mut writes, ids, vectors)?;
+    let end = write_upsert(collection, &mut writes, ids, vectors, payload)?;
     finish(collection, writes, end)
 }
 
@@ -48,7 +49,7 @@ pub fn upsert(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>) -> 
 pub fn delete(collection: &CollectionState, ids: &Ids) -> Result<u64> {
     collection.check_writable()?;
     ids.validate(collection.schema.id_type)?;
-    let mut writes = lock_with_room(collection)?;
+    let writes = lock_with_room(collection)?;
     let version = collection.pin();
     let mut existing = Ids::empty(collection.schema.id_type);
     let mut seen = HashSet::with_capacity(ids.len());
@@ -58,16 +59,70 @@ pub fn delete(collection: &CollectionState, ids: &Ids) -> Result<u64> {
             existing.push(id);
         }
     }
+    delete_locked(collection, writes, &version, &existing)?;
+    Ok(existing.len() as u64)
+}
+
+/// Deletes rows that are there.
+fn delete_locked(
+    collection: &CollectionState,
+    mut writes: MutexGuard<'_, Writes>,
+    version: &Version,
+    existing: &Ids,
+) -> Result<()> {
     if existing.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let first_seq = writes.next_seq;
-    let end = log(&mut writes, &Record::Delete { first_seq, ids: &existing })?;
+    let end = log(&mut writes, &Record::Delete { first_seq, ids: existing })?;
     writes.next_seq += existing.len() as Seq;
-    let dead = apply_delete(collection, &writes, &version, first_seq, &existing);
-    publish(collection, &mut writes, &version, 0, dead);
+    let dead = apply_delete(collection, &writes, version, first_seq, existing);
+    publish(collection, &mut writes, version, 0, dead);
+    finish(collection, writes, end)
+}
+
+/// Deletes those rows of `ids` that are still the ones that have `seqs`, and returns how many there were.
+pub fn delete_versions(collection: &CollectionState, ids: &Ids, seqs: &[Seq]) -> Result<u64> {
+    collection.check_writable()?;
+    let mut deleted = 0;
+    for start in (0..ids.len()).step_by(BATCH_ROWS_MAX) {
+        let writes = lock_with_room(collection)?;
+        let version = collection.pin();
+        let mut existing = Ids::empty(collection.schema.id_type);
+        for row in start..ids.len().min(start + BATCH_ROWS_MAX) {
+            if is_version(collection, &writes, &version, ids.get(row), seqs[row]) {
+                existing.push(ids.get(row));
+            }
+        }
+        deleted += existing.len() as u64;
+        delete_locked(collection, writes, &version, &existing)?;
+    }
+    Ok(deleted)
+}
+
+/// Replaces the rows of `ids`, all of them, if they are still the ones that have `seqs`; whether they were.
+pub fn replace_versions(
+    collection: &CollectionState,
+    ids: &Ids,
+    seqs: &[Seq],
+    vectors: Vectors<'_>,
+    payload: &Columns,
+) -> Result<bool> {
+    collection.check_writable()?;
+    validate_batch(&collection.schema, ids, &vectors, Some(payload))?;
+    let mut writes = lock_with_room(collection)?;
+    let version = collection.pin();
+    if !(0..ids.len()).all(|row| is_version(collection, &writes, &version, ids.get(row), seqs[row])) {
+        return Ok(false);
+    }
+    let end = write_upsert(collection, &mut writes, ids, vectors, Some(payload))?;
     finish(collection, writes, end)?;
-    Ok(existing.len() as u64)
+    Ok(true)
+}
+
+/// Whether the live row of an id is the one that has `seq`.
+fn is_version(collection: &CollectionState, writes: &Writes, version: &Version, id: IdRef<'_>, seq: Seq) -> bool {
+    collection.find_locked(writes, version, id).is_some_and(|found| found.death == 0 && found.seq == seq)
 }
 
 /// Makes the log durable and says so in it, for a clean close.
@@ -84,6 +139,7 @@ pub fn apply_upsert(
     first_seq: Seq,
     ids: &Ids,
     vectors: Vectors<'_>,
+    payload: Option<&Columns>,
 ) -> u64 {
     let mut superseded = 0;
     let mut younger = Vec::new();
@@ -99,7 +155,7 @@ pub fn apply_upsert(
         }
     }
     let before = version.active.len();
-    superseded += version.active.append_upserts(first_seq, ids, vectors);
+    superseded += version.active.append_upserts(first_seq, ids, vectors, payload);
     for (row, seq) in younger {
         superseded += u64::from(version.active.mark_dead(before + row, seq));
     }
@@ -156,15 +212,25 @@ fn tell_deaths(collection: &CollectionState, version: &Version) {
     }
 }
 
-fn write_upsert(collection: &CollectionState, writes: &mut Writes, ids: &Ids, vectors: Vectors<'_>) -> Result<u64> {
+fn write_upsert(
+    collection: &CollectionState,
+    writes: &mut Writes,
+    ids: &Ids,
+    vectors: Vectors<'_>,
+    payload: Option<&Columns>,
+) -> Result<u64> {
     if ids.is_empty() {
         return Ok(0);
     }
     let version = collection.pin();
     let first_seq = writes.next_seq;
-    let end = log(writes, &Record::Upsert { first_seq, ids, vectors })?;
+    let fields = payload.map_or(Ok(None), |payload| collection.fields.read().grown(payload))?;
+    let end = log(writes, &Record::Upsert { first_seq, ids, vectors, payload })?;
     writes.next_seq += ids.len() as Seq;
-    let superseded = apply_upsert(collection, writes, &version, first_seq, ids, vectors);
+    if let Some(fields) = fields {
+        *collection.fields.write() = Arc::new(fields);
+    }
+    let superseded = apply_upsert(collection, writes, &version, first_seq, ids, vectors, payload);
     publish(collection, writes, &version, ids.len() as u64, superseded);
     Ok(end)
 }

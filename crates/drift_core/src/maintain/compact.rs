@@ -9,10 +9,11 @@ use super::remove::remove_unreferenced;
 use super::survey::horizon;
 use crate::error::Result;
 use crate::manifest::Manifest;
-use crate::segment::{RunRows, Segment, SegmentWriter};
+use crate::segment::{PayloadSource, RunRows, Segment, SegmentWriter};
 use crate::state::{CollectionState, Index, LiveSegment, Maintenance, NO_BUCKET, Version};
-use crate::types::{BucketId, ElementType, Ids, Precision, VectorBuf};
-use std::collections::HashMap;
+use crate::types::{BucketId, Column, ElementType, Field, Ids, Precision, Value, VectorBuf};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -99,7 +100,39 @@ fn write(
         run.fill(index, rows)?;
         run.push(rows[0].0, &mut writer)?;
     }
-    collection.end_segment(writer, manifest)
+    collection.end_segment(writer, &Gathered { collection, index, sources }, manifest)
+}
+
+/// Payload of rows of several segments.
+struct Gathered<'a> {
+    collection: &'a CollectionState,
+    index: &'a Index,
+    sources: &'a [Source],
+}
+
+impl PayloadSource for Gathered<'_> {
+    /// With the types of today: what was a field of ints may have become one of floats.
+    fn fields(&self) -> Vec<Field> {
+        let places: HashSet<u32> = self.sources.iter().map(|source| source.2).collect();
+        let has = |name: &str| {
+            let mut segments = places.iter().map(|&place| &self.index.segments[place as usize].segment);
+            segments.any(|segment| segment.fields().any(|field| field.name == name))
+        };
+        self.collection.fields.read().list.iter().filter(|field| has(&field.name)).cloned().collect()
+    }
+
+    fn column(&self, field: &Field) -> Result<Column> {
+        let mut columns: HashMap<u32, Option<Column>> = HashMap::new();
+        let mut out = Column::new(field.kind);
+        for &(.., place, row) in self.sources {
+            let column = match columns.entry(place) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.index.segments[place as usize].segment.read_column(&field.name)?),
+            };
+            out.push(column.as_ref().map_or(Value::Null, |column| column.get(row as usize)));
+        }
+        Ok(out)
+    }
 }
 
 /// f16 where every segment is, otherwise f32.

@@ -10,7 +10,7 @@ use crate::config::Durability;
 use crate::error::Result;
 use crate::manifest::{Manifest, TombstoneFile};
 use crate::memtable::{Extract, Memtable};
-use crate::state::{CollectionState, LiveSegment, Maintenance, ResidualSums, Router, Version};
+use crate::state::{CollectionState, LiveSegment, Maintenance, Ordered, ResidualSums, Router, Version};
 use crate::types::BucketId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -93,7 +93,9 @@ fn write_segment(
     let order = placement.order();
     let mut writer = collection.begin_segment(placement.vectors.element_type(), order.len())?;
     placement.write(&order, collection.schema.dim, &mut writer)?;
-    let segment = collection.end_segment(writer, manifest)?;
+    let payload = std::mem::take(&mut extract.payload);
+    let segment = collection.end_segment(writer, &Ordered { columns: &payload, order: &order }, manifest)?;
+    manifest.fields.clone_from(&collection.fields.read().list);
     let rows = order.iter().map(|&row| extract.rows[row as usize]).collect();
     Ok(Written { segment, rows })
 }

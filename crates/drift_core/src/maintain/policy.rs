@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(places(&[segment(10, 3), segment(10, 9), segment(5, 0)]), [1]);
         let mut tiers = vec![segment(100_000, 0)];
         tiers.extend((0..7).map(|n| segment(1_000 + n, 0)));
-        assert_eq!(places(&tiers), []);
+        assert_eq!(places(&tiers), [0u32; 0]);
         tiers.insert(3, segment(1_500, 0));
         assert_eq!(places(&tiers), [1, 2, 3, 4, 5, 6, 7, 8]);
     }

@@ -4,11 +4,13 @@
 //! an orphan that the vacuum may delete.
 
 use super::chain::{Chain, Link};
-use super::messages::{CalibrationMessage, ManifestMessage, SegmentMessage, identity_bytes, identity_from};
+use super::messages::{
+    CalibrationMessage, FieldMessage, ManifestMessage, SegmentMessage, identity_bytes, identity_from,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{FileId, magic};
 use crate::storage::{Backend, names};
-use crate::types::{IdType, Metric, Precision, Schema, Seq};
+use crate::types::{Field, FieldType, IdType, Metric, Precision, Schema, Seq};
 use prost::Message;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -51,6 +53,8 @@ pub struct Manifest {
     pub bitstore_file: Option<u64>,
     /// Segments whose rows the saved bitstore contains.
     pub bitstore_segments: Vec<FileId>,
+    /// Fields of the payload of flushed rows, in the order in which they came.
+    pub fields: Vec<Field>,
     /// Measured stop rules, ascending by recall.
     pub calibration: Vec<CalibrationPoint>,
     /// Flushed rows when they were measured; 0 when they never were.
@@ -115,6 +119,7 @@ impl Manifest {
         Manifest {
             number: 1,
             collection,
+            fields: schema.fields.clone(),
             schema,
             wal_floor: 1,
             last_log: 0,
@@ -169,6 +174,10 @@ impl Manifest {
             difference: point.difference,
             row_share: point.row_share,
         });
+        let fields = self
+            .fields
+            .iter()
+            .map(|field| FieldMessage { name: field.name.clone(), kind: u32::from(field.kind.code()) });
         let message = ManifestMessage {
             dim: self.schema.dim as u32,
             metric: self.schema.metric.name().to_owned(),
@@ -188,6 +197,8 @@ impl Manifest {
             tombstone_files: self.tombstone_files.clone(),
             bitstore_file: self.bitstore_file,
             bitstore_segments: self.bitstore_segments.iter().map(|file| identity_bytes(file.0)).collect(),
+            fields_fixed: !self.schema.fields.is_empty(),
+            fields: fields.collect(),
             calibration: calibration.collect(),
             calibrated_rows: self.calibrated_rows,
             calibrated_codes: self.calibrated_codes,
@@ -207,9 +218,17 @@ impl Manifest {
                 settled: segment.settled,
             })
         });
+        let field = |field: FieldMessage| {
+            let kind = u8::try_from(field.kind).ok().and_then(FieldType::from_code);
+            let kind =
+                kind.ok_or_else(|| link.corrupt(format_args!("field {:?} is of an unknown type", field.name)))?;
+            Ok(Field { name: field.name, kind })
+        };
+        let fields = message.fields.into_iter().map(field).collect::<Result<Vec<Field>>>()?;
+        let fixed = if message.fields_fixed { fields.clone() } else { Vec::new() };
         let schema = Metric::parse(&message.metric)
             .and_then(|metric| Schema::new(message.dim as usize, metric, IdType::parse(&message.id_type)?))
-            .and_then(|schema| Ok(schema.with_precision(Precision::parse(&message.precision)?)))
+            .and_then(|schema| schema.with_precision(Precision::parse(&message.precision)?).with_fields(fixed))
             .map_err(|error| link.corrupt(error))?;
         let calibration = message.calibration.iter().map(|point| CalibrationPoint {
             recall: point.recall,
@@ -234,6 +253,7 @@ impl Manifest {
             tombstone_files: message.tombstone_files,
             bitstore_file: message.bitstore_file,
             bitstore_segments: message.bitstore_segments.iter().map(file).collect::<Result<_>>()?,
+            fields,
             calibration: calibration.collect(),
             calibrated_rows: message.calibrated_rows,
             calibrated_codes: message.calibrated_codes,

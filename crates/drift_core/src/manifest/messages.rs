@@ -50,6 +50,19 @@ pub(super) struct ManifestMessage {
     pub(super) trained_seq: u64,
     #[prost(uint64, tag = "21")]
     pub(super) calibrated_codes: u64,
+    #[prost(message, repeated, tag = "22")]
+    pub(super) fields: Vec<FieldMessage>,
+    #[prost(bool, tag = "23")]
+    pub(super) fields_fixed: bool,
+}
+
+/// A field of the payload.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct FieldMessage {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(uint32, tag = "2")]
+    pub(super) kind: u32,
 }
 
 /// A segment that a manifest names.

@@ -3,7 +3,7 @@
 //! Layer 4.
 
 use crate::kernels::kernels;
-use crate::types::{ElementType, IdRef, Ids, Metric, Seq, Vectors};
+use crate::types::{Columns, ElementType, IdRef, Ids, Metric, Predicate, Seq, Vectors};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,23 +15,26 @@ pub struct Batch {
     /// 1 / |x| under cosine, otherwise empty.
     inverse_norms: Vec<f32>,
     element_type: ElementType,
+    payload: Option<Columns>,
 }
 
 impl Batch {
-    /// Copies a call's ids and vectors.
-    pub fn new(dim: usize, metric: Metric, ids: &Ids, given: Vectors<'_>) -> Arc<Batch> {
+    /// Copies a call's ids, vectors and payload.
+    pub fn new(dim: usize, metric: Metric, ids: &Ids, given: Vectors<'_>, payload: Option<&Columns>) -> Arc<Batch> {
         let mut vectors = vec![0.0; given.values()];
         given.copy_to_f32(&mut vectors);
         let inverse_norms = match metric {
             Metric::Cosine => vectors.chunks_exact(dim).map(|row| (kernels().dot)(row, row).sqrt().recip()).collect(),
             Metric::L2 | Metric::Dot => Vec::new(),
         };
-        Arc::new(Batch { dim, ids: ids.clone(), vectors, inverse_norms, element_type: given.element_type() })
+        let (ids, payload) = (ids.clone(), payload.cloned());
+        Arc::new(Batch { dim, ids, vectors, inverse_norms, element_type: given.element_type(), payload })
     }
 
     /// Bytes of heap memory in use.
     pub fn bytes(&self) -> usize {
-        self.ids.bytes() + 4 * (self.vectors.len() + self.inverse_norms.len())
+        let payload = self.payload.as_ref().map_or(0, Columns::bytes);
+        self.ids.bytes() + 4 * (self.vectors.len() + self.inverse_norms.len()) + payload
     }
 }
 
@@ -73,6 +76,16 @@ impl Row {
     pub fn is_visible(&self, snapshot: Seq) -> bool {
         let death = self.death();
         self.seq <= snapshot && (death == 0 || death > snapshot)
+    }
+
+    /// Whether its payload satisfies a predicate.
+    pub fn satisfies(&self, predicate: &Predicate) -> bool {
+        predicate.holds(self.batch.payload.as_ref(), self.at as usize)
+    }
+
+    /// Its payload: columns, and its place in them.
+    pub fn payload(&self) -> Option<(&Columns, usize)> {
+        self.batch.payload.as_ref().map(|columns| (columns, self.at as usize))
     }
 
     /// Its raw vector.

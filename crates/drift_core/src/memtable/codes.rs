@@ -4,10 +4,11 @@
 //! last chunk are few and measured exactly. All chunks are relative to the mean of the first one: a memtable has no buckets.
 
 use super::Memtable;
+use super::arena::Row;
 use crate::kernels::{BLOCK_ENTRIES, kernels};
 use crate::quant::bits::{self, BitCode, BitQuery, Blocks, Centre};
 use crate::quant::rotation::Rotation;
-use crate::types::{Lines, Metric, Seq, TopK};
+use crate::types::{Lines, Metric, TopK};
 use parking_lot::Mutex;
 use std::sync::OnceLock;
 
@@ -104,7 +105,7 @@ impl Memtable {
     pub(super) fn search_codes(
         &self,
         query: &mut MemtableQuery,
-        snapshot: Seq,
+        admits: &impl Fn(&Row) -> bool,
         key: &impl Fn(usize) -> u64,
         best: &mut TopK,
     ) -> usize {
@@ -117,8 +118,9 @@ impl Memtable {
         let centre = Centre { distance, reach };
         let offer = |place: usize, best: &mut TopK| {
             let row = &self.rows[place];
-            if row.is_visible(snapshot) {
-                best.push(row.distance(self.metric, prepared), key(place));
+            let distance = row.distance(self.metric, prepared);
+            if distance <= best.threshold() && admits(row) {
+                best.push(distance, key(place));
             }
         };
         let mut scan = |at: usize, chunk: &Lines, best: &mut TopK| {

@@ -3,7 +3,7 @@
 //! Layer 4.
 
 use super::arena::Row;
-use crate::types::{ElementType, Ids, Seq, VectorBuf, Vectors};
+use crate::types::{Columns, ElementType, Ids, Seq, VectorBuf, Vectors};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
@@ -17,6 +17,8 @@ pub struct Extract {
     pub seqs: Vec<Seq>,
     /// Their vectors: f16 if all of them were given so, else f32.
     pub vectors: VectorBuf,
+    /// Their payload.
+    pub payload: Columns,
     /// Deleted ids.
     pub tombstone_ids: Ids,
     /// Seqs of the deletes.
@@ -36,6 +38,7 @@ impl Extract {
             self.rows.push(place as u32);
             self.ids.push(row.id());
             self.seqs.push(row.seq());
+            self.payload.push_row(row.payload());
             if half {
                 narrow.resize(row.vector().len(), f16::ZERO);
                 narrow.convert_from_f32_slice(row.vector());
@@ -44,5 +47,6 @@ impl Extract {
                 self.vectors.extend(&Vectors::F32(row.vector()));
             }
         }
+        self.payload.level();
     }
 }

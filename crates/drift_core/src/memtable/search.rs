@@ -3,9 +3,10 @@
 //! Layer 4.
 
 use super::Memtable;
+use super::arena::Row;
 use super::codes::MemtableQuery;
 use super::hnsw::{Hnsw, HnswOptions, Space};
-use crate::types::{Seq, TopK};
+use crate::types::{Predicate, Seq, TopK};
 use rayon::prelude::*;
 use std::sync::atomic::Ordering;
 
@@ -35,21 +36,25 @@ impl Space for Rows<'_> {
 }
 
 impl Memtable {
-    /// Offers the rows nearest to `query` that a reader at `snapshot` sees, with reported distances and the
-    /// keys that `key` gives their places.
+    /// Offers the rows nearest to `query` that a reader at `snapshot` sees and that satisfy `wanted`, with reported distances
+    /// and the keys that `key` gives their places.
     pub fn search(
         &self,
         query: &mut MemtableQuery,
         snapshot: Seq,
+        wanted: Option<&Predicate>,
         mode: SearchMode,
         key: impl Fn(usize) -> u64,
         best: &mut TopK,
     ) {
         let mut start = 0;
-        let wanted = best.k();
-        if let (SearchMode::Fast, Some(graph)) = (mode, self.graph.get()) {
+        let k = best.k();
+        let admits = |row: &Row| row.is_visible(snapshot) && wanted.is_none_or(|wanted| row.satisfies(wanted));
+        // A graph's way to few rows among many leads nowhere.
+        let graph = self.graph.get().filter(|_| mode == SearchMode::Fast && wanted.is_none());
+        if let Some(graph) = graph {
             let indexed = self.indexed();
-            let ef = EF_MIN.max(wanted + wanted / 2);
+            let ef = EF_MIN.max(k + k / 2);
             if indexed > 4 * ef {
                 let distance = |row: u32| self.rows[row as usize].distance(self.metric, &query.prepared);
                 let visible = |row: u32| self.rows[row as usize].is_visible(snapshot);
@@ -60,18 +65,19 @@ impl Memtable {
             }
         }
         if mode == SearchMode::Fast && start == 0 {
-            start = self.search_codes(query, snapshot, &key, best);
+            start = self.search_codes(query, &admits, &key, best);
         }
         for place in start..self.rows.count() {
             let Some(row) = self.rows.get(place) else { break };
             if row.seq() > snapshot {
                 break;
             }
-            if row.is_visible(snapshot) {
-                let distance = row.distance(self.metric, &query.prepared);
-                if distance <= best.threshold() {
-                    best.push(distance, key(place));
-                }
+            if !row.is_visible(snapshot) {
+                continue;
+            }
+            let distance = row.distance(self.metric, &query.prepared);
+            if distance <= best.threshold() && admits(row) {
+                best.push(distance, key(place));
             }
         }
     }

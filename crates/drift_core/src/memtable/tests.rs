@@ -51,7 +51,7 @@ proptest! {
                 for (at, id) in ids.iter().enumerate() {
                     model.insert(*id, next + at as Seq);
                 }
-                let superseded = memtable.append_upserts(next, &Ids::Int(ids.clone()), Vectors::F32(&values));
+                let superseded = memtable.append_upserts(next, &Ids::Int(ids.clone()), Vectors::F32(&values), None);
                 prop_assert_eq!(superseded as usize, before + ids.len() - model.len());
             }
             next += ids.len() as Seq;
@@ -76,7 +76,7 @@ fn readers_during_writes_see_whole_snapshots() {
                 let first = batch * 5 + 1;
                 let ids = Ids::Int((0..5).collect());
                 let values: Vec<f32> = (first..first + 5).flat_map(vector).collect();
-                memtable.append_upserts(first, &ids, Vectors::F32(&values));
+                memtable.append_upserts(first, &ids, Vectors::F32(&values), None);
                 published.store(first + 4, Ordering::Release);
             }
         },
@@ -99,7 +99,7 @@ fn graph_and_flat_search_agree_on_what_is_visible() {
     let memtable = Memtable::new(&schema(), 1);
     let count = 3_000;
     let values: Vec<f32> = (1..=count).flat_map(vector).collect();
-    memtable.append_upserts(1, &Ids::Int((0..count as i64).collect()), Vectors::F32(&values));
+    memtable.append_upserts(1, &Ids::Int((0..count as i64).collect()), Vectors::F32(&values), None);
     memtable.extend_graph(1, || false);
     assert_eq!(memtable.indexed(), 3_000);
     memtable.mark_dead(1_499, count + 1);
@@ -107,7 +107,7 @@ fn graph_and_flat_search_agree_on_what_is_visible() {
         let mut best = TopK::new(3);
         let mut query = MemtableQuery::new(2);
         query.prepared.copy_from_slice(&[1500.2, 1.0]);
-        memtable.search(&mut query, count + 1, mode, |row| row as u64, &mut best);
+        memtable.search(&mut query, count + 1, None, mode, |row| row as u64, &mut best);
         let rows: Vec<u64> = best.sorted().iter().map(|(_, key)| *key).collect();
         assert_eq!(rows, [1_500, 1_498, 1_501], "{mode:?}");
     }
@@ -121,7 +121,7 @@ fn a_scan_of_codes_finds_nearly_what_a_flat_scan_finds_and_nothing_dead() {
     for metric in [Metric::L2, Metric::Cosine, Metric::Dot] {
         let memtable = Memtable::new(&Schema::new(dim, metric, IdType::Int).expect("a schema"), 1);
         let rotation = Rotation::new(dim, 3);
-        memtable.append_upserts(1, &Ids::Int((0..count).collect()), Vectors::F32(&random(dim * count as usize)));
+        memtable.append_upserts(1, &Ids::Int((0..count).collect()), Vectors::F32(&random(dim * count as usize)), None);
         memtable.extend_codes(&rotation);
         (0..count as usize).step_by(3).for_each(|row| assert!(memtable.mark_dead(row, 5_000)));
         let mut query = MemtableQuery::new(dim);
@@ -134,9 +134,9 @@ fn a_scan_of_codes_finds_nearly_what_a_flat_scan_finds_and_nothing_dead() {
             query.rotated.copy_from_slice(&query.prepared);
             rotation.apply(&mut query.rotated);
             let mut exact = TopK::new(k);
-            memtable.search(&mut query, 5_000, SearchMode::Flat, |row| row as u64, &mut exact);
+            memtable.search(&mut query, 5_000, None, SearchMode::Flat, |row| row as u64, &mut exact);
             let mut best = TopK::new(k);
-            memtable.search(&mut query, 5_000, SearchMode::Fast, |row| row as u64, &mut best);
+            memtable.search(&mut query, 5_000, None, SearchMode::Fast, |row| row as u64, &mut best);
             assert!(best.sorted().iter().all(|(_, row)| row % 3 != 0));
             wanted += k;
             found += exact.sorted().iter().filter(|entry| best.sorted().contains(entry)).count();

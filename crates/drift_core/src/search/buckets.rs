@@ -7,7 +7,8 @@
 
 use super::filter;
 use super::scratch::Scratch;
-use crate::kernels::kernels;
+use super::wanted::Wanted;
+use crate::kernels::{kernels, prefetch};
 use crate::quant::sq8::{Factors, QueryCode};
 use crate::segment::Segment;
 use crate::state::{BucketRuns, CollectionState, Order, Ranked, Run, ScanCodes, StopRule, Version};
@@ -38,15 +39,43 @@ pub struct Limits {
     pub k: usize,
 }
 
-/// Fills `scratch.estimates` with the best rows within the limits.
-pub fn scan(collection: &CollectionState, version: &Version, limits: &Limits, scratch: &mut Scratch) {
+/// A row that is measured wherever it is costs as much as this many entries of buckets that are scanned.
+const DIRECT_COST: u64 = 8;
+
+impl Limits {
+    /// Most wanted rows that are measured one by one rather than searched for in buckets.
+    fn direct_rows_max(&self) -> u64 {
+        self.stop.rows / DIRECT_COST
+    }
+}
+
+/// Fills `scratch.estimates` with the best rows within the limits, of those wanted.
+pub fn scan(
+    collection: &CollectionState,
+    version: &Version,
+    limits: &Limits,
+    wanted: Option<&Wanted>,
+    scratch: &mut Scratch,
+) {
     let metric = collection.schema.metric;
     let everything = limits.stop == StopRule::ALL && limits.buckets_max >= version.index.router.len();
-    let work = match &version.index.scan {
-        _ if everything => scan_all(metric, version, scratch),
-        ScanCodes::Filter(filter) => filter::scan(collection, version, filter, limits, scratch),
-        ScanCodes::Runs(runs) => scan_buckets(metric, version, runs, limits, scratch),
+    let mut work = match (&version.index.scan, wanted) {
+        (_, Some(wanted)) if everything || wanted.flushed <= limits.direct_rows_max() => {
+            scan_wanted(metric, version, wanted, scratch)
+        }
+        (_, None) if everything => scan_all(metric, version, scratch),
+        (ScanCodes::Filter(filter), _) => filter::scan(collection, version, filter, limits, wanted, scratch),
+        (ScanCodes::Runs(runs), _) => scan_buckets(metric, version, runs, limits, wanted, scratch),
     };
+    if let Some(wanted) = wanted.filter(|_| limits.buckets_max == usize::MAX)
+        && (scratch.estimates.len() as u64) < wanted.flushed.min(limits.k as u64)
+    {
+        // The rule stopped short of rows that are there: none of those that match may be missing.
+        scratch.estimates.reset(scratch.estimates.k());
+        let more = scan_wanted(metric, version, wanted, scratch);
+        work.rows += more.rows;
+        work.refined += more.refined;
+    }
     let counters = &collection.counters;
     counters.rows_scanned.fetch_add(work.rows + work.started, Ordering::Relaxed);
     counters.buckets_scanned.fetch_add(work.buckets, Ordering::Relaxed);
@@ -88,33 +117,74 @@ pub fn next_bucket(
     (ranked.score - threshold <= limits.stop.difference).then_some(ranked)
 }
 
+/// Rows ahead whose codes are asked for: about as many as memory has requests under way.
+const WANTED_AHEAD: usize = 12;
+
+/// Measures every wanted row, in order of place.
+fn scan_wanted(metric: Metric, version: &Version, wanted: &Wanted, scratch: &mut Scratch) -> Work {
+    let Scratch { survivors, estimates, code, .. } = scratch;
+    let mut work = Work::default();
+    for (place, set) in wanted.sets() {
+        let segment = &version.index.segments[place as usize].segment;
+        survivors.clear();
+        survivors.extend(set.iter());
+        work.refined += survivors.len() as u64;
+        for (at, &row) in survivors.iter().enumerate() {
+            if let Some(&ahead) = survivors.get(at + WANTED_AHEAD) {
+                prefetch(segment.codes(ahead..ahead + 1));
+                prefetch(bytemuck::bytes_of(&segment.factors()[ahead as usize]));
+            }
+            let product = (kernels().sq8_dot)(segment.codes(row..row + 1), code.codes());
+            let distance = estimate(metric, code, product, &segment.factors()[row as usize]);
+            if distance < estimates.threshold() && segment.is_visible(row, version.seq) {
+                estimates.push(distance, key(place, row));
+            }
+        }
+    }
+    work
+}
+
 /// Scans every row, in whatever order.
 fn scan_all(metric: Metric, version: &Version, scratch: &mut Scratch) -> Work {
     let index = &version.index;
     for run in index.segment_runs() {
         for start in (0..run.rows).step_by(SCAN_ROWS as usize) {
             let part = Run { start, rows: SCAN_ROWS.min(run.rows - start), ..run };
-            scan_run(metric, index.segment(&part), &part, version.seq, scratch);
+            scan_run(metric, index.segment(&part), &part, version.seq, None, scratch);
         }
     }
     Work { rows: index.rows(), buckets: index.router.len() as u64, ..Work::default() }
 }
 
-fn scan_buckets(metric: Metric, version: &Version, runs: &BucketRuns, limits: &Limits, scratch: &mut Scratch) -> Work {
+fn scan_buckets(
+    metric: Metric,
+    version: &Version,
+    runs: &BucketRuns,
+    limits: &Limits,
+    wanted: Option<&Wanted>,
+    scratch: &mut Scratch,
+) -> Work {
     let index = &version.index;
     let mut work = Work::default();
     index.router.begin(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank);
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
         for run in runs.of(bucket.position as usize) {
             work.rows += u64::from(run.rows);
-            scan_run(metric, index.segment(run), run, version.seq, scratch);
+            scan_run(metric, index.segment(run), run, version.seq, wanted, scratch);
         }
         work.buckets += 1;
     }
     work
 }
 
-fn scan_run(metric: Metric, segment: &Segment, run: &Run, snapshot: Seq, scratch: &mut Scratch) {
+fn scan_run(
+    metric: Metric,
+    segment: &Segment,
+    run: &Run,
+    snapshot: Seq,
+    wanted: Option<&Wanted>,
+    scratch: &mut Scratch,
+) {
     let rows = run.rows as usize;
     if scratch.products.len() < rows {
         scratch.products.resize(rows, 0);
@@ -126,7 +196,7 @@ fn scan_run(metric: Metric, segment: &Segment, run: &Run, snapshot: Seq, scratch
         let distance = estimate(metric, &scratch.code, product, factors);
         if distance < scratch.estimates.threshold() {
             let row = run.start + row as u32;
-            if segment.is_visible(row, snapshot) {
+            if wanted.is_none_or(|wanted| wanted.has(run.segment, row)) && segment.is_visible(row, snapshot) {
                 scratch.estimates.push(distance, key(run.segment, row));
             }
         }

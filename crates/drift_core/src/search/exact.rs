@@ -5,11 +5,13 @@
 
 use super::buckets::key;
 use super::memory;
+use super::payload::Payload;
+use super::wanted::Wanted;
 use super::{check, push_hits, rerank::exact_distance, scratch};
 use crate::error::Result;
 use crate::memtable::SearchMode;
 use crate::state::{CollectionState, Run, Version};
-use crate::types::{Hits, Interrupt, SearchOptions, TopK};
+use crate::types::{Field, Hits, Interrupt, SearchOptions, TopK};
 use rayon::prelude::*;
 
 /// Rows of one block: at d = 384 1.5 MiB of f32, which stays in L2 while every query passes over it.
@@ -21,13 +23,16 @@ pub fn search(
     version: &Version,
     queries: &[f32],
     options: &SearchOptions,
+    wanted: Option<&Wanted>,
+    fields: &[Field],
     interrupt: Interrupt<'_>,
 ) -> Result<Hits> {
     let dim = collection.schema.dim;
     let mut prepared = queries.to_vec();
     prepared.chunks_exact_mut(dim).for_each(|query| collection.prepare(query));
     let blocks = blocks(version);
-    let measure = |blocks: &[Run]| scan_blocks(collection, version, &prepared, options.k, blocks, interrupt);
+    let asked = Asked { queries: &prepared, k: options.k, wanted };
+    let measure = |blocks: &[Run]| scan_blocks(collection, version, &asked, blocks, interrupt);
     let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
     let parts: Result<Vec<Vec<TopK>>> = if threads == 1 || blocks.len() < 2 {
         Ok(vec![measure(&blocks)?])
@@ -38,13 +43,15 @@ pub fn search(
     let parts = parts?;
     let mut scratch = scratch::take(collection);
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, queries.len() / dim);
+    let mut payload = Payload::new(fields);
     for (row, query) in queries.chunks_exact(dim).enumerate() {
         scratch.set_query(collection, &version.index.router, query);
         scratch.exact.reset(options.k);
         parts.iter().for_each(|part| scratch.exact.merge(&part[row]));
-        memory::scan(version, SearchMode::Flat, &mut scratch);
-        push_hits(version, &mut scratch, &mut hits);
+        memory::scan(version, SearchMode::Flat, wanted.map(Wanted::predicate), &mut scratch);
+        push_hits(version, &mut scratch, &mut hits, &mut payload)?;
     }
+    hits.payload = payload.finish()?;
     Ok(hits)
 }
 
@@ -59,29 +66,41 @@ fn blocks(version: &Version) -> Vec<Run> {
     version.index.segment_runs().flat_map(cut).collect()
 }
 
+/// What is asked of all blocks.
+struct Asked<'a> {
+    queries: &'a [f32],
+    k: usize,
+    wanted: Option<&'a Wanted>,
+}
+
 fn scan_blocks(
     collection: &CollectionState,
     version: &Version,
-    queries: &[f32],
-    k: usize,
+    asked: &Asked<'_>,
     blocks: &[Run],
     interrupt: Interrupt<'_>,
 ) -> Result<Vec<TopK>> {
     let dim = collection.schema.dim;
+    let Asked { queries, k, wanted } = *asked;
     let mut best: Vec<TopK> = (0..queries.len() / dim).map(|_| TopK::new(k)).collect();
     let mut vectors = vec![0.0f32; BLOCK_ROWS as usize * dim];
     let mut cold = Vec::new();
     for block in blocks {
         check(interrupt)?;
+        let rows = block.start..block.start + block.rows;
+        let has = |row: u32| wanted.is_none_or(|wanted| wanted.has(block.segment, row));
+        if !rows.clone().any(has) {
+            continue;
+        }
         let segment = version.index.segment(block);
         let vectors = &mut vectors[..block.rows as usize * dim];
-        segment.read_vectors(block.start..block.start + block.rows, vectors, &mut cold)?;
+        segment.read_vectors(rows, vectors, &mut cold)?;
         for (query, best) in queries.chunks_exact(dim).zip(&mut best) {
             for (row, vector) in vectors.chunks_exact(dim).enumerate() {
                 let distance = exact_distance(collection.schema.metric, query, vector);
                 if distance <= best.threshold() {
                     let row = block.start + row as u32;
-                    if segment.is_visible(row, version.seq) {
+                    if has(row) && segment.is_visible(row, version.seq) {
                         best.push(distance, key(block.segment, row));
                     }
                 }

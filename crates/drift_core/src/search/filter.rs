@@ -6,8 +6,9 @@
 
 use super::buckets::{self, Limits, Work, key, next_bucket};
 use super::scratch::Scratch;
+use super::wanted::Wanted;
 use crate::kernels::{BLOCK_ENTRIES, kernels, prefetch};
-use crate::state::{CollectionState, Filter, LiveSegment, Order, Ranked, Version, locate};
+use crate::state::{CollectionState, Filter, Order, Ranked, Version, locate};
 use crate::types::Metric;
 
 /// Rows beyond the `k` wanted that are refined before there is a threshold.
@@ -25,124 +26,142 @@ pub fn scan(
     version: &Version,
     filter: &Filter,
     limits: &Limits,
+    wanted: Option<&Wanted>,
     scratch: &mut Scratch,
 ) -> Work {
     let metric = collection.schema.metric;
     let mut work = Work::default();
     version.index.router.begin(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank);
-    start(metric, version, filter, limits, scratch, &mut work);
+    let scan = Scan { metric, version, filter, wanted };
+    scan.start(limits, scratch, &mut work);
     scratch.survivors.clear();
     let (mut refined, mut asked) = (0, [0; REFINE_LAG]);
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
         let at = work.buckets as usize;
-        work.rows += scan_bucket(version, filter, bucket, at, scratch.estimates.nth(limits.k), scratch);
+        work.rows += scan.bucket(bucket, at, scratch.estimates.nth(limits.k), scratch);
         work.buckets += 1;
-        refine(metric, version, refined..asked[0], scratch);
+        scan.refine(refined..asked[0], scratch);
         refined = asked[0];
         asked.rotate_left(1);
         asked[REFINE_LAG - 1] = scratch.survivors.len();
     }
-    refine(metric, version, refined..scratch.survivors.len(), scratch);
+    scan.refine(refined..scratch.survivors.len(), scratch);
     work.refined += scratch.survivors.len() as u64;
     work
 }
 
-/// Finds a first threshold: the best entries of the first buckets by estimate, refined.
-fn start(metric: Metric, version: &Version, filter: &Filter, limits: &Limits, scratch: &mut Scratch, work: &mut Work) {
-    let wanted = limits.k + START_SPARE;
-    scratch.first.clear();
-    let mut seen = Work::default();
-    while scratch.first.len() < wanted {
-        let Some(bucket) = next_bucket(version, limits, &seen, f32::INFINITY, scratch) else { break };
-        ask_for_bucket(filter, seen.buckets as usize + 1, scratch);
-        for layer in filter.layers() {
-            let part = layer.part(bucket.position as usize);
-            work.started += part.rows.len() as u64;
-            scratch.blocks.resize(part.rows.len(), 0.0);
-            scratch.bits.estimates(part.blocks, &mut scratch.blocks);
-            let estimates = scratch.blocks.iter().zip(part.rows).filter(|(estimate, _)| **estimate < f32::INFINITY);
-            scratch.first.extend(estimates.map(|(estimate, &row)| (estimate + bucket.centre.distance, row)));
-        }
-        seen.buckets += 1;
-    }
-    if scratch.first.len() > wanted {
-        scratch.first.select_nth_unstable_by(wanted, |a, b| a.0.total_cmp(&b.0));
-        scratch.first.truncate(wanted);
-    }
-    scratch.survivors.clear();
-    for at in 0..scratch.first.len() {
-        let row = scratch.first[at].1;
-        ask_for_row(&version.index.segments, row);
-        scratch.survivors.push(row);
-    }
-    refine(metric, version, 0..scratch.survivors.len(), scratch);
-    work.refined += scratch.survivors.len() as u64;
+/// What is scanned.
+struct Scan<'a> {
+    metric: Metric,
+    version: &'a Version,
+    filter: &'a Filter,
+    wanted: Option<&'a Wanted>,
 }
 
-/// Scans the blocks of a bucket; returns how many entries they have room for.
-fn scan_bucket(
-    version: &Version,
-    filter: &Filter,
-    bucket: Ranked,
-    at: usize,
-    threshold: f32,
-    scratch: &mut Scratch,
-) -> u64 {
-    let mut entries = 0;
-    let ahead = scratch.rank.ranked.get(at + PREFETCH_BUCKETS).map(|ranked| ranked.position as usize);
-    for layer in filter.layers() {
-        let part = layer.part(bucket.position as usize);
-        let blocks = part.rows.len().div_ceil(BLOCK_ENTRIES);
-        if blocks == 0 {
-            continue;
+impl Scan<'_> {
+    /// Finds a first threshold: the best entries of the first buckets by estimate, refined.
+    fn start(&self, limits: &Limits, scratch: &mut Scratch, work: &mut Work) {
+        let count = limits.k + START_SPARE;
+        scratch.first.clear();
+        let mut seen = Work::default();
+        while scratch.first.len() < count {
+            let Some(bucket) = next_bucket(self.version, limits, &seen, f32::INFINITY, scratch) else { break };
+            self.ask_for_bucket(seen.buckets as usize + 1, scratch);
+            for layer in self.filter.layers() {
+                let part = layer.part(bucket.position as usize);
+                work.started += part.rows.len() as u64;
+                seen.rows += part.rows.len() as u64;
+                scratch.blocks.resize(part.rows.len(), 0.0);
+                scratch.bits.estimates(part.blocks, &mut scratch.blocks);
+                let estimates = scratch.blocks.iter().zip(part.rows);
+                let taken = estimates.filter(|&(&estimate, &row)| estimate < f32::INFINITY && self.is_wanted(row));
+                scratch.first.extend(taken.map(|(estimate, &row)| (estimate + bucket.centre.distance, row)));
+            }
+            seen.buckets += 1;
         }
-        if scratch.masks.len() < blocks {
-            scratch.masks.resize(blocks, 0);
+        if scratch.first.len() > count {
+            scratch.first.select_nth_unstable_by(count, |a, b| a.0.total_cmp(&b.0));
+            scratch.first.truncate(count);
         }
-        let masks = &mut scratch.masks[..blocks];
-        let ahead = ahead.map_or(&[][..], |position| layer.part(position).blocks);
-        scratch.bits.scan(part.blocks, bucket.centre, threshold, ahead, masks);
-        for (mask, rows) in masks.iter().zip(part.rows.chunks(BLOCK_ENTRIES)) {
-            let mut mask = *mask;
-            while mask != 0 {
-                let row = rows[mask.trailing_zeros() as usize];
-                ask_for_row(&version.index.segments, row);
-                scratch.survivors.push(row);
-                mask &= mask - 1;
+        scratch.survivors.clear();
+        for at in 0..scratch.first.len() {
+            let row = scratch.first[at].1;
+            self.ask_for_row(row);
+            scratch.survivors.push(row);
+        }
+        self.refine(0..scratch.survivors.len(), scratch);
+        work.refined += scratch.survivors.len() as u64;
+    }
+
+    /// Scans the blocks of a bucket; returns how many entries they have room for.
+    fn bucket(&self, bucket: Ranked, at: usize, threshold: f32, scratch: &mut Scratch) -> u64 {
+        let mut entries = 0;
+        let ahead = scratch.rank.ranked.get(at + PREFETCH_BUCKETS).map(|ranked| ranked.position as usize);
+        for layer in self.filter.layers() {
+            let part = layer.part(bucket.position as usize);
+            let blocks = part.rows.len().div_ceil(BLOCK_ENTRIES);
+            if blocks == 0 {
+                continue;
+            }
+            if scratch.masks.len() < blocks {
+                scratch.masks.resize(blocks, 0);
+            }
+            let masks = &mut scratch.masks[..blocks];
+            let ahead = ahead.map_or(&[][..], |position| layer.part(position).blocks);
+            scratch.bits.scan(part.blocks, bucket.centre, threshold, ahead, masks);
+            for (mask, rows) in masks.iter().zip(part.rows.chunks(BLOCK_ENTRIES)) {
+                let mut mask = *mask;
+                while mask != 0 {
+                    let row = rows[mask.trailing_zeros() as usize];
+                    if self.is_wanted(row) {
+                        self.ask_for_row(row);
+                        scratch.survivors.push(row);
+                    }
+                    mask &= mask - 1;
+                }
+            }
+            entries += part.rows.len() as u64;
+        }
+        entries
+    }
+
+    #[inline]
+    fn is_wanted(&self, row: u32) -> bool {
+        self.wanted.is_none_or(|wanted| {
+            let (segment, row) = locate(&self.version.index.segments, row);
+            wanted.has(segment, row)
+        })
+    }
+
+    fn ask_for_bucket(&self, at: usize, scratch: &Scratch) {
+        if let Some(ahead) = scratch.rank.ranked.get(at) {
+            for layer in self.filter.layers() {
+                prefetch(layer.part(ahead.position as usize).blocks);
             }
         }
-        entries += part.rows.len() as u64;
     }
-    entries
-}
 
-fn ask_for_bucket(filter: &Filter, at: usize, scratch: &Scratch) {
-    if let Some(ahead) = scratch.rank.ranked.get(at) {
-        for layer in filter.layers() {
-            prefetch(layer.part(ahead.position as usize).blocks);
-        }
+    #[inline]
+    fn ask_for_row(&self, row: u32) {
+        let segments = &self.version.index.segments;
+        let (segment, row) = locate(segments, row);
+        let segment = &segments[segment as usize].segment;
+        prefetch(segment.codes(row..row + 1));
+        prefetch(bytemuck::bytes_of(&segment.factors()[row as usize]));
     }
-}
 
-#[inline]
-fn ask_for_row(segments: &[LiveSegment], row: u32) {
-    let (segment, row) = locate(segments, row);
-    let segment = &segments[segment as usize].segment;
-    prefetch(segment.codes(row..row + 1));
-    prefetch(bytemuck::bytes_of(&segment.factors()[row as usize]));
-}
-
-/// Measures survivors by SQ8.
-fn refine(metric: Metric, version: &Version, range: std::ops::Range<usize>, scratch: &mut Scratch) {
-    let Scratch { survivors, estimates, code, .. } = scratch;
-    let segments = &version.index.segments;
-    for &row in &survivors[range] {
-        let (place, row) = locate(segments, row);
-        let segment = &segments[place as usize].segment;
-        let product = (kernels().sq8_dot)(segment.codes(row..row + 1), code.codes());
-        let distance = buckets::estimate(metric, code, product, &segment.factors()[row as usize]);
-        if distance < estimates.threshold() && segment.is_visible(row, version.seq) {
-            estimates.push(distance, key(place, row));
+    /// Measures survivors by SQ8.
+    fn refine(&self, range: std::ops::Range<usize>, scratch: &mut Scratch) {
+        let Scratch { survivors, estimates, code, .. } = scratch;
+        let segments = &self.version.index.segments;
+        for &row in &survivors[range] {
+            let (place, row) = locate(segments, row);
+            let segment = &segments[place as usize].segment;
+            let product = (kernels().sq8_dot)(segment.codes(row..row + 1), code.codes());
+            let distance = buckets::estimate(self.metric, code, product, &segment.factors()[row as usize]);
+            if distance < estimates.threshold() && segment.is_visible(row, self.version.seq) {
+                estimates.push(distance, key(place, row));
+            }
         }
     }
 }

@@ -3,17 +3,30 @@
 //! Layer 6.
 
 use super::memory;
+use super::payload::{self, Payload};
 use crate::error::{Error, Result};
 use crate::state::{CollectionState, Found, Place, Version};
-use crate::types::{IdRef, Ids, Missing, Rows, Seq};
-use std::sync::Arc;
+use crate::types::{IdRef, Ids, Include, Missing, Rows, Seq};
 
 /// The rows of `ids`, in their order; unknown ids are an error or left out.
-pub fn get(collection: &CollectionState, ids: &Ids, missing: Missing) -> Result<Rows> {
+pub fn get(collection: &CollectionState, ids: &Ids, missing: Missing, include: &Include) -> Result<Rows> {
+    Ok(get_with_seqs(collection, ids, missing, include)?.0)
+}
+
+/// The same, and the seq of each row.
+pub fn get_with_seqs(
+    collection: &CollectionState,
+    ids: &Ids,
+    missing: Missing,
+    include: &Include,
+) -> Result<(Rows, Vec<Seq>)> {
     collection.check_open()?;
     ids.validate(collection.schema.id_type)?;
     let dim = collection.schema.dim;
-    let mut rows = Rows { ids: Ids::empty(collection.schema.id_type), vectors: Vec::with_capacity(ids.len() * dim) };
+    let fields = payload::fields(collection, include)?;
+    let mut payload = Payload::new(&fields);
+    let (mut rows, mut seqs) = (Rows::empty(collection.schema.id_type), Vec::with_capacity(ids.len()));
+    rows.vectors.reserve(ids.len() * dim);
     let mut vector = vec![0.0; dim];
     let mut cold = Vec::new();
     for (row, id) in ids.iter().enumerate() {
@@ -23,6 +36,8 @@ pub fn get(collection: &CollectionState, ids: &Ids, missing: Missing) -> Result<
                 read(&version, found.place, &mut vector, &mut cold)?;
                 rows.ids.push(id);
                 rows.vectors.extend_from_slice(&vector);
+                payload.push(&version, found.place)?;
+                seqs.push(found.seq);
             }
             None if missing == Missing::Skip => {}
             None => {
@@ -33,7 +48,8 @@ pub fn get(collection: &CollectionState, ids: &Ids, missing: Missing) -> Result<
             }
         }
     }
-    Ok(rows)
+    rows.payload = payload.finish()?;
+    Ok((rows, seqs))
 }
 
 /// Whether a live row has `id`.
@@ -50,13 +66,7 @@ pub fn ids(collection: &CollectionState) -> Result<Ids> {
     rows.sort_unstable_by_key(|(seq, _)| *seq);
     let mut ids = Ids::empty(collection.schema.id_type);
     for (_, place) in rows {
-        match place {
-            Place::Memtable(place, row) => {
-                let memtable = version.memtables().nth(place).expect("invariant: the place came from this version");
-                ids.push(memtable.id(row));
-            }
-            Place::Segment(segment, row) => ids.push(version.index.segments[segment as usize].segment.id(row)),
-        }
+        ids.push(id_at(&version, place));
     }
     Ok(ids)
 }
@@ -82,7 +92,7 @@ fn live(found: Option<Found>) -> Option<Found> {
     found.filter(|found| found.death == 0)
 }
 
-fn read(version: &Arc<Version>, place: Place, vector: &mut [f32], cold: &mut Vec<u8>) -> Result<()> {
+pub(super) fn read(version: &Version, place: Place, vector: &mut [f32], cold: &mut Vec<u8>) -> Result<()> {
     match place {
         Place::Memtable(place, row) => {
             let memtable = version.memtables().nth(place).expect("invariant: the place came from this version");
@@ -93,15 +103,23 @@ fn read(version: &Arc<Version>, place: Place, vector: &mut [f32], cold: &mut Vec
     }
 }
 
-// Names shared with the scan, so that keys have one meaning.
-pub(super) fn id_of<'a>(version: &'a Version, key: u64) -> IdRef<'a> {
+/// The place that a key of the scan means.
+pub(super) fn place_of(key: u64) -> Place {
     match memory::place(key) {
-        Some((place, row)) => {
-            version.memtables().nth(place).expect("invariant: the key came from this version").id(row)
-        }
+        Some((place, row)) => Place::Memtable(place, row),
         None => {
             let (segment, row) = super::buckets::place(key);
-            version.index.segments[segment as usize].segment.id(row)
+            Place::Segment(segment, row)
         }
+    }
+}
+
+/// Id of the row at a place.
+pub(super) fn id_at(version: &Version, place: Place) -> IdRef<'_> {
+    match place {
+        Place::Memtable(place, row) => {
+            version.memtables().nth(place).expect("invariant: the place came from this version").id(row)
+        }
+        Place::Segment(segment, row) => version.index.segments[segment as usize].segment.id(row),
     }
 }

@@ -5,6 +5,7 @@
 use super::scratch::Scratch;
 use crate::memtable::SearchMode;
 use crate::state::Version;
+use crate::types::Predicate;
 
 /// Marks a key as a memtable's: bit 63, then the memtable's place (0 = active) and the row.
 const MEMORY_BIT: u64 = 1 << 63;
@@ -20,8 +21,8 @@ pub fn place(key: u64) -> Option<(usize, usize)> {
 }
 
 /// Adds the best memtable rows to `scratch.exact`.
-pub fn scan(version: &Version, mode: SearchMode, scratch: &mut Scratch) {
+pub fn scan(version: &Version, mode: SearchMode, wanted: Option<&Predicate>, scratch: &mut Scratch) {
     for (place, memtable) in version.memtables().enumerate() {
-        memtable.search(&mut scratch.query, version.seq, mode, |row| key(place, row), &mut scratch.exact);
+        memtable.search(&mut scratch.query, version.seq, wanted, mode, |row| key(place, row), &mut scratch.exact);
     }
 }

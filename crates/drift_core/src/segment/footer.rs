@@ -53,6 +53,23 @@ pub struct Footer {
     /// Words of the bloom filter.
     #[prost(message, required, tag = "11")]
     pub bloom: Section,
+    /// Payload, a column each.
+    #[prost(message, repeated, tag = "13")]
+    pub payload: Vec<PayloadColumn>,
+}
+
+/// One field of the payload.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PayloadColumn {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Code of its type.
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+    /// The column, as `format::payload` has it.
+    #[prost(message, required, tag = "3")]
+    pub column: Section,
 }
 
 /// A part of the file, beginning at a page.

@@ -4,14 +4,15 @@
 
 use super::bloom::Bloom;
 use super::codes::Codes;
-use super::footer::{self, Footer, RAW, Section, TRAILER_BYTES};
+use super::footer::{self, Footer, PayloadColumn, RAW, Section, TRAILER_BYTES};
 use super::pages::{PAGE, Pages};
+use super::payload::StoredColumn;
 use super::{Assembled, Hot, RunEntry, Segment, SegmentFile, cold_stride};
 use crate::error::{Error, Result};
 use crate::format::{ByteReader, HEADER_BYTES, Header, magic, read_ids};
 use crate::quant::sq8::code_stride;
 use crate::storage::{Backend, names};
-use crate::types::{ElementType, IdType, Precision, Schema};
+use crate::types::{ElementType, Field, FieldType, IdType, Precision, Schema};
 
 impl Segment {
     /// Opens the segment that a manifest of the collection `owner` names.
@@ -44,7 +45,8 @@ impl Segment {
         let loader = Loader { pages: &pages, footer: &footer, name: &name };
         let element_type = loader.check(schema, &file)?;
         let hot = loader.hot(schema)?;
-        let parts = Assembled { dim: schema.dim, element_type, pages };
+        let payload = loader.payload()?;
+        let parts = Assembled { dim: schema.dim, element_type, pages, payload };
         Ok(Segment::assemble(file, name, parts, hot))
     }
 }
@@ -82,8 +84,9 @@ impl Loader<'_> {
             (footer.factors, rows * 12),
             (footer.seconds, if schema.precision == Precision::OneBit { rows * 4 } else { 0 }),
         ];
-        let all = [footer.ids, footer.runs, footer.bloom].into_iter().map(|section| (section, section.length as usize));
-        for (section, length) in fixed.into_iter().chain(all) {
+        let payload = footer.payload.iter().map(|column| column.column);
+        let all = [footer.ids, footer.runs, footer.bloom].into_iter().chain(payload);
+        for (section, length) in fixed.into_iter().chain(all.map(|section| (section, section.length as usize))) {
             let end = section.offset.checked_add(section.length);
             if section.length != length as u64
                 || section.encoding != RAW
@@ -97,6 +100,15 @@ impl Loader<'_> {
             return Err(self.corrupt("the exact vectors do not follow the header"));
         }
         Ok(element_type)
+    }
+
+    fn payload(&self) -> Result<Vec<StoredColumn>> {
+        let column = |column: &PayloadColumn| {
+            let kind = u8::try_from(column.kind).ok().and_then(FieldType::from_code);
+            let kind = kind.ok_or_else(|| self.corrupt(format!("field {:?} is of an unknown type", column.name)))?;
+            Ok(StoredColumn::new(Field { name: column.name.clone(), kind }, column.column))
+        };
+        self.footer.payload.iter().map(column).collect()
     }
 
     fn bytes(&self, section: Section) -> Result<Vec<u8>> {

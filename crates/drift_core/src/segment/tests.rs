@@ -3,7 +3,7 @@
 use super::*;
 use crate::quant::sq8::{Clip, code_stride, encode};
 use crate::storage::{Backend, MemoryBackend, names};
-use crate::types::{IdType, Metric, Schema, StrIds};
+use crate::types::{Column, Field, FieldType, IdType, Metric, Schema, StrIds, Value};
 
 const OWNER: u128 = 3;
 const DIM: usize = 5;
@@ -14,6 +14,47 @@ fn schema(id_type: IdType) -> Schema {
 
 fn vector(row: usize) -> Vec<f32> {
     (0..DIM).map(|at| (row * DIM + at) as f32 * 0.25).collect()
+}
+
+/// A field of text, which two rows lack, and one of lists.
+struct Words;
+
+impl PayloadSource for Words {
+    fn fields(&self) -> Vec<Field> {
+        [("word", FieldType::Str), ("list", FieldType::List)]
+            .map(|(name, kind)| Field { name: name.into(), kind })
+            .to_vec()
+    }
+
+    fn column(&self, field: &Field) -> Result<Column> {
+        let mut column = Column::new(field.kind);
+        for row in 0..7 {
+            match field.kind {
+                _ if row % 4 == 2 => column.push(Value::Null),
+                FieldType::List => column.push_list(["a", "bc", "d"].into_iter().take(row % 4)),
+                _ => column.push(Value::Str(["", "ü", "xyz"][row % 3])),
+            }
+        }
+        Ok(column)
+    }
+}
+
+#[test]
+fn values_are_read_one_by_one_as_in_their_columns() {
+    let backend = MemoryBackend::open("", true, false).expect("a store");
+    let written = write(&backend, IdType::Int, ElementType::F16);
+    let opened = Segment::open(&backend, OWNER, written.file(), &schema(IdType::Int)).expect("open");
+    let mut scratch = Vec::new();
+    for segment in [&written, &opened] {
+        for field in Words.fields() {
+            let whole = Words.column(&field).expect("a column");
+            assert_eq!(segment.read_column(&field.name).expect("read"), Some(whole.clone()));
+            let mut single = Column::new(field.kind);
+            (0..7).for_each(|row| segment.read_value(row, &field.name, &mut single, &mut scratch).expect("read"));
+            assert_eq!(single, whole);
+        }
+        assert_eq!(segment.read_column("nowhere").expect("read"), None);
+    }
 }
 
 /// Seven rows in buckets 2 (four rows) and 9 (three).
@@ -51,7 +92,7 @@ fn write(backend: &MemoryBackend, id_type: IdType, element_type: ElementType) ->
         };
         writer.push_run(BucketId(bucket), rows).expect("push");
     }
-    writer.finish(backend).expect("finish")
+    writer.finish(backend, &Words).expect("finish")
 }
 
 fn check(segment: &Segment, id_type: IdType) {

@@ -4,14 +4,15 @@
 
 use super::bloom::Bloom;
 use super::codes::Codes;
-use super::footer::{self, Footer, RAW, Section};
+use super::footer::{self, Footer, PayloadColumn, RAW, Section};
 use super::pages::{PAGE, Pages};
+use super::payload::StoredColumn;
 use super::{Assembled, Hot, RunEntry, Segment, SegmentFile, cold_offset};
 use crate::error::{Error, Result};
-use crate::format::{ByteWriter, FileId, Header, checksum, magic, write_ids};
+use crate::format::{ByteWriter, FileId, Header, checksum, column_bytes, magic, write_column, write_ids};
 use crate::quant::sq8::{Factors, code_stride};
 use crate::storage::{Backend, WriteFile, names};
-use crate::types::{BucketId, ElementType, Ids, Precision, Schema, Seq, Vectors};
+use crate::types::{BucketId, Column, ElementType, Field, Ids, Precision, Schema, Seq, Value, Vectors};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Bytes gathered before a write call.
@@ -110,8 +111,8 @@ impl SegmentWriter {
         self.hot.seqs.len()
     }
 
-    /// Makes the segment durable and opens it.
-    pub fn finish(mut self, backend: &dyn Backend) -> Result<Segment> {
+    /// Makes the segment durable and opens it. `payload` gives its columns, one at a time.
+    pub fn finish(mut self, backend: &dyn Backend, payload: &dyn PayloadSource) -> Result<Segment> {
         let (dim, stride) = (self.schema.dim, code_stride(self.schema.dim));
         let rows = self.hot.seqs.len();
         let seconds = if self.schema.precision == Precision::OneBit { rows } else { 0 };
@@ -125,6 +126,7 @@ impl SegmentWriter {
         let mut ids = ByteWriter::new();
         write_ids(&mut ids, &self.hot.ids);
         let pages = &mut self.pages;
+        let (payload, columns) = write_payload(pages, rows, payload)?;
         let footer = Footer {
             rows: rows as u64,
             dim: dim as u32,
@@ -138,15 +140,53 @@ impl SegmentWriter {
             seconds: pages.section(bytemuck::cast_slice(&self.hot.seconds))?,
             runs: pages.section(bytemuck::cast_slice(&self.hot.runs))?,
             bloom: pages.section(bytemuck::cast_slice(self.hot.bloom.words()))?,
+            payload,
         };
         let id = pages.id;
         let (length, digest, sums) = self.pages.finish(&footer)?;
         let file = SegmentFile { id, length, digest, rows: rows as u64 };
         let handle = backend.open(&names::segment(id))?;
-        let parts =
-            Assembled { dim, element_type: self.element_type, pages: Pages::new(handle, self.name.clone(), id, sums) };
+        let parts = Assembled {
+            dim,
+            element_type: self.element_type,
+            pages: Pages::new(handle, self.name.clone(), id, sums),
+            payload: columns,
+        };
         Ok(Segment::assemble(file, self.name, parts, self.hot))
     }
+}
+
+/// Where the payload of a segment's rows comes from.
+pub trait PayloadSource {
+    /// The fields that some of the rows have.
+    fn fields(&self) -> Vec<Field>;
+
+    /// The values of a field, in the order in which the rows were pushed.
+    fn column(&self, field: &Field) -> Result<Column>;
+}
+
+/// Writes the columns; fields that no row has a value of are left out.
+fn write_payload(
+    pages: &mut PageWriter,
+    rows: usize,
+    source: &dyn PayloadSource,
+) -> Result<(Vec<PayloadColumn>, Vec<StoredColumn>)> {
+    let (mut payload, mut stored) = (Vec::new(), Vec::new());
+    for field in source.fields() {
+        let column = source.column(&field)?;
+        if column.len() != rows {
+            return Err(Error::internal(format!("field {:?} has {} values of {rows} rows", field.name, column.len())));
+        }
+        if (0..rows).all(|row| column.get(row) == Value::Null) {
+            continue;
+        }
+        let mut bytes = ByteWriter::with_capacity(column_bytes(&column));
+        write_column(&mut bytes, &column);
+        let section = pages.section(bytes.as_slice())?;
+        stored.push(StoredColumn::new(Field { kind: column.kind(), name: field.name.clone() }, section));
+        payload.push(PayloadColumn { name: field.name, kind: u32::from(column.kind().code()), column: section });
+    }
+    Ok((payload, stored))
 }
 
 /// Cuts a stream of bytes into checked pages.

@@ -6,8 +6,8 @@ use super::{BucketTable, CollectionState, LiveSegment};
 use crate::error::Result;
 use crate::format::FileId;
 use crate::manifest::{BucketFile, Manifest, SegmentEntry};
-use crate::segment::SegmentWriter;
-use crate::types::ElementType;
+use crate::segment::{PayloadSource, SegmentWriter};
+use crate::types::{Column, Columns, ElementType, Field};
 use std::sync::atomic::Ordering;
 
 impl CollectionState {
@@ -17,9 +17,14 @@ impl CollectionState {
         SegmentWriter::create(&*self.backend, self.identity, id, &self.schema, element_type, rows)
     }
 
-    /// Makes a segment durable and adds it to the manifest under way.
-    pub fn end_segment(&self, writer: SegmentWriter, manifest: &mut Manifest) -> Result<LiveSegment> {
-        let segment = writer.finish(&*self.backend)?;
+    /// Makes a segment durable, with the payload of its rows, and adds it to the manifest under way.
+    pub fn end_segment(
+        &self,
+        writer: SegmentWriter,
+        payload: &dyn PayloadSource,
+        manifest: &mut Manifest,
+    ) -> Result<LiveSegment> {
+        let segment = writer.finish(&*self.backend, payload)?;
         let file = segment.file();
         self.counters.segment_bytes_written.fetch_add(file.length, Ordering::Relaxed);
         manifest.segments.push(SegmentEntry {
@@ -43,5 +48,27 @@ impl CollectionState {
             manifest.next_bucket = manifest.next_bucket.max(last.0 + 1);
         }
         Ok(bytes)
+    }
+}
+
+/// Payload of rows that are written in another order.
+pub struct Ordered<'a> {
+    /// Of the rows.
+    pub columns: &'a Columns,
+    /// Row numbers in the order of the segment.
+    pub order: &'a [u32],
+}
+
+impl PayloadSource for Ordered<'_> {
+    fn fields(&self) -> Vec<Field> {
+        self.columns.iter().map(|(name, column)| Field { name: name.to_owned(), kind: column.kind() }).collect()
+    }
+
+    fn column(&self, field: &Field) -> Result<Column> {
+        let mut out = Column::new(field.kind);
+        if let Some(column) = self.columns.get(&field.name) {
+            self.order.iter().for_each(|&row| out.push(column.get(row as usize)));
+        }
+        Ok(out)
     }
 }

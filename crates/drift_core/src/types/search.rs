@@ -3,8 +3,9 @@
 //! Layer 0: plain data shared by the search path, the database handle and the binding. Distances are ascending and
 //! smaller is nearer under every metric (l2: squared; cosine: `1 - cos`; dot: `-<a, b>`).
 
-use super::{IdRef, IdType, Ids, K_MAX};
+use super::{Columns, IdRef, IdType, Ids, K_MAX, Predicate};
 use crate::error::{Error, Result};
+use std::sync::Arc;
 
 /// Asked now and then by long work, on the caller's thread; `true` means: stop and return
 /// [`ErrorKind::Interrupted`](crate::error::ErrorKind::Interrupted). It is cheap to ask and may be asked from any
@@ -29,11 +30,23 @@ pub struct SearchOptions {
     pub nprobe: Option<usize>,
     /// Threads for a batch of queries, 1 or more; all cores when `None`.
     pub threads: Option<usize>,
+    /// Which rows are asked for; all when `None`.
+    pub filter: Option<Arc<Predicate>>,
+    /// Fields of the hits' payload.
+    pub include: Include,
 }
 
 impl Default for SearchOptions {
     fn default() -> SearchOptions {
-        SearchOptions { k: 10, recall: None, exact: false, nprobe: None, threads: None }
+        SearchOptions {
+            k: 10,
+            recall: None,
+            exact: false,
+            nprobe: None,
+            threads: None,
+            filter: None,
+            include: Include::Nothing,
+        }
     }
 }
 
@@ -54,7 +67,7 @@ impl SearchOptions {
         if self.threads == Some(0) {
             return Err(Error::invalid("threads is 0: it must be 1 or more"));
         }
-        Ok(())
+        self.filter.as_ref().map_or(Ok(()), |filter| filter.validate())
     }
 }
 
@@ -78,6 +91,8 @@ pub struct Hits {
     pub ids: HitIds,
     /// `queries * k` distances, ascending within a query, padded with infinity.
     pub distances: Vec<f32>,
+    /// Payload of the `queries * k` hits, the fields that were asked for; padding lacks them.
+    pub payload: Columns,
 }
 
 impl Hits {
@@ -87,7 +102,7 @@ impl Hits {
             IdType::Int => HitIds::Int(Vec::with_capacity(k * queries)),
             IdType::Str => HitIds::Str(Vec::with_capacity(k * queries)),
         };
-        Hits { k, queries: 0, ids, distances: Vec::with_capacity(k * queries) }
+        Hits { k, queries: 0, ids, distances: Vec::with_capacity(k * queries), payload: Columns::default() }
     }
 
     /// Appends the hits of one query, at most `k`, and pads them.
@@ -113,6 +128,7 @@ impl Hits {
     pub fn append(&mut self, mut more: Hits) {
         self.queries += more.queries;
         self.distances.append(&mut more.distances);
+        self.payload.append(&more.payload);
         match (&mut self.ids, &mut more.ids) {
             (HitIds::Int(ids), HitIds::Int(more)) => ids.append(more),
             (HitIds::Str(ids), HitIds::Str(more)) => ids.append(more),
@@ -148,6 +164,27 @@ pub struct Rows {
     pub ids: Ids,
     /// `n * dim` values, row-major, as they were written (f16 widened).
     pub vectors: Vec<f32>,
+    /// Their payload, the fields that were asked for.
+    pub payload: Columns,
+}
+
+impl Rows {
+    /// No rows.
+    pub fn empty(id_type: IdType) -> Rows {
+        Rows { ids: Ids::empty(id_type), vectors: Vec::new(), payload: Columns::default() }
+    }
+}
+
+/// Which fields of the payload an answer has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Include {
+    /// None.
+    #[default]
+    Nothing,
+    /// All that there are.
+    All,
+    /// These.
+    Fields(Vec<String>),
 }
 
 #[cfg(test)]

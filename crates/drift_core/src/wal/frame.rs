@@ -13,14 +13,15 @@
 //! 92  checksum      4  of 64..92            16  first seq    8
 //!                                           24  synced end   8  bytes of the file known to be durable
 //!                                           32  payload, then zeros up to a multiple of 8
-//! payload: ids (int: i64 each; string: u32 end offset each, then the text), vectors; of a reserve: u64 count
+//! payload: ids (int: i64 each; string: u32 end offset each, then the text), vectors; of a reserve: u64 count. Kind 5 is an
+//! upsert with columns (format::payload) behind the vectors
 //! ```
 
 use super::{OwnedRecord, Record};
 use crate::error::{Error, Result};
 use crate::format::{
-    ByteReader, ByteWriter, FileId, HEADER_BYTES, Header, checksum, checksum_parts, id_type_code, ids_bytes, magic,
-    read_ids, write_ids,
+    ByteReader, ByteWriter, FileId, HEADER_BYTES, Header, checksum, checksum_parts, columns_bytes, id_type_code,
+    ids_bytes, magic, read_columns, read_ids, write_columns, write_ids,
 };
 use crate::types::{ElementType, Schema, Seq, VectorBuf};
 
@@ -94,6 +95,8 @@ pub(super) fn decode_preamble(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Upsert(ElementType),
+    /// An upsert whose rows have payload.
+    UpsertWithPayload(ElementType),
     Delete,
     Reserve,
     /// Nothing: written and synced when a log is closed, so that all before it is known to have been durable.
@@ -104,6 +107,7 @@ impl Kind {
     fn codes(self) -> [u8; 2] {
         match self {
             Kind::Upsert(element) => [1, element_code(element)],
+            Kind::UpsertWithPayload(element) => [5, element_code(element)],
             Kind::Delete => [2, 0],
             Kind::Reserve => [3, 0],
             Kind::Seal => [4, 0],
@@ -117,6 +121,8 @@ impl Kind {
             [2, 0] => Some(Kind::Delete),
             [3, 0] => Some(Kind::Reserve),
             [4, 0] => Some(Kind::Seal),
+            [5, 1] => Some(Kind::UpsertWithPayload(ElementType::F32)),
+            [5, 2] => Some(Kind::UpsertWithPayload(ElementType::F16)),
             _ => None,
         }
     }
@@ -204,8 +210,10 @@ pub(super) enum Content<'a> {
 impl Content<'_> {
     fn describe(&self) -> (Kind, usize, Seq) {
         match *self {
-            Content::Record(Record::Upsert { first_seq, ids, vectors }) => {
-                (Kind::Upsert(vectors.element_type()), ids.len(), *first_seq)
+            Content::Record(Record::Upsert { first_seq, ids, vectors, payload }) => {
+                let element = vectors.element_type();
+                let kind = if payload.is_some() { Kind::UpsertWithPayload(element) } else { Kind::Upsert(element) };
+                (kind, ids.len(), *first_seq)
             }
             Content::Record(Record::Delete { first_seq, ids }) => (Kind::Delete, ids.len(), *first_seq),
             Content::Record(Record::Reserve { first_seq, .. }) => (Kind::Reserve, 0, *first_seq),
@@ -215,7 +223,9 @@ impl Content<'_> {
 
     fn payload_bytes(&self) -> usize {
         match *self {
-            Content::Record(Record::Upsert { ids, vectors, .. }) => ids_bytes(ids) + vectors.as_bytes().len(),
+            Content::Record(Record::Upsert { ids, vectors, payload, .. }) => {
+                ids_bytes(ids) + vectors.as_bytes().len() + payload.map_or(0, columns_bytes)
+            }
             Content::Record(Record::Delete { ids, .. }) => ids_bytes(ids),
             Content::Record(Record::Reserve { .. }) => 8,
             Content::Seal(_) => 0,
@@ -224,9 +234,12 @@ impl Content<'_> {
 
     fn write_payload(&self, out: &mut ByteWriter) {
         match *self {
-            Content::Record(Record::Upsert { ids, vectors, .. }) => {
+            Content::Record(Record::Upsert { ids, vectors, payload, .. }) => {
                 write_ids(out, ids);
                 out.bytes(vectors.as_bytes());
+                if let Some(payload) = payload {
+                    write_columns(out, payload);
+                }
             }
             Content::Record(Record::Delete { ids, .. }) => write_ids(out, ids),
             Content::Record(Record::Reserve { count, .. }) => out.u64(*count),
@@ -260,14 +273,16 @@ pub(super) fn decode_payload(name: &str, offset: u64, head: &Head, frame: &[u8],
     let mut reader = ByteReader::new(name, offset + HEAD_BYTES as u64, payload);
     let (rows, first_seq) = (head.rows as usize, head.first_seq);
     let decoded = match head.kind {
-        Kind::Upsert(element) => {
+        Kind::Upsert(element) | Kind::UpsertWithPayload(element) => {
             let ids = read_ids(&mut reader, rows, schema.id_type)?;
             let values = rows.checked_mul(schema.dim).ok_or_else(|| reader.corrupt("too many rows"))?;
             let vectors = match element {
                 ElementType::F32 => VectorBuf::F32(reader.column(values)?),
                 ElementType::F16 => VectorBuf::F16(reader.column(values)?),
             };
-            Decoded::Record(OwnedRecord::Upsert { first_seq, ids, vectors })
+            let with_payload = matches!(head.kind, Kind::UpsertWithPayload(_));
+            let payload = if with_payload { Some(read_columns(&mut reader, rows)?) } else { None };
+            Decoded::Record(OwnedRecord::Upsert { first_seq, ids, vectors, payload })
         }
         Kind::Delete => {
             Decoded::Record(OwnedRecord::Delete { first_seq, ids: read_ids(&mut reader, rows, schema.id_type)? })

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{AppendFile, Backend, LocalBackend, MemoryBackend, OsFs, SyncFile, names};
-use crate::types::{IdRef, IdType, Metric, Schema, VectorBuf};
+use crate::types::{Column, Columns, FieldType, IdRef, IdType, Metric, Schema, Value, VectorBuf};
 use parking_lot::{Condvar, Mutex};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -30,15 +30,29 @@ fn ids(id_type: IdType, from: i64, count: usize) -> Ids {
     ids
 }
 
+/// Payload of one row.
+fn payload() -> Columns {
+    let mut name = Column::new(FieldType::Str);
+    name.push(Value::Str("ä name"));
+    let mut columns = Columns::new(1);
+    columns.add("name", name).unwrap();
+    columns
+}
+
 fn upsert(id_type: IdType, first_seq: Seq, count: usize) -> OwnedRecord {
     let values: Vec<f32> = (0..count * 3).map(|value| value as f32 + first_seq as f32).collect();
-    OwnedRecord::Upsert { first_seq, ids: ids(id_type, first_seq as i64, count), vectors: VectorBuf::F32(values) }
+    OwnedRecord::Upsert {
+        first_seq,
+        ids: ids(id_type, first_seq as i64, count),
+        vectors: VectorBuf::F32(values),
+        payload: None,
+    }
 }
 
 fn borrow(record: &OwnedRecord) -> Record<'_> {
     match record {
-        OwnedRecord::Upsert { first_seq, ids, vectors } => {
-            Record::Upsert { first_seq: *first_seq, ids, vectors: vectors.as_ref() }
+        OwnedRecord::Upsert { first_seq, ids, vectors, payload } => {
+            Record::Upsert { first_seq: *first_seq, ids, vectors: vectors.as_ref(), payload: payload.as_ref() }
         }
         OwnedRecord::Delete { first_seq, ids } => Record::Delete { first_seq: *first_seq, ids },
     }
@@ -75,7 +89,7 @@ fn sample(id_type: IdType, synced: bool) -> (Vec<OwnedRecord>, Vec<u8>, Vec<u64>
     let records = vec![
         upsert(id_type, 5, 2),
         OwnedRecord::Delete { first_seq: 7, ids: ids(id_type, 100, 3) },
-        OwnedRecord::Upsert { first_seq: 10, ids: ids(id_type, 0, 1), vectors: halves },
+        OwnedRecord::Upsert { first_seq: 10, ids: ids(id_type, 0, 1), vectors: halves, payload: Some(payload()) },
         upsert(id_type, 11, 1),
     ];
     let mut ends = vec![writer.end()];
@@ -235,7 +249,7 @@ fn records_that_replay_would_refuse_are_not_written() {
     let one = ids(IdType::Int, 0, 1);
     let vectors = Vectors::F32(&[1.0, 2.0]);
     for record in [
-        Record::Upsert { first_seq: 1, ids: &one, vectors },
+        Record::Upsert { first_seq: 1, ids: &one, vectors, payload: None },
         Record::Delete { first_seq: 1, ids: &Ids::empty(IdType::Int) },
         Record::Delete { first_seq: 1, ids: &ids(IdType::Str, 0, 1) },
         Record::Reserve { first_seq: 1, count: u64::MAX },
@@ -499,7 +513,9 @@ fn throughput_of_append() {
         let start = crate::clock::SystemClock::start();
         for _ in 0..100_000 / batch {
             let first_seq = writer.next_seq();
-            writer.append(&Record::Upsert { first_seq, ids: &ids, vectors: Vectors::F32(&values) }).unwrap();
+            writer
+                .append(&Record::Upsert { first_seq, ids: &ids, vectors: Vectors::F32(&values), payload: None })
+                .unwrap();
         }
         let appended = crate::clock::Clock::monotonic(&start);
         let end = replay(

@@ -126,7 +126,7 @@ impl WalWriter {
         let shaped =
             |ids: &Ids, vectors: &Vectors<'_>| Some(vectors.values()) == ids.len().checked_mul(self.schema.dim);
         let (first_seq, used, good) = match record {
-            Record::Upsert { first_seq, ids, vectors } => {
+            Record::Upsert { first_seq, ids, vectors, .. } => {
                 (*first_seq, ids.len() as u64, fits(ids) && shaped(ids, vectors))
             }
             Record::Delete { first_seq, ids } => (*first_seq, ids.len() as u64, fits(ids)),

@@ -8,7 +8,9 @@ use drift_core::error::{Error, Result};
 use drift_core::ingest::source::{BatchVectors, MemorySource, RowBatch};
 use drift_core::storage::sim::{Action, Fault, SimFs};
 use drift_core::storage::{Fs, LocalBackend};
-use drift_core::types::{HitIds, IdType, Ids, Metric, Missing, Schema, SearchOptions, Vectors, never_interrupt};
+use drift_core::types::{
+    HitIds, IdType, Ids, Include, Metric, Missing, Schema, SearchOptions, Vectors, never_interrupt,
+};
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
@@ -149,7 +151,7 @@ impl World {
             }
             Step::Upsert(name, ids) => {
                 let values = values(ids, version);
-                let upsert = |to: &Collection| to.upsert(&Ids::Int(ids.clone()), Vectors::F32(&values));
+                let upsert = |to: &Collection| to.upsert(&Ids::Int(ids.clone()), Vectors::F32(&values), None);
                 self.call(name, write, |rows| with(rows, ids, version), upsert)
             }
             Step::Delete(name, ids) => {
@@ -282,7 +284,8 @@ fn without(rows: &State, ids: &[i64]) -> State {
 }
 
 fn load(collection: &Collection, ids: &[i64], version: u64) -> Result<()> {
-    let batch = RowBatch { ids: Ids::Int(ids.to_vec()), vectors: BatchVectors::F32(values(ids, version)) };
+    let batch =
+        RowBatch { ids: Ids::Int(ids.to_vec()), vectors: BatchVectors::F32(values(ids, version)), payload: None };
     collection.load(&mut MemorySource::new(vec![batch]), &mut |_| ControlFlow::Continue(())).map(|_| ())
 }
 
@@ -290,7 +293,7 @@ fn load(collection: &Collection, ids: &[i64], version: u64) -> Result<()> {
 pub fn read(collection: &Collection) -> Result<Rows> {
     let wrong = |what: String| Error::internal(format!("collection {:?}: {what}", collection.name()));
     let Ids::Int(ids) = collection.ids()? else { return Err(wrong("its ids are no integers".to_owned())) };
-    let found = collection.get(&Ids::Int(ids.clone()), Missing::Error)?;
+    let found = collection.get(&Ids::Int(ids.clone()), Missing::Error, &Include::Nothing)?;
     let mut rows = Rows::new();
     for (id, values) in ids.iter().zip(found.vectors.chunks_exact(DIM)) {
         let version = values[1] as u64;

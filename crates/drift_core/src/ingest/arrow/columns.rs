@@ -29,7 +29,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn error(&self, row: usize, what: impl Display) -> Error {
+    pub(super) fn error(&self, row: usize, what: impl Display) -> Error {
         let row = self.first_row + row as u64;
         Error::invalid(format!("{}, column {:?}, row {row}: {what}", self.source, self.column))
     }

@@ -1,9 +1,10 @@
 //! Rows of one or several Parquet files.
 //!
 //! Layer 6. Every footer is read and checked first, so that a wrong column or dimension in the last file fails before
-//! the first row is read, and the number of rows is known. Only the id and the vector column are decoded, batch by
+//! the first row is read, and the number of rows is known. Only the columns that are asked for are decoded, batch by
 //! batch, so memory stays at one batch whatever the size of a file or of its row groups.
 
+use super::payload::names as payload_names;
 use super::{ColumnNames, check_columns, row_batch};
 use crate::error::{Error, Result};
 use crate::ingest::source::{RowBatch, RowSource};
@@ -68,8 +69,10 @@ impl ParquetSource {
         let input = &self.inputs[self.current];
         let file = input.file.try_clone().map_err(|e| Error::io(format!("cannot read {}", input.name), e))?;
         let arrow = input.metadata.schema();
-        let roots = [&self.columns.id, &self.columns.vector].map(|name| arrow.index_of(name).ok());
-        let mask = ProjectionMask::roots(input.metadata.parquet_schema(), roots.into_iter().flatten());
+        let payload = payload_names(arrow, &self.columns);
+        let names = [self.columns.id.as_str(), &self.columns.vector].into_iter().chain(payload);
+        let roots = names.filter_map(|name| arrow.index_of(name).ok());
+        let mask = ProjectionMask::roots(input.metadata.parquet_schema(), roots);
         let batch_rows = (BATCH_BYTES / (4 * self.schema.dim)).clamp(64, 65_536);
         ParquetRecordBatchReaderBuilder::new_with_metadata(file, input.metadata.clone())
             .with_projection(mask)

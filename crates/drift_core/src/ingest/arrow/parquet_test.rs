@@ -25,7 +25,7 @@ fn write(path: &Path, ids: std::ops::Range<u64>, dim: i32) {
 }
 
 fn names() -> ColumnNames {
-    ColumnNames { id: "id".into(), vector: "embedding".into() }
+    ColumnNames { id: "id".into(), vector: "embedding".into(), payload: crate::types::Include::Nothing }
 }
 
 #[test]

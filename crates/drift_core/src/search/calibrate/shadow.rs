@@ -20,9 +20,7 @@ const REFIT_AFTER: usize = 32;
 /// Distances that differ by less than this share are the same: sums in another order.
 const SAME_SHARE: f32 = 1e-5;
 
-/// Searches the waiting live queries again, and follows what they show; how many there were. Runs on the
-/// caller's pool. Runs on the
-/// caller's pool.
+/// Searches the waiting live queries again, and follows what they show; how many there were. Runs on the caller's pool.
 pub fn check_shadows(collection: &CollectionState) -> Result<usize> {
     let version = collection.pin();
     let shadows = collection.recall.take();
@@ -87,7 +85,7 @@ fn recall(collection: &CollectionState, version: &Version, shadow: &Shadow, flus
         scratch.exact.push(distance, at as u64);
     }
     let then = Version { seq: shadow.seq, ..version.clone() };
-    memory::scan(&then, SearchMode::Flat, &mut scratch);
+    memory::scan(&then, SearchMode::Flat, None, &mut scratch);
     let nearest = scratch.exact.sorted();
     let Some(&(last, _)) = nearest.last() else { return 1.0 };
     let limit = last + SAME_SHARE * last.abs();

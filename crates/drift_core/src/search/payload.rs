@@ -1,0 +1,84 @@
+//! Payload of rows that an answer has.
+//!
+//! Layer 6. Values are read one by one from where their rows are; a column of the answer has the field's type of today.
+
+use crate::error::{Error, Result};
+use crate::state::{CollectionState, Place, Version};
+use crate::types::{Column, Columns, Field, FieldType, Include, Value};
+
+/// The fields that an answer has.
+pub fn fields(collection: &CollectionState, include: &Include) -> Result<Vec<Field>> {
+    let known = collection.fields.read().clone();
+    match include {
+        Include::Nothing => Ok(Vec::new()),
+        Include::All => Ok(known.list.clone()),
+        Include::Fields(names) => names
+            .iter()
+            .map(|name| {
+                let field = known.list.iter().find(|field| field.name == *name).cloned();
+                field.ok_or_else(|| {
+                    let names: Vec<&str> = known.list.iter().map(|field| field.name.as_str()).collect();
+                    Error::not_found(format!("there is no field {name:?}: the collection has {names:?}"))
+                })
+            })
+            .collect(),
+    }
+}
+
+/// Payload under way.
+pub struct Payload<'a> {
+    fields: &'a [Field],
+    columns: Vec<Column>,
+    rows: usize,
+    scratch: Vec<u8>,
+}
+
+impl<'a> Payload<'a> {
+    /// The `fields` of no rows yet.
+    pub fn new(fields: &'a [Field]) -> Payload<'a> {
+        let columns = fields.iter().map(|field| Column::new(field.kind)).collect();
+        Payload { fields, columns, rows: 0, scratch: Vec::new() }
+    }
+
+    /// Appends a row's.
+    pub fn push(&mut self, version: &Version, place: Place) -> Result<()> {
+        self.rows += 1;
+        for (field, out) in self.fields.iter().zip(&mut self.columns) {
+            match place {
+                Place::Memtable(place, row) => {
+                    let memtable = version.memtables().nth(place).expect("invariant: the place came from this version");
+                    let column = memtable.payload(row).and_then(|(columns, at)| Some((columns.get(&field.name)?, at)));
+                    push(out, field, column.map_or(Value::Null, |(column, at)| column.get(at)));
+                }
+                Place::Segment(place, row) => {
+                    let segment = &version.index.segments[place as usize].segment;
+                    segment.read_value(row, &field.name, out, &mut self.scratch)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends rows without any field.
+    pub fn pad(&mut self, rows: usize) {
+        self.rows = rows;
+        self.columns.iter_mut().for_each(|column| column.extend_missing(rows));
+    }
+
+    /// What was appended.
+    pub fn finish(self) -> Result<Columns> {
+        let mut columns = Columns::new(self.rows);
+        for (field, column) in self.fields.iter().zip(self.columns) {
+            columns.add(&field.name, column)?;
+        }
+        Ok(columns)
+    }
+}
+
+/// Appends a value that was written since the fields were looked up: floats may meet a field that was of ints then.
+fn push(out: &mut Column, field: &Field, value: Value<'_>) {
+    if let (FieldType::Int, Value::Float(_)) = (field.kind, value) {
+        out.meet(FieldType::Float);
+    }
+    out.push(value);
+}

@@ -1,0 +1,166 @@
+//! The payload of a segment: a column per field, read from storage when it is wanted.
+//!
+//! Layer 4. Single values are read from their places in the file; a whole column is read for compaction, and for the first
+//! predicate that asks for it, whose index over the values stays in memory ([`super::values`]).
+
+use super::Segment;
+use super::footer::Section;
+use super::values::ValueIndex;
+use crate::error::{Error, Result};
+use crate::format::{ByteReader, presence_bytes, read_column};
+use crate::types::payload::Texts;
+use crate::types::{Column, Field, FieldType, Value};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// A column in the file.
+pub struct StoredColumn {
+    field: Field,
+    section: Section,
+    index: Mutex<Option<Arc<ValueIndex>>>,
+}
+
+impl StoredColumn {
+    /// The column of `field` in `section`.
+    pub(super) fn new(field: Field, section: Section) -> StoredColumn {
+        StoredColumn { field, section, index: Mutex::new(None) }
+    }
+
+    /// Bytes of heap memory in use.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.field.name.len() + self.index.lock().as_ref().map_or(0, |index| index.bytes())
+    }
+}
+
+impl Segment {
+    /// Fields that some rows have.
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.payload.iter().map(|column| &column.field)
+    }
+
+    pub(super) fn stored(&self, name: &str) -> Option<&StoredColumn> {
+        self.payload.iter().find(|column| column.field.name == name)
+    }
+
+    /// The type of a field here.
+    pub(super) fn kind(&self, stored: &StoredColumn) -> FieldType {
+        stored.field.kind
+    }
+
+    /// All values of a field; none when no row has one.
+    pub fn read_column(&self, name: &str) -> Result<Option<Column>> {
+        self.stored(name).map(|stored| self.load(stored)).transpose()
+    }
+
+    /// Reads a whole column.
+    pub(super) fn load(&self, stored: &StoredColumn) -> Result<Column> {
+        let mut bytes = Vec::new();
+        let section = stored.section;
+        let bytes = self.pages.read(section.offset, section.length as usize, &mut bytes)?;
+        let mut reader = ByteReader::new(&self.name, section.offset, bytes);
+        let column = read_column(&mut reader, self.rows() as usize, stored.field.kind)?;
+        reader.finish()?;
+        Ok(column)
+    }
+
+    /// The index over the values of a column, built the first time that it is asked for.
+    pub(super) fn index(&self, stored: &StoredColumn) -> Result<Arc<ValueIndex>> {
+        // Held while it is built: others that want the same index wait instead of building it as well.
+        let mut index = stored.index.lock();
+        if let Some(index) = &*index {
+            return Ok(index.clone());
+        }
+        let built = Arc::new(ValueIndex::new(&self.load(stored)?));
+        *index = Some(built.clone());
+        Ok(built)
+    }
+
+    /// Appends the value that one row has of a field to `out`, which is of the field's type or, for ints, of floats.
+    pub fn read_value(&self, row: u32, name: &str, out: &mut Column, scratch: &mut Vec<u8>) -> Result<()> {
+        match self.stored(name) {
+            Some(stored) => Cell { segment: self, stored, row: row as usize }.read(out, scratch),
+            None => {
+                out.push(Value::Null);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// One value of a stored column.
+struct Cell<'a> {
+    segment: &'a Segment,
+    stored: &'a StoredColumn,
+    row: usize,
+}
+
+impl Cell<'_> {
+    /// `length` bytes of the column, `offset` from its beginning.
+    fn bytes<'b>(&self, offset: u64, length: u64, scratch: &'b mut Vec<u8>) -> Result<&'b [u8]> {
+        let section = self.stored.section;
+        if offset.checked_add(length).is_none_or(|end| end > section.length) {
+            let problem =
+                format!("{}: field {:?} ends before row {}", self.segment.name, self.stored.field.name, self.row);
+            return Err(Error::corrupt(problem));
+        }
+        self.segment.pages.read(section.offset + offset, length as usize, scratch)
+    }
+
+    fn word(&self, offset: u64, scratch: &mut Vec<u8>) -> Result<u64> {
+        let bytes = self.bytes(offset, 8, scratch)?;
+        Ok(u64::from_le_bytes(bytes.try_into().map_err(|_| Error::internal("eight bytes are eight bytes"))?))
+    }
+
+    /// Where entry `at` of ends that begin at `base` starts and ends.
+    fn range(&self, base: u64, at: u64, scratch: &mut Vec<u8>) -> Result<(u64, u64)> {
+        let start = if at == 0 { 0 } else { self.word(base + 8 * (at - 1), scratch)? };
+        Ok((start, self.word(base + 8 * at, scratch)?))
+    }
+
+    /// Text between two places of text that begins at `base`.
+    fn text<'b>(&self, base: u64, (start, end): (u64, u64), scratch: &'b mut Vec<u8>) -> Result<&'b str> {
+        let problem =
+            |what: &str| Error::corrupt(format!("{}: field {:?}: {what}", self.segment.name, self.stored.field.name));
+        let length = end.checked_sub(start).ok_or_else(|| problem("ends of texts do not ascend"))?;
+        let offset = base.checked_add(start).ok_or_else(|| problem("ends of texts do not ascend"))?;
+        let bytes = self.bytes(offset, length, scratch)?;
+        std::str::from_utf8(bytes).map_err(|_| problem("the text is not UTF-8"))
+    }
+
+    fn read(&self, out: &mut Column, scratch: &mut Vec<u8>) -> Result<()> {
+        let rows = self.segment.rows() as usize;
+        let (row, base) = (self.row as u64, presence_bytes(rows) as u64);
+        if self.word(row / 64 * 8, scratch)? >> (row % 64) & 1 == 0 {
+            out.push(Value::Null);
+            return Ok(());
+        }
+        let ends = base + 8 * rows as u64;
+        match self.stored.field.kind {
+            FieldType::Bool => out.push(Value::Bool(self.bytes(base + row, 1, scratch)?[0] != 0)),
+            FieldType::Int => out.push(Value::Int(self.word(base + 8 * row, scratch)? as i64)),
+            FieldType::Timestamp => out.push(Value::Timestamp(self.word(base + 8 * row, scratch)? as i64)),
+            FieldType::Float => out.push(Value::Float(f64::from_bits(self.word(base + 8 * row, scratch)?))),
+            FieldType::Str => {
+                let range = self.range(base, row, scratch)?;
+                out.push(Value::Str(self.text(ends, range, scratch)?));
+            }
+            FieldType::Json => {
+                let range = self.range(base, row, scratch)?;
+                out.push(Value::Json(self.text(ends, range, scratch)?));
+            }
+            FieldType::List => {
+                let (first, last) = self.range(base, row, scratch)?;
+                let items = self.word(ends - 8, scratch)?;
+                let mut texts = Texts::default();
+                for item in first..last {
+                    let range = self.range(ends, item, scratch)?;
+                    let text_base = items.checked_mul(8).and_then(|bytes| ends.checked_add(bytes));
+                    let text_base = text_base.ok_or_else(|| Error::corrupt(self.segment.name.clone()))?;
+                    texts.push(self.text(text_base, range, scratch)?);
+                }
+                out.push_list((0..texts.len()).map(|item| texts.get(item)));
+            }
+        }
+        Ok(())
+    }
+}

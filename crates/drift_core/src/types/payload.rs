@@ -1,0 +1,277 @@
+//! Payload: typed columns of what rows carry beside id and vector.
+//!
+//! Layer 0. A field has one type in a collection; a row may lack any field. [`Columns`] are the payload of some rows in
+//! their order: what one write brings, what a segment stores, what a lookup returns.
+
+mod column;
+mod text;
+
+pub(crate) use column::Values;
+pub use column::{Column, Value};
+pub use text::{Lists, Texts};
+
+use crate::error::{Error, Result};
+
+/// Most fields of a collection: each costs a section in every segment.
+pub const FIELDS_MAX: usize = 1_024;
+
+/// Longest name of a field in bytes: names stand in every log record.
+pub const FIELD_NAME_BYTES_MAX: usize = 255;
+
+/// Type of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FieldType {
+    /// True or false.
+    Bool,
+    /// 64-bit signed integer.
+    Int,
+    /// IEEE 754 binary64.
+    Float,
+    /// UTF-8 text.
+    Str,
+    /// Microseconds since 1970 UTC, 64-bit signed.
+    Timestamp,
+    /// List of texts.
+    List,
+    /// Any JSON value, as text.
+    Json,
+}
+
+impl FieldType {
+    /// All types, in the order of their codes on disk.
+    const ALL: [FieldType; 7] = [
+        FieldType::Bool,
+        FieldType::Int,
+        FieldType::Float,
+        FieldType::Str,
+        FieldType::Timestamp,
+        FieldType::List,
+        FieldType::Json,
+    ];
+
+    /// The name used in the Python API and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            FieldType::Bool => "bool",
+            FieldType::Int => "int",
+            FieldType::Float => "float",
+            FieldType::Str => "str",
+            FieldType::Timestamp => "timestamp",
+            FieldType::List => "list",
+            FieldType::Json => "json",
+        }
+    }
+
+    /// Reads a name as [`FieldType::name`] writes it.
+    pub fn parse(name: &str) -> Result<FieldType> {
+        FieldType::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            Error::invalid(format!("unknown field type {name:?}: use bool, int, float, str, timestamp, list or json"))
+        })
+    }
+
+    /// Its code on disk, from 1.
+    pub fn code(self) -> u8 {
+        1 + FieldType::ALL.iter().position(|kind| *kind == self).expect("invariant: all types are listed") as u8
+    }
+
+    /// Reads a code as [`FieldType::code`] gives it.
+    pub fn from_code(code: u8) -> Option<FieldType> {
+        FieldType::ALL.get(usize::from(code).checked_sub(1)?).copied()
+    }
+}
+
+/// A field of a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: FieldType,
+}
+
+/// The fields of a collection, in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// The fields.
+    pub list: Vec<Field>,
+    /// Whether writes may bring no others.
+    pub is_fixed: bool,
+}
+
+impl Fields {
+    /// The type of a field.
+    pub fn kind(&self, name: &str) -> Option<FieldType> {
+        self.list.iter().find(|field| field.name == name).map(|field| field.kind)
+    }
+
+    /// The fields after `columns` came, whose types it follows: an int field that is given floats becomes a float field,
+    /// unless fields are fixed. None when nothing changes.
+    pub fn grown(&self, columns: &Columns) -> Result<Option<Fields>> {
+        let mut grown: Option<Fields> = None;
+        for (name, column) in columns.iter() {
+            let now = grown.as_ref().unwrap_or(self);
+            let place = now.list.iter().position(|field| field.name == name);
+            let known = place.map(|place| now.list[place].kind);
+            let next = match (known, column.kind()) {
+                (Some(known), given) if known == given => continue,
+                (Some(FieldType::Float), FieldType::Int) => continue,
+                (Some(FieldType::Int), FieldType::Float) if !self.is_fixed => FieldType::Float,
+                (Some(known), given) => {
+                    let row = (0..column.len()).find(|&row| column.get(row) != Value::Null).unwrap_or_default();
+                    return Err(Error::invalid(format!(
+                        "field {name:?} is {}, but row {row} has a value of type {}: convert it, or use another field",
+                        known.name(),
+                        given.name()
+                    )));
+                }
+                (None, _) if self.is_fixed => {
+                    let names: Vec<&str> = self.list.iter().map(|field| field.name.as_str()).collect();
+                    return Err(Error::invalid(format!(
+                        "there is no field {name:?}: the collection was created with the fields {names:?}"
+                    )));
+                }
+                (None, given) => given,
+            };
+            check_name(name)?;
+            let fields = grown.get_or_insert_with(|| self.clone());
+            match place {
+                Some(place) => fields.list[place].kind = next,
+                None => fields.list.push(Field { name: name.to_owned(), kind: next }),
+            }
+            if fields.list.len() > FIELDS_MAX {
+                return Err(Error::invalid(format!(
+                    "field {name:?} would be one more than {FIELDS_MAX}: put rare ones into one json field"
+                )));
+            }
+        }
+        Ok(grown)
+    }
+}
+
+/// Checks the name of a field.
+pub fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > FIELD_NAME_BYTES_MAX {
+        return Err(Error::invalid(format!(
+            "a field name has {} bytes: names have 1 to {FIELD_NAME_BYTES_MAX}",
+            name.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Payload of some rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Columns {
+    rows: usize,
+    columns: Vec<(String, Column)>,
+}
+
+impl Columns {
+    /// The payload of `rows` rows that have none yet.
+    pub fn new(rows: usize) -> Columns {
+        Columns { rows, columns: Vec::new() }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds a column, which must be as long as the others and of a new name.
+    pub fn add(&mut self, name: &str, column: Column) -> Result<()> {
+        check_name(name)?;
+        if column.len() != self.rows {
+            let (given, rows) = (column.len(), self.rows);
+            return Err(Error::invalid(format!("field {name:?} has {given} values for {rows} rows: give one each")));
+        }
+        if self.get(name).is_some() {
+            return Err(Error::invalid(format!("field {name:?} is given twice")));
+        }
+        self.columns.push((name.to_owned(), column));
+        Ok(())
+    }
+
+    /// A column by name.
+    pub fn get(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|(own, _)| own == name).map(|(_, column)| column)
+    }
+
+    /// Names and columns.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Column)> {
+        self.columns.iter().map(|(name, column)| (name.as_str(), column))
+    }
+
+    /// Bytes of heap memory in use, about.
+    pub fn bytes(&self) -> usize {
+        self.columns.iter().map(|(name, column)| name.len() + column.bytes()).sum()
+    }
+
+    /// Appends the rows of `more`, whose columns need not be the same: what one of the two lacks is missing there. An int
+    /// column meets floats as a float column.
+    pub fn append(&mut self, more: &Columns) {
+        for (name, column) in more.iter() {
+            let place = self.columns.iter().position(|(own, _)| own == name).unwrap_or_else(|| {
+                self.columns.push((name.to_owned(), Column::missing(column.kind(), self.rows)));
+                self.columns.len() - 1
+            });
+            let own = &mut self.columns[place].1;
+            own.meet(column.kind());
+            (0..column.len()).for_each(|row| own.push(column.get(row)));
+        }
+        self.rows += more.rows;
+        self.columns.iter_mut().for_each(|(_, column)| column.extend_missing(self.rows));
+    }
+
+    /// The same rows with the values of `changes`, of the same rows, in place of their own, and without those `removed` (row and
+    /// field). Types are the same in both, but for ints that meet floats.
+    pub fn updated(&self, changes: &Columns, removed: &[(usize, String)]) -> Result<Columns> {
+        let mut updated = Columns::new(self.rows);
+        for (name, own) in self.iter() {
+            let change = changes.get(name);
+            let mut column = Column::new(own.kind());
+            column.meet(change.map_or(own.kind(), Column::kind));
+            for row in 0..self.rows {
+                match change.map_or(Value::Null, |change| change.get(row)) {
+                    Value::Null => column.push(own.get(row)),
+                    value => column.push(value),
+                }
+            }
+            updated.add(name, column)?;
+        }
+        for (name, change) in changes.iter().filter(|(name, _)| self.get(name).is_none()) {
+            updated.add(name, change.clone())?;
+        }
+        for (row, name) in removed {
+            if let Some((_, column)) = updated.columns.iter_mut().find(|(own, _)| own == name) {
+                column.remove(*row);
+            }
+        }
+        Ok(updated)
+    }
+
+    /// Appends one row of `more`; none: a row without any field.
+    pub fn push_row(&mut self, more: Option<(&Columns, usize)>) {
+        if let Some((more, row)) = more {
+            for (name, column) in more.iter() {
+                let value = column.get(row);
+                if value == Value::Null {
+                    continue;
+                }
+                let place = self.columns.iter().position(|(own, _)| own == name).unwrap_or_else(|| {
+                    self.columns.push((name.to_owned(), Column::missing(column.kind(), self.rows)));
+                    self.columns.len() - 1
+                });
+                let own = &mut self.columns[place].1;
+                own.meet(column.kind());
+                own.extend_missing(self.rows);
+                own.push(value);
+            }
+        }
+        self.rows += 1;
+    }
+
+    /// Makes every column as long as there are rows, after [`Columns::push_row`].
+    pub fn level(&mut self) {
+        self.columns.iter_mut().for_each(|(_, column)| column.extend_missing(self.rows));
+    }
+}
