@@ -62,7 +62,9 @@ def columns(metadata: MetadataLike | None, rows: int | None, known: Callable[[],
         return None
     given = _columns(metadata, rows)
     types = known()
-    return [_typed(name, values, types.get(name)) for name, values in given.items()] if isinstance(given, dict) else given
+    return (
+        [_typed(name, values, types.get(name)) for name, values in given.items()] if isinstance(given, dict) else given
+    )
 
 
 def changes(

@@ -101,7 +101,9 @@ class SearchResult:
         found = _found(self.ids)
         query = None if self.ids.ndim == 1 else np.nonzero(found)[0].astype(np.int64)
         there = found.ravel().tolist()
-        fields = [(name, kind, [v for v, at in zip(values, there, strict=True) if at]) for name, kind, values in self._fields]
+        fields = [
+            (name, kind, [v for v, at in zip(values, there, strict=True) if at]) for name, kind, values in self._fields
+        ]
         return _Columns(query, self.ids[found], self.distances[found], fields)
 
     def to_list(self) -> list[Any]:
@@ -138,7 +140,9 @@ class SearchResult:
         metadata fields that were asked for (timestamps in UTC, JSON as text), one row per result, without padding.
         """
         columns = self._columns()
-        plain = [(name, values.tolist() if values.dtype == object else values) for name, values in columns.named().items()]
+        plain = [
+            (name, values.tolist() if values.dtype == object else values) for name, values in columns.named().items()
+        ]
         metadata = [(name, (kind, values)) for name, kind, values in columns.metadata()]
         return _core.stream([*plain, *metadata], requested_schema)
 

@@ -75,9 +75,7 @@ def are_batches(source: object) -> TypeGuard[Iterable[object]]:
     )
 
 
-def batches(
-    source: Iterable[object], id_type: str, dim: int, known: Callable[[], dict[str, str]]
-) -> Iterator[object]:
+def batches(source: Iterable[object], id_type: str, dim: int, known: Callable[[], dict[str, str]]) -> Iterator[object]:
     """Yield each batch of a load as the extension takes it: a tuple of ids, vectors and metadata, or an Arrow object.
 
     `known` gives the types of the collection's metadata fields; those of earlier batches are kept beside them.

@@ -131,10 +131,16 @@ class DriftDocumentStore:
         for part in self._parts():
             part.delete(document_ids)
 
-    def delete_all_documents(self) -> None:
-        """Delete every document."""
+    def delete_all_documents(self, *, recreate_collection: bool = False) -> None:
+        """Delete every document; with `recreate_collection` at once, by dropping the collections and their fields."""
         for part in self._parts():
-            part.delete(part.ids().tolist())
+            if recreate_collection:
+                part.database.drop_collection(part.name)
+            else:
+                part.delete(filter={})
+        if recreate_collection:
+            database = self._parts()[0].database
+            self._opened = self._create(database)
 
     def delete_by_filter(self, filters: dict[str, Any]) -> int:
         """Delete the documents that match filters, and return how many did."""
@@ -189,9 +195,9 @@ class DriftDocumentStore:
         """Delete documents by their ids."""
         await asyncio.to_thread(self.delete_documents, document_ids)
 
-    async def delete_all_documents_async(self) -> None:
+    async def delete_all_documents_async(self, *, recreate_collection: bool = False) -> None:
         """Delete every document."""
-        await asyncio.to_thread(self.delete_all_documents)
+        await asyncio.to_thread(self.delete_all_documents, recreate_collection=recreate_collection)
 
     async def delete_by_filter_async(self, filters: dict[str, Any]) -> int:
         """Delete the documents that match filters, and return how many did."""
@@ -208,12 +214,15 @@ class DriftDocumentStore:
     def _parts(self) -> tuple[Any, Any]:
         """Return the collections of documents with and without embeddings."""
         if self._opened is None:
-            database = drift.connect(self.uri)
-            name, dim = self.collection, self.embedding_dim
-            embedded = database.create_collection(name, dim, self.metric, "str", exist_ok=True)
-            plain = database.create_collection(f"{name}.unembedded", 1, "l2", "str", exist_ok=True)
-            self._opened = embedded, plain
+            self._opened = self._create(drift.connect(self.uri))
         return self._opened
+
+    def _create(self, database: drift.Database) -> tuple[drift.Collection, drift.Collection]:
+        name, dim = self.collection, self.embedding_dim
+        return (
+            database.create_collection(name, dim, self.metric, "str", exist_ok=True),
+            database.create_collection(f"{name}.unembedded", 1, "l2", "str", exist_ok=True),
+        )
 
     def _matching(self, filters: dict[str, Any] | None) -> Iterator[tuple[Any, list[Document]]]:
         chosen, parts = to_filter(filters), self._parts()

@@ -128,7 +128,7 @@ class DriftVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
 
     def clear(self) -> None:
         """Delete every node."""
-        self._collection.delete(self._collection.ids().tolist())
+        self._collection.delete(filter={})
 
     def query(self, query: VectorStoreQuery, **_: Any) -> VectorStoreQueryResult:
         """Return the nodes nearest to the query's embedding.
