@@ -24,8 +24,6 @@ from haystack.testing.document_store_async import (
     WriteDocumentsAsyncTest,
 )
 
-from tests.filters.engine import needs_metadata
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -50,7 +48,6 @@ class Store:
             assert one.embedding == (None if embedding is None else pytest.approx(embedding, rel=1e-6))
 
 
-@needs_metadata
 class TestHaystacksSuite(Store, DocumentStoreBaseExtendedTests, CountDocumentsByFilterTest):
     def test_write_documents(self, document_store: Any) -> None:
         document = Document(content="test doc")
@@ -59,7 +56,6 @@ class TestHaystacksSuite(Store, DocumentStoreBaseExtendedTests, CountDocumentsBy
             document_store.write_documents([document])
 
 
-@needs_metadata
 class TestHaystacksAsyncSuite(
     Store,
     CountDocumentsAsyncTest,
@@ -83,7 +79,6 @@ class TestHaystacksAsyncSuite(
             await document_store.write_documents_async([document])
 
 
-@needs_metadata
 def test_a_pipeline_retrieves_what_is_near_and_matches(path: str) -> None:
     store = DriftDocumentStore(path, embedding_dim=3)
     store.write_documents(
@@ -107,7 +102,6 @@ def test_a_pipeline_retrieves_what_is_near_and_matches(path: str) -> None:
     again.get_component("retriever").document_store.close()
 
 
-@needs_metadata
 def test_a_document_that_gains_an_embedding_is_there_once(path: str) -> None:
     store = DriftDocumentStore(path, embedding_dim=2)
     store.write_documents([Document(id="a", content="without")])

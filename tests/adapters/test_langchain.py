@@ -14,15 +14,12 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_tests.integration_tests.vectorstores import VectorStoreIntegrationTests
 
-from tests.filters.engine import needs_metadata
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EMBEDDING = DeterministicFakeEmbedding(size=8)
 
 
-@needs_metadata
 class TestLangChainsSuite(VectorStoreIntegrationTests):
     @pytest.fixture
     def vectorstore(self, path: str) -> Iterator[DriftVectorStore]:
@@ -42,7 +39,6 @@ def contents(documents: list[Document]) -> set[str]:
     return {document.page_content for document in documents}
 
 
-@needs_metadata
 @pytest.mark.parametrize("spelled", [drift.col("year") >= 2024, {"year": {"$gte": 2024}}, "year >= 2024"])
 def test_every_spelling_of_a_filter_is_taken(store: DriftVectorStore, spelled: Any) -> None:
     texts = ["old", "new", "newer"]
@@ -53,7 +49,6 @@ def test_every_spelling_of_a_filter_is_taken(store: DriftVectorStore, spelled: A
     assert contents(store.similarity_search("anything", k=3)) == {"old"}
 
 
-@needs_metadata
 def test_documents_are_there_after_a_restart(path: str) -> None:
     with drift.connect(path, durability="os") as db:
         first = DriftVectorStore(EMBEDDING, db.create_collection("d", dim=8, id_type="str"))
@@ -67,7 +62,6 @@ def test_documents_are_there_after_a_restart(path: str) -> None:
         assert again.similarity_search("a text", filter="nested.deep = 1 AND tags = 'x'") == [expected]
 
 
-@needs_metadata
 def test_relevance_scores_are_between_zero_and_one(store: DriftVectorStore) -> None:
     store.add_texts(["one", "two", "three"])
     scored = store.similarity_search_with_relevance_scores("two", k=3)
@@ -76,7 +70,6 @@ def test_relevance_scores_are_between_zero_and_one(store: DriftVectorStore) -> N
     assert all(0 <= score <= 1 for _, score in scored)
 
 
-@needs_metadata
 def test_a_store_is_made_of_texts() -> None:
     store = DriftVectorStore.from_texts(["one", "two"], EMBEDDING, [{"n": 1}, {"n": 2}], ids=["a", "b"])
     assert [document.id for document in store.similarity_search("two", k=1)] == ["b"]

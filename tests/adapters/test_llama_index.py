@@ -21,7 +21,6 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryMode,
 )
 
-from tests.filters.engine import needs_metadata
 from tests.filters.reference import matches
 
 if TYPE_CHECKING:
@@ -88,7 +87,6 @@ def test_filters_mean_what_their_operators_say(filters: MetadataFilters, expecte
     assert {name for name, metadata in ROWS.items() if matches(_tree(filters), metadata)} == expected
 
 
-@needs_metadata
 @pytest.mark.parametrize(("filters", "expected"), FILTERS)
 def test_queries_nodes_and_deletions_are_filtered(
     store: DriftVectorStore, filters: MetadataFilters, expected: set[str]
@@ -103,7 +101,6 @@ def test_queries_nodes_and_deletions_are_filtered(
     assert {node.node_id for node in store.get_nodes()} == set(ROWS) - expected
 
 
-@needs_metadata
 def test_nodes_come_back_as_they_were(store: DriftVectorStore) -> None:
     store.add(nodes())
     for node, original in zip(store.get_nodes(["a", "b", "c"]), nodes(), strict=True):
@@ -123,7 +120,6 @@ def test_nodes_come_back_as_they_were(store: DriftVectorStore) -> None:
     assert store.get_nodes() == []
 
 
-@needs_metadata
 def test_an_index_of_llama_index_retrieves_inserts_and_deletes(store: DriftVectorStore) -> None:
     context = StorageContext.from_defaults(vector_store=store)
     embedding = MockEmbedding(embed_dim=3)

@@ -14,7 +14,6 @@ from vectordb_bench.backend.clients.api import MetricType
 from vectordb_bench.backend.filter import IntFilter, LabelFilter, NonFilter
 
 from tests import oracle
-from tests.filters.engine import needs_metadata
 
 DIM = 16
 ROWS = oracle.vectors(2_000, DIM, 95)
@@ -59,7 +58,6 @@ def test_the_serial_runner_measures_recall_against_its_ground_truth(path: str) -
     assert measured[0] > 0.9
 
 
-@needs_metadata
 def test_filters_of_the_benchmark_are_applied(path: str) -> None:
     labels = ["label_25p" if at % 4 == 0 else "label_other" for at in range(500)]
     made = filled(path, labels_data=labels)

@@ -1,7 +1,7 @@
 """The Python blocks of Markdown pages, and what each of them needs.
 
-``<!-- needs: metadata langchain_core -->`` above a block names the modules that it imports from extras; ``metadata``
-stands for an engine that has it. The blocks of a page run in their order, in one namespace.
+``<!-- needs: langchain_core -->`` above a block names the modules that it imports from extras. The blocks of a page run
+in their order, in one namespace.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from tests.conftest import ROOT
-from tests.filters.engine import HAS_METADATA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +31,7 @@ class Block:
 
     def missing(self) -> list[str]:
         """Return what it needs and is not there."""
-        return [one for one in self.needs if not (HAS_METADATA if one == "metadata" else find_spec(one))]
+        return [one for one in self.needs if not find_spec(one)]
 
 
 def pages() -> list[Path]:

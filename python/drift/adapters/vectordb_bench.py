@@ -8,7 +8,7 @@ Needs the package ``vectordb-bench``, which has no extra here since its dependen
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from vectordb_bench.backend.clients.api import DBCaseConfig, DBConfig, MetricType, VectorDB
@@ -63,11 +63,7 @@ class DriftClient(VectorDB):  # type: ignore[misc]
 
     name = "drift"
     thread_safe = True
-    supported_filter_types = (
-        [FilterOp.NonFilter, FilterOp.NumGE, FilterOp.StrEqual]
-        if "filter" in drift.Collection.search.__annotations__
-        else [FilterOp.NonFilter]
-    )
+    supported_filter_types: ClassVar[list[FilterOp]] = [FilterOp.NonFilter, FilterOp.NumGE, FilterOp.StrEqual]
 
     def __init__(
         self,
@@ -120,11 +116,9 @@ class DriftClient(VectorDB):  # type: ignore[misc]
         **_: Any,
     ) -> tuple[int, Exception | None]:
         """Insert rows, and return their number and None, or 0 and what went wrong."""
-        options: dict[str, Any] = {}
-        if FilterOp.NumGE in self.supported_filter_types:
-            options["metadata"] = {"id": metadata} | ({} if labels_data is None else {"labels": labels_data})
+        fields = {"id": metadata} if labels_data is None else {"id": metadata, "labels": labels_data}
         try:
-            self._collection(writes=True).upsert(metadata, np.asarray(embeddings, np.float32), **options)
+            self._collection(writes=True).upsert(metadata, np.asarray(embeddings, np.float32), fields)
         except drift.DriftError as error:
             return 0, error
         return len(metadata), None
