@@ -29,7 +29,7 @@ NAMED = {
     "Collection": {"__len__": "count", "__contains__": "contains"},
     "Database": {"__getitem__": "open_collection", "__contains__": "contains"},
 }
-OWN = {"Collection": {"count", "contains"}, "Database": {"contains", "threads"}}
+OWN = {"Collection": {"contains"}, "Database": {"contains", "threads"}}
 CLASSES = [(drift.Database, aio.Database), (drift.Collection, aio.Collection)]
 
 

@@ -116,11 +116,10 @@ def test_scores_halve_with_each_half_life() -> None:
 
 
 def test_metadata_come_along_and_times_are_read_from_them() -> None:
-    class WithMetadata(SearchResult):
-        metadata: Any
-
-    found = WithMetadata(np.array([1, 2, -1]), np.array([0, 0, np.inf], dtype=np.float32))
-    found.metadata = [{"at": NOW - dt.timedelta(days=1)}, {"at": NOW}, None]
+    with drift.connect("memory://rank-metadata") as db:
+        c = db.create_collection("c", dim=2, metric="l2")
+        c.upsert([1, 2], [[0.0, 0.0], [0.0, 0.0]], metadata={"at": [NOW - dt.timedelta(days=1), NOW]})
+        found = c.search([0.0, 0.0], k=3, include=True)
     ranked = drift.rank(found, "l2").decay("at", dt.timedelta(days=1), now=NOW)
     assert ranked.ids.tolist() == [2, 1, -1]
     assert ranked.metadata == [{"at": NOW}, {"at": NOW - dt.timedelta(days=1)}, None]

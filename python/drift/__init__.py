@@ -32,7 +32,7 @@ from drift._filter import Column, Expression, col
 from drift._health import Health, TargetRecall, TimelinePoint
 from drift._maintenance import Budget, JobRecord, Maintenance
 from drift._rank import Ranking, fuse, rank
-from drift._result import Rows, SearchResult
+from drift._result import Page, Rows, SearchResult
 
 __all__ = [
     "AlreadyExistsError",
@@ -52,6 +52,7 @@ __all__ = [
     "LockedError",
     "Maintenance",
     "NotFoundError",
+    "Page",
     "Ranking",
     "ReadOnlyError",
     "ResourceExhaustedError",

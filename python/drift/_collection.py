@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drift._database import Database
-    from drift._progress import Display
     from drift._filter import FilterLike
+    from drift._progress import Display
     from drift._types import IdsLike, Include, LoadSource, MetadataLike, Missing, Progress, VectorsLike
 
 __all__ = ["Collection"]
@@ -227,7 +227,6 @@ class Collection:
             raise InvalidArgumentError("delete takes either ids or filter=")
         if filter is not None:
             return self._inner.delete_where(to_tree(filter))
-        assert ids is not None
         return self._inner.delete(_input.ids(ids, self._inner.id_type))
 
     def count(self, filter: FilterLike | None = None) -> int:  # noqa: A002
@@ -303,8 +302,8 @@ class Collection:
         Returns
         -------
         Rows
-            ``.ids`` of shape (n,) in the order asked for, ``.vectors`` float32 of shape (n, dim), ``.metadata`` a list of
-            n dictionaries.
+            ``.ids`` of shape (n,) in the order asked for, ``.vectors`` float32 of shape (n, dim), ``.metadata`` a list
+            of n dictionaries.
 
         Raises
         ------
@@ -320,9 +319,9 @@ class Collection:
         [[0.5, 2.0]]
         """
         fields = _metadata.include(include)
-        return Rows(
-            *self._inner.get(_input.ids(ids, self._inner.id_type), text("missing", missing, "error", "skip"), fields)
-        )
+        given = _input.ids(ids, self._inner.id_type)
+        found, vectors, metadata = self._inner.get(given, text("missing", missing, "error", "skip"), fields)
+        return Rows(found, vectors, None if fields is None else metadata)
 
     def search(
         self,
@@ -384,7 +383,8 @@ class Collection:
             found = self._inner.search(values, k, recall, exact, nprobe, threads, tree, fields)
         except (TypeError, OverflowError) as error:
             raise _misfit(error, k, recall, exact, nprobe, threads) from None
-        return SearchResult(*found)
+        ids, distances, metadata = found
+        return SearchResult(ids, distances, None if fields is None else metadata)
 
     def load(
         self,
@@ -401,7 +401,8 @@ class Collection:
         ----------
         source : path, sequence of paths, Arrow table or stream, or iterable of batches
             Parquet files; any object with the Arrow PyCapsule interface; or an iterable of ``(ids, vectors)`` pairs,
-            of ``(ids, vectors, metadata)`` or of Arrow batches. Only one batch is in memory at a time; float16 columns stay float16.
+            of ``(ids, vectors, metadata)`` or of Arrow batches. Only one batch is in memory at a time; float16 columns
+            stay float16.
         id, vector : str
             Names of the columns of the ids and of the vectors.
         metadata : bool, str or sequence of str

@@ -25,7 +25,7 @@ Field: TypeAlias = tuple[str, str, list[Any]]
 
 TYPES = ("bool", "int", "float", "str", "timestamp", "list", "json")
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
@@ -70,7 +70,7 @@ def columns(metadata: MetadataLike | None, rows: int | None, known: Callable[[],
 def changes(
     metadata: MetadataLike, rows: int | None, known: Callable[[], dict[str, str]]
 ) -> tuple[list[Field], list[tuple[int, str]]]:
-    """Return what an update sets, as `columns` does, and the (row, field) pairs that it removes: those given as None."""
+    """Return what an update sets, as `columns` does, and the (row, field) pairs that it removes: those of None."""
     removed: list[tuple[int, str]] = []
     if isinstance(metadata, Sequence) and not isinstance(metadata, str):
         for row, one in enumerate(metadata):
@@ -153,17 +153,14 @@ def _typed(name: str, values: list[Any], known: str | None) -> Field:
         elif own != kind:
             first = next(at for at, value in enumerate(plain) if value is not None)
             raise InvalidArgumentError(
-                f"metadata {name!r} is {kind} at row {first} and {own} at row {row}: a field has one type; convert one, "
-                f'or declare it with create_collection(..., fields={{{name!r}: "json"}})'
+                f"metadata {name!r} is {kind} at row {first} and {own} at row {row}: a field has one type; convert "
+                f'one, or declare it with create_collection(..., fields={{{name!r}: "json"}})'
             )
-    # An empty list fits a field of either kind.
-    if kind == "list" and known is None and all(not value for value in plain):
-        kind = "list"
     kind = kind or known or "str"
     if kind == "float" or (kind == "int" and known == "float"):
         return name, "float", [None if value is None else float(value) for value in plain]
     if kind == "timestamp":
-        return name, kind, [None if value is None else micros(name, value) for value in plain]
+        return name, kind, [None if value is None else micros(value) for value in plain]
     if kind == "list":
         return name, kind, [None if value is None else list(value) for value in plain]
     if kind == "json":
@@ -188,12 +185,12 @@ def _kind(value: object) -> str:
     return "json"
 
 
-def micros(name: str, value: dt.date) -> int:
+def micros(value: dt.date) -> int:
     """Return microseconds since 1970 UTC; what has no time zone is UTC."""
     if not isinstance(value, dt.datetime):
-        value = dt.datetime(value.year, value.month, value.day, tzinfo=dt.timezone.utc)
+        value = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
     elif value.tzinfo is None:
-        value = value.replace(tzinfo=dt.timezone.utc)
+        value = value.replace(tzinfo=dt.UTC)
     return (value - _EPOCH) // _MICROSECOND
 
 

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from drift._errors import InvalidArgumentError
+from drift._result import SearchResult
 from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
     from typing import Literal, Self
 
     from numpy.typing import ArrayLike, NDArray
-
-    from drift._result import SearchResult
 
     _Ids: TypeAlias = "NDArray[np.int64] | NDArray[np.object_]"
     _Metadata: TypeAlias = "Sequence[Sequence[Mapping[str, Any] | None]] | None"
@@ -352,7 +351,9 @@ def _padded(rows: list[tuple[NDArray[Any], NDArray[np.float64], list[Any]]], ndi
 
 def _metadata(result: SearchResult | Ranking) -> _Metadata:
     """Return the metadata of each query, or None."""
-    found = getattr(result, "metadata", None)
+    if isinstance(result, SearchResult) and result._fields is None:
+        return None
+    found = result.metadata
     if found is None:
         return None
     return [found] if result.ids.ndim == 1 else list(found)

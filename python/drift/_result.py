@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from drift import _core, _metadata
+from drift._errors import InvalidArgumentError
 from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
@@ -27,14 +28,21 @@ class _Columns(NamedTuple):
     fields: list[_metadata.Field]
 
     def named(self) -> dict[str, NDArray[Any]]:
-        """The columns but for the metadata."""
+        """Return the columns but for the metadata."""
         own = {"query": self.query, "id": self.id, "distance": self.distance}
         return {name: values for name, values in own.items() if values is not None}
 
     def metadata(self) -> list[_metadata.Field]:
-        """The fields of the metadata; one that is named like a column of the results gets a line below."""
+        """Return the metadata; a field that is named like a column of the results gets a trailing underscore."""
         taken = set(self.named())
         return [(f"{name}_" if name in taken else name, kind, values) for name, kind, values in self.fields]
+
+
+def _asked(fields: list[_metadata.Field] | None, method: str) -> list[_metadata.Field]:
+    """Return the metadata fields of an answer that was asked for some."""
+    if fields is None:
+        raise InvalidArgumentError(f"no metadata was asked for: {method}(..., include=True) returns all fields")
+    return fields
 
 
 def _found(ids: NDArray[Any]) -> NDArray[np.bool_]:
@@ -54,8 +62,8 @@ class SearchResult:
     distances : ndarray of float32, shape (k,) or (n, k)
         Ascending; smaller is nearer under every metric: squared L2, ``1 - cos``, or ``-dot``. Padded with infinity.
     metadata : list of dict, or list of lists of dict
-        The fields asked for with ``include=``, without those that a row lacks; empty where nothing was asked for. Padding
-        has None. Timestamps are datetimes in UTC.
+        The fields asked for with ``include=``, without those that a row lacks. Padding has None.
+        Timestamps are datetimes in UTC.
 
     Examples
     --------
@@ -80,13 +88,19 @@ class SearchResult:
     ) -> None:
         self.ids = ids
         self.distances = distances
-        self._fields = fields or []
+        self._fields = fields
 
     @property
     def metadata(self) -> list[Any]:
-        """Metadata of the results, as nested as `ids`."""
+        """Metadata of the results, as nested as `ids`.
+
+        Raises
+        ------
+        InvalidArgumentError
+            When none was asked for.
+        """
         found = _found(self.ids).ravel()
-        rows: list[Any] = _metadata.rows(self._fields, found.size)
+        rows: list[Any] = _metadata.rows(_asked(self._fields, "search"), found.size)
         rows = [row if is_there else None for row, is_there in zip(rows, found.tolist(), strict=True)]
         if self.ids.ndim == 1:
             return rows
@@ -102,7 +116,8 @@ class SearchResult:
         query = None if self.ids.ndim == 1 else np.nonzero(found)[0].astype(np.int64)
         there = found.ravel().tolist()
         fields = [
-            (name, kind, [v for v, at in zip(values, there, strict=True) if at]) for name, kind, values in self._fields
+            (name, kind, [value for value, at in zip(values, there, strict=True) if at])
+            for name, kind, values in self._fields or ()
         ]
         return _Columns(query, self.ids[found], self.distances[found], fields)
 
@@ -112,8 +127,8 @@ class SearchResult:
         Returns
         -------
         list
-            ``[{"id": ..., "distance": ...}, ...]`` for one query, with ``"metadata": {...}`` where fields were asked for; a
-            list of such lists for several.
+            ``[{"id": ..., "distance": ...}, ...]`` for one query, with ``"metadata": {...}`` where fields were asked
+            for; a list of such lists for several.
         """
         if self.ids.ndim == 2:
             return [self._one(at).to_list() for at in range(len(self.ids))]
@@ -122,22 +137,24 @@ class SearchResult:
             {"id": row_id, "distance": distance}
             for row_id, distance in zip(columns.id.tolist(), columns.distance.tolist(), strict=True)
         ]
-        if self._fields:
+        if self._fields is not None:
             for row, metadata in zip(rows, _metadata.rows(columns.fields, len(rows)), strict=True):
                 row["metadata"] = metadata
         return rows
 
     def _one(self, query: int) -> SearchResult:
-        """The results of one of several queries."""
+        """Return the results of one of several queries."""
         k = self.ids.shape[1]
-        fields = [(name, kind, values[query * k : (query + 1) * k]) for name, kind, values in self._fields]
+        fields = self._fields
+        if fields is not None:
+            fields = [(name, kind, values[query * k : (query + 1) * k]) for name, kind, values in fields]
         return SearchResult(self.ids[query], self.distances[query], fields)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Export the results through the Arrow PyCapsule interface; pyarrow is not needed.
 
-        Columns are ``query`` (int64, only for several queries), ``id`` (int64 or string), ``distance`` (float32) and the
-        metadata fields that were asked for (timestamps in UTC, JSON as text), one row per result, without padding.
+        Columns are ``query`` (int64, only for several queries), ``id`` (int64 or string), ``distance`` (float32) and
+        the metadata fields that were asked for (timestamps in UTC, JSON as text), one row per result, without padding.
         """
         columns = self._columns()
         plain = [
@@ -222,12 +239,18 @@ class Rows:
     ) -> None:
         self.ids = ids
         self.vectors = vectors
-        self._fields = fields or []
+        self._fields = fields
 
     @property
     def metadata(self) -> list[dict[str, Any]]:
-        """Metadata of the rows."""
-        return _metadata.rows(self._fields, len(self.ids))
+        """Metadata of the rows.
+
+        Raises
+        ------
+        InvalidArgumentError
+            When none was asked for.
+        """
+        return _metadata.rows(_asked(self._fields, "get"), len(self.ids))
 
     def __len__(self) -> int:
         """Return the number of rows."""

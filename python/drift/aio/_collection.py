@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import drift
-    from drift import Health, Rows, SearchResult
-    from drift._types import IdsLike, LoadSource, Missing, Progress, VectorsLike
+    from drift import Health, Page, Rows, SearchResult
+    from drift._filter import FilterLike
+    from drift._types import IdsLike, Include, LoadSource, MetadataLike, Missing, Progress, VectorsLike
     from drift.aio._calls import Calls
     from drift.aio._database import Database
 
@@ -28,7 +29,7 @@ def _restore(database: Database, sync: drift.Collection) -> Collection:
 
 
 class Collection:
-    """Rows of an id and a vector. `Database.create_collection` and `Database.open_collection` make it.
+    """Rows of an id, a vector and metadata. `Database.create_collection` and `Database.open_collection` make it.
 
     Every method takes, returns and raises what the one of `drift.Collection` does.
 
@@ -88,25 +89,47 @@ class Collection:
         return self._sync.id_type
 
     @property
+    def fields(self) -> dict[str, str]:
+        """Names and types of the metadata fields, in the order in which they came."""
+        return self._sync.fields
+
+    @property
     def database(self) -> Database:
         """The database of the collection."""
         return self._database
 
-    async def add(self, ids: IdsLike, vectors: VectorsLike) -> None:
+    async def add(self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None = None) -> None:
         """Insert rows whose ids do not exist yet, all or none, as `drift.Collection.add`."""
-        await self._calls.run(self._sync.add, ids, vectors)
+        await self._calls.run(self._sync.add, ids, vectors, metadata)
 
-    async def upsert(self, ids: IdsLike, vectors: VectorsLike) -> None:
+    async def upsert(self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None = None) -> None:
         """Insert rows, replacing those whose ids exist, all or none, as `drift.Collection.upsert`."""
-        await self._calls.run(self._sync.upsert, ids, vectors)
+        await self._calls.run(self._sync.upsert, ids, vectors, metadata)
 
-    async def delete(self, ids: IdsLike) -> int:
-        """Delete rows, and return how many of the ids existed, as `drift.Collection.delete`."""
-        return await self._calls.run(self._sync.delete, ids)
+    async def update_metadata(self, ids: IdsLike, metadata: MetadataLike) -> None:
+        """Change metadata of rows, all or none, as `drift.Collection.update_metadata`."""
+        await self._calls.run(self._sync.update_metadata, ids, metadata)
 
-    async def get(self, ids: IdsLike, *, missing: Missing = "error") -> Rows:
-        """Return the stored vectors of rows, as `drift.Collection.get`."""
-        return await self._calls.run(self._sync.get, ids, missing=missing)
+    async def delete(self, ids: IdsLike | None = None, *, filter: FilterLike | None = None) -> int:  # noqa: A002
+        """Delete rows by id or by filter, and return how many there were, as `drift.Collection.delete`."""
+        return await self._calls.run(self._sync.delete, ids, filter=filter)
+
+    async def get(self, ids: IdsLike, *, missing: Missing = "error", include: Include = None) -> Rows:
+        """Return the stored vectors, and metadata, of rows, as `drift.Collection.get`."""
+        return await self._calls.run(self._sync.get, ids, missing=missing, include=include)
+
+    async def scroll(
+        self,
+        filter: FilterLike | None = None,  # noqa: A002
+        *,
+        limit: int = 100,
+        cursor: int | str | None = None,
+        include: Include = True,
+        vectors: bool = False,
+    ) -> Page:
+        """Return rows in ascending order of id, a page at a time, as `drift.Collection.scroll`."""
+        scroll = self._sync.scroll
+        return await self._calls.run(scroll, filter, limit=limit, cursor=cursor, include=include, vectors=vectors)
 
     async def search(
         self,
@@ -115,6 +138,8 @@ class Collection:
         *,
         recall: float | None = 0.95,
         exact: bool = False,
+        filter: FilterLike | None = None,  # noqa: A002
+        include: Include = None,
         nprobe: int | None = None,
         threads: int | None = None,
     ) -> SearchResult:
@@ -123,7 +148,15 @@ class Collection:
         Several queries in one call are faster than as many calls. When cancelled, the search ends by itself.
         """
         return await self._calls.run(
-            self._sync.search, query, k, recall=recall, exact=exact, nprobe=nprobe, threads=threads
+            self._sync.search,
+            query,
+            k,
+            recall=recall,
+            exact=exact,
+            filter=filter,
+            include=include,
+            nprobe=nprobe,
+            threads=threads,
         )
 
     async def load(
@@ -132,6 +165,7 @@ class Collection:
         id: str = "id",  # noqa: A002 - its name is part of the API.
         vector: str = "embedding",
         *,
+        metadata: Include = None,
         progress: Progress = None,
     ) -> dict[str, Any]:
         """Load many rows at once, all or none, as `drift.Collection.load`.
@@ -142,7 +176,7 @@ class Collection:
         cancelled = threading.Event()
 
         def load() -> dict[str, Any]:
-            return self._sync._load(source, id, vector, Stoppable(display(progress), cancelled))
+            return self._sync._load(source, id, vector, metadata, Stoppable(display(progress), cancelled))
 
         try:
             return await self._calls.run(load)
@@ -150,9 +184,9 @@ class Collection:
             cancelled.set()
             raise
 
-    async def count(self) -> int:
-        """Return the number of rows: ``len(c)`` of `drift.Collection`."""
-        return await self._calls.run(self._sync.__len__)
+    async def count(self, filter: FilterLike | None = None) -> int:  # noqa: A002
+        """Return the number of rows, or of those that match a filter, as `drift.Collection.count`."""
+        return await self._calls.run(self._sync.count, filter)
 
     async def contains(self, id: object) -> bool:  # noqa: A002 - a row's id.
         """Return whether there is a row of this id: ``id in c`` of `drift.Collection`."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from drift._types import Durability, IdType, Metric, Precision
+    from drift._types import Durability, FieldType, IdType, Metric, Precision
 
 
 def connect(
@@ -129,11 +129,13 @@ class Database:
         id_type: IdType = "int",
         *,
         precision: Precision = "1bit",
+        fields: Mapping[str, FieldType] | None = None,
         exist_ok: bool = False,
     ) -> Opening[Collection]:
         """Create a collection, as `drift.Database.create_collection`: ``await`` it, or enter it."""
         create = self._sync.create_collection
-        return Opening(self._collection(create, name, dim, metric, id_type, precision=precision, exist_ok=exist_ok))
+        options = {"precision": precision, "fields": fields, "exist_ok": exist_ok}
+        return Opening(self._collection(create, name, dim, metric, id_type, **options))
 
     def open_collection(self, name: str) -> Opening[Collection]:
         """Open a collection, as `drift.Database.open_collection`: ``await`` it, or enter it."""

@@ -89,8 +89,8 @@ pub fn delete_versions(collection: &CollectionState, ids: &Ids, seqs: &[Seq]) ->
         let writes = lock_with_room(collection)?;
         let version = collection.pin();
         let mut existing = Ids::empty(collection.schema.id_type);
-        for row in start..ids.len().min(start + BATCH_ROWS_MAX) {
-            if is_version(collection, &writes, &version, ids.get(row), seqs[row]) {
+        for (row, &seq) in seqs.iter().enumerate().skip(start).take(BATCH_ROWS_MAX) {
+            if is_version(collection, &writes, &version, ids.get(row), seq) {
                 existing.push(ids.get(row));
             }
         }

@@ -140,7 +140,7 @@ pub fn resolve<'a>(fields: &Fields, name: &'a str) -> Option<(String, Option<&'a
 }
 
 /// The longest part of a dotted name that `find` knows, and the rest.
-pub fn split<'a, T>(name: &'a str, find: impl Fn(&str) -> Option<T>) -> Option<(T, &'a str)> {
+pub fn split<T>(name: &str, find: impl Fn(&str) -> Option<T>) -> Option<(T, &str)> {
     name.rmatch_indices('.').find_map(|(at, _)| Some((find(&name[..at])?, &name[at + 1..])))
 }
 
