@@ -23,7 +23,7 @@ BUILT := $(VENV)/.built-$(PROFILE)
 comma := ,
 install = MATURIN_PEP517_ARGS="--profile $(2)" $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(1)]'
 
-.PHONY: help demo test test-rust test-python test-simd lint format build bench kill clean
+.PHONY: help demo test test-rust test-python test-simd test-suites lint format build bench kill docs pictures wheel clean
 
 help:                 ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -45,13 +45,17 @@ test-simd: $(BUILT)   ## the core tests under each instruction set that this mac
 	  echo "DRIFT_SIMD=$$simd"; DRIFT_SIMD=$$simd $(BIN)/python -m pytest -q -m core; \
 	done
 
+test-suites: $(BUILT) ## adapters under the suites of other projects, and the documentation
+	$(call install,dev$(comma)suites,$(PROFILE))
+	$(BIN)/python -m pytest -q -rs tests/adapters tests/docs tests/filters
+
 lint: $(BUILT)        ## formatting, lints and types
 	cargo fmt --all -- --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
-	$(BIN)/mypy --strict tests benches examples
+	$(BIN)/mypy --strict tests benches examples tools
 	$(BIN)/stubtest drift._core --mypy-config-file pyproject.toml
 
 format:               ## format all sources
@@ -70,6 +74,17 @@ bench: $(VENV)/.tools ## measure against the peers on the sample (DATA=file.parq
 
 kill: $(BUILT)        ## kill -9 at 200 random moments per durability mode
 	$(BIN)/python -m tests.kill --kills 200
+
+docs: $(BUILT)        ## the documentation site, in target/site
+	$(call install,dev$(comma)docs,$(PROFILE))
+	$(BIN)/mkdocs build --strict
+
+pictures: $(BUILT)    ## draw the pictures of the documentation from new runs
+	$(BIN)/python -m tools.pictures
+
+wheel: $(VENV)/.tools ## build the wheel in release, audit it, and try it in a clean environment
+	$(BIN)/python -m pip install --quiet maturin auditwheel abi3audit
+	$(BIN)/python -m tools.wheel
 
 clean:                ## remove everything that was built
 	rm -rf $(VENV) target .pytest_cache .mypy_cache .ruff_cache .hypothesis

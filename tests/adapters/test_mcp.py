@@ -74,6 +74,23 @@ def test_a_model_finds_its_way_through_the_tools(database: drift.Database) -> No
     talk(database, conversation)
 
 
+def test_metadata_are_written_filtered_and_returned(database: drift.Database) -> None:
+    async def conversation(client: Any) -> None:
+        written = {"collection": "docs", "ids": [70, 71], "vectors": ROWS[:2].tolist()}
+        written["metadata"] = [{"year": 2020}, {"year": 2024, "tags": ["new"]}]
+        assert answer(await client.call_tool("upsert", written)) == {"rows": 22}
+        for filter in ({"year": {"$gte": 2021}}, "year >= 2021"):  # noqa: A001 - the tool's argument.
+            asked = {"collection": "docs", "vector": ROWS[0].tolist(), "filter": filter}
+            near = answer(await client.call_tool("search", asked))
+            assert [(row["id"], row["metadata"]) for row in near] == [(71, {"year": 2024, "tags": ["new"]})]
+        got = answer(await client.call_tool("get", {"collection": "docs", "ids": [70]}))
+        assert got == [{"id": 70, "metadata": {"year": 2020}}]
+        wrong = {"collection": "docs", "like_id": 3, "filter": "year >="}
+        assert "a value must stand here" in refusal(await client.call_tool("search", wrong))
+
+    talk(database, conversation)
+
+
 def test_texts_are_searched_and_written_with_an_embedding_function(database: drift.Database) -> None:
     def embed(text: str) -> list[float]:
         return [float(len(text)), 1.0, 0.0, 0.0]

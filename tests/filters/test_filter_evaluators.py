@@ -11,7 +11,6 @@ from qdrant_client import QdrantClient, models
 
 from tests import oracle
 from tests.filters import chosen, qdrant, spell
-from tests.filters.engine import needs_metadata
 from tests.filters.reference import matches
 
 if TYPE_CHECKING:
@@ -63,7 +62,6 @@ def test_all_spellings_of_random_trees_become_them() -> None:
             assert to_tree(spell.sql(tree)) == tree
 
 
-@needs_metadata
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_drift_matches_the_rows_of_the_reference(group: int, db: drift.Database) -> None:
     rows = payloads(group)

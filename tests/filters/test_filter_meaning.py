@@ -11,7 +11,6 @@ import pytest
 from drift import col
 from drift._filter import to_tree
 
-from tests.filters.engine import needs_metadata
 from tests.filters.reference import matches
 
 NOON = dt.datetime(2024, 5, 31, 12, tzinfo=dt.UTC)
@@ -77,7 +76,6 @@ def test_the_reference_says_what_the_documentation_does(spelled: Any, payload: d
     assert matches(to_tree(spelled), payload) is expected
 
 
-@needs_metadata
 @pytest.mark.parametrize(("spelled", "payload", "expected"), CASES)
 def test_drift_says_what_the_documentation_does(
     spelled: Any, payload: dict[str, Any], expected: bool, db: drift.Database

@@ -82,6 +82,11 @@ class Expression:
         object.__setattr__(self, "_terms", terms)
         return self
 
+    @classmethod
+    def of(cls, tree: Tree) -> Expression:
+        """Return the expression of a tree, as `tree` gives it."""
+        return cls._of(tree, *build.measure(tree))
+
     @property
     def tree(self) -> Tree:
         """The condition as nested tuples, as the engine takes it."""
@@ -128,7 +133,7 @@ class Expression:
         raise AttributeError(f"expressions are immutable: {name} cannot be set")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Expression._of, (self._tree, self._depth, self._terms)
+        return Expression.of, (self._tree,)
 
     def __repr__(self) -> str:
         return code(self._tree)

@@ -197,6 +197,16 @@ def children(tree: Tree) -> tuple[Tree, ...]:
     return inner
 
 
+def measure(tree: Tree) -> tuple[int, int]:
+    """Return the levels and the conditions of a tree; of levels at most one more than `DEPTH_MAX` are counted."""
+    level, depth, terms = [tree], 0, 0
+    while level and depth <= DEPTH_MAX:
+        depth += 1
+        terms += sum(not children(one) for one in level)
+        level = [inner for one in level for inner in children(one)]
+    return depth, terms
+
+
 def check(tree: Tree) -> Tree:
     """Return a tree of at most `DEPTH_MAX` levels and `TERMS_MAX` conditions.
 
@@ -205,13 +215,9 @@ def check(tree: Tree) -> Tree:
     InvalidArgumentError
         When it has more.
     """
-    level, depth, terms = [tree], 0, 0
-    while level:
-        depth += 1
-        if depth > DEPTH_MAX:
-            raise InvalidArgumentError(f"filter is nested more than {DEPTH_MAX} levels deep, the most it may be")
-        terms += sum(not children(one) for one in level)
-        level = [inner for one in level for inner in children(one)]
+    depth, terms = measure(tree)
+    if depth > DEPTH_MAX:
+        raise InvalidArgumentError(f"filter is nested more than {DEPTH_MAX} levels deep, the most it may be")
     if terms > TERMS_MAX:
         raise InvalidArgumentError(
             f"filter has {terms:,} conditions, at most {TERMS_MAX:,} are allowed: is_in takes a list of values as one"

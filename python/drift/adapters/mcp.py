@@ -88,10 +88,7 @@ class _Tools:
         opened = self._open(collection)
         with _told():
             query = self._query(opened, text, vector, like_id)
-            options: dict[str, Any] = {} if filter is None else {"filter": filter}
-            if _has_metadata():
-                options["include"] = True
-            result = opened.search(query, k, exact=exact, **options)
+            result = opened.search(query, k, exact=exact, filter=filter, include=True)
             found: list[dict[str, Any]] = result.to_list()
         return found
 
@@ -104,15 +101,14 @@ class _Tools:
         """Return stored rows by their ids; unknown ids are left out."""
         opened = self._open(collection)
         with _told():
-            options: dict[str, Any] = {"include": True} if _has_metadata() else {}
-            rows = opened.get(ids, missing="skip", **options)
-        answers = [{"id": row_id} for row_id in rows.ids.tolist()]
-        metadata = getattr(rows, "metadata", None)
-        for at, answer in enumerate(answers):
-            if metadata is not None:
-                answer["metadata"] = metadata[at]
-            if vectors:
-                answer["vector"] = rows.vectors[at].tolist()
+            rows = opened.get(ids, missing="skip", include=True)
+        answers = [
+            {"id": row_id, "metadata": metadata}
+            for row_id, metadata in zip(rows.ids.tolist(), rows.metadata, strict=True)
+        ]
+        if vectors:
+            for answer, vector in zip(answers, rows.vectors.tolist(), strict=True):
+                answer["vector"] = vector
         return answers
 
     def upsert(
@@ -129,8 +125,7 @@ class _Tools:
             if (vectors is None) == (texts is None):
                 raise drift.InvalidArgumentError("give vectors or texts, one of them")
             values = [self._vector(text) for text in texts] if vectors is None and texts is not None else vectors
-            options: dict[str, Any] = {} if metadata is None else {"metadata": metadata}
-            opened.upsert(ids, values or [], **options)
+            opened.upsert(ids, values or [], metadata)
         return {"rows": len(opened)}
 
     def stats(self, collection: str) -> dict[str, Any]:
@@ -167,10 +162,6 @@ class _told:  # noqa: N801 - used as a function is.
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, drift.DriftError):
             raise ToolError(str(error)) from error
-
-
-def _has_metadata() -> bool:
-    return "include" in drift.Collection.search.__annotations__
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

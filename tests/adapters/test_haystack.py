@@ -1,0 +1,125 @@
+"""Haystack's own tests of document stores, sync and async, filters included, and the retriever in a pipeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("haystack", reason="the extra suites is not installed")
+
+from drift.adapters.haystack import DriftDocumentStore, DriftEmbeddingRetriever
+from haystack import Document, Pipeline
+from haystack.document_stores.errors import DuplicateDocumentError
+from haystack.document_stores.types import DuplicatePolicy
+from haystack.errors import FilterError
+from haystack.testing.document_store import CountDocumentsByFilterTest, DocumentStoreBaseExtendedTests
+from haystack.testing.document_store_async import (
+    CountDocumentsAsyncTest,
+    CountDocumentsByFilterAsyncTest,
+    DeleteAllAsyncTest,
+    DeleteByFilterAsyncTest,
+    DeleteDocumentsAsyncTest,
+    UpdateByFilterAsyncTest,
+    WriteDocumentsAsyncTest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Store:
+    """The store that a suite is given, and when documents are equal: drift keeps embeddings in float32, in no order."""
+
+    @pytest.fixture
+    def document_store(self, path: str) -> Iterator[DriftDocumentStore]:
+        store = DriftDocumentStore(path)
+        yield store
+        store.close()
+
+    @staticmethod
+    def assert_documents_are_equal(received: list[Document], expected: list[Document]) -> None:
+        found, wanted = ({one.id: one for one in documents} for documents in (received, expected))
+        assert len(received) == len(found)
+        assert found.keys() == wanted.keys()
+        for row_id, one in found.items():
+            assert (one.content, one.meta) == (wanted[row_id].content, wanted[row_id].meta)
+            embedding = wanted[row_id].embedding
+            assert one.embedding == (None if embedding is None else pytest.approx(embedding, rel=1e-6))
+
+
+class TestHaystacksSuite(Store, DocumentStoreBaseExtendedTests, CountDocumentsByFilterTest):
+    def test_write_documents(self, document_store: Any) -> None:
+        document = Document(content="test doc")
+        assert document_store.write_documents([document]) == 1
+        with pytest.raises(DuplicateDocumentError):
+            document_store.write_documents([document])
+
+
+class TestHaystacksAsyncSuite(
+    Store,
+    CountDocumentsAsyncTest,
+    CountDocumentsByFilterAsyncTest,
+    DeleteAllAsyncTest,
+    DeleteByFilterAsyncTest,
+    DeleteDocumentsAsyncTest,
+    UpdateByFilterAsyncTest,
+    WriteDocumentsAsyncTest,
+):
+    @pytest.fixture
+    def filterable_docs(self) -> list[Document]:
+        from haystack.testing.document_store import create_filterable_docs
+
+        return create_filterable_docs()
+
+    async def test_write_documents_async(self, document_store: Any) -> None:
+        document = Document(content="test doc")
+        assert await document_store.write_documents_async([document]) == 1
+        with pytest.raises(DuplicateDocumentError):
+            await document_store.write_documents_async([document])
+
+
+def test_a_pipeline_retrieves_what_is_near_and_matches(path: str) -> None:
+    store = DriftDocumentStore(path, embedding_dim=3)
+    store.write_documents(
+        [
+            Document(id="x", content="x axis", embedding=[1.0, 0.0, 0.0], meta={"axis": 0}),
+            Document(id="y", content="y axis", embedding=[0.0, 1.0, 0.0], meta={"axis": 1}),
+            Document(id="none", content="no embedding", meta={"axis": 1}),
+        ]
+    )
+    pipeline = Pipeline()
+    pipeline.add_component("retriever", DriftEmbeddingRetriever(store, top_k=5))
+    again = Pipeline.loads(pipeline.dumps(), allowed_modules=["drift.adapters.haystack"])
+    store.close()
+    query: dict[str, Any] = {"query_embedding": [0.9, 0.1, 0.0]}
+    found = again.run({"retriever": query})["retriever"]["documents"]
+    assert [document.id for document in found] == ["x", "y"]
+    assert found[0].score == pytest.approx(0.9939, abs=1e-3)
+    query["filters"] = {"field": "meta.axis", "operator": "==", "value": 1}
+    found = again.run({"retriever": query})["retriever"]["documents"]
+    assert [document.id for document in found] == ["y"]
+    again.get_component("retriever").document_store.close()
+
+
+def test_a_document_that_gains_an_embedding_is_there_once(path: str) -> None:
+    store = DriftDocumentStore(path, embedding_dim=2)
+    store.write_documents([Document(id="a", content="without")])
+    with_embedding = Document(id="a", content="with", embedding=[1.0, 2.0])
+    store.write_documents([with_embedding], policy=DuplicatePolicy.OVERWRITE)
+    assert store.count_documents() == 1
+    assert store.filter_documents()[0].embedding == [1.0, 2.0]
+    store.close()
+
+
+def test_filters_that_drift_cannot_evaluate_are_refused(path: str) -> None:
+    store = DriftDocumentStore(path)
+    for wrong in (
+        {"field": "id", "operator": "==", "value": "a"},
+        {"field": "meta.x", "operator": "like", "value": "a"},
+        {"operator": "XOR", "conditions": [{"field": "meta.x", "operator": "==", "value": 1}]},
+        {"operator": "AND", "conditions": []},
+    ):
+        with pytest.raises(FilterError):
+            store.filter_documents(wrong)
+    store.close()

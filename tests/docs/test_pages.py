@@ -1,0 +1,91 @@
+"""Every Python block of the documentation and the README runs, and the figures of the comparison are those of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tests.docs.blocks import blocks, pages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What the text of a page says is there already.
+GIVEN: dict[str, dict[str, Any]] = {
+    "README.md": {
+        "new_vectors": np.ones((1, 384), np.float32),
+        "query": np.arange(384, dtype=np.float32),
+    }
+}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {"__name__": "__main__", **GIVEN.get(page.name, {})}
+    left_out = []
+    for block in blocks(page):
+        if block.missing():
+            left_out.append(f"line {block.line} needs {', '.join(block.missing())}")
+            continue
+        # Line breaks before the code make tracebacks name the lines of the page.
+        exec(compile("\n" * block.line + block.code, page, "exec"), scope)  # noqa: S102 - our own pages.
+    if left_out:
+        pytest.skip(f"the rest of {page.name} ran; {'; '.join(left_out)}")
+
+
+def test_the_figures_of_the_comparison_were_printed_by_a_run() -> None:
+    measured = (ROOT / "benches" / "RESULTS.md").read_text()
+    page = (ROOT / "docs" / "comparison.md").read_text()
+    rows = [line for line in page.splitlines() if re.match(r"\| [^|]+ \| [\d,]+ / ", line)]
+    assert len(rows) >= 6
+    for row in rows:
+        assert row in measured, row
+    # Running text is broken into lines elsewhere.
+    words = " ".join(measured.split())
+    replay = re.search(r"drift \.941.*?rows/s\. ", " ".join(page.split()))
+    assert replay is not None
+    assert replay[0].strip() in words
+
+
+def test_the_figures_of_the_concepts_are_those_of_the_pictures() -> None:
+    figures = json.loads((ROOT / "docs" / "pictures" / "figures.json").read_text())
+    page = (ROOT / "docs" / "concepts.md").read_text()
+    kept, paused = figures["maintained"], figures["maintenance paused"]
+    assert f"the largest {paused[-1]['largest']}" in " ".join(page.split())
+    assert f"{paused[-1]['empty']} of {paused[-1]['buckets']} are empty" in " ".join(page.split())
+    assert f"falls to {paused[-1]['recall']:.3f}".replace("0.", ".") in page
+    assert f"it finds {kept[1]['recall']:.3f}".replace("0.", ".") in page
+    assert all(step["recall"] > 0.95 for at, step in enumerate(kept) if at != 1)
+    assert kept[-1]["codes"] < kept[0]["codes"] / 2
+
+
+def test_every_file_of_the_documentation_is_in_its_contents() -> None:
+    contents = (ROOT / "mkdocs.yml").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert str(page.relative_to(ROOT / "docs")) in contents, page
+
+
+# mkdocs and its plugins warn of each other.
+@pytest.mark.filterwarnings("ignore")
+def test_the_site_builds_without_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("material", reason="the extra docs is not installed")
+    pytest.importorskip("mkdocstrings", reason="the extra docs is not installed")
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    monkeypatch.chdir(ROOT)
+    build(load_config(str(ROOT / "mkdocs.yml"), strict=True, site_dir=str(tmp_path)))
+    reference = (tmp_path / "reference" / "database" / "index.html").read_text()
+    for name in ("connect", "create_collection", "upsert", "search", "verify"):
+        assert f">{name}<" in reference or f"{name}</" in reference, name
+    assert "Parameters" in reference
+    assert (tmp_path / "results" / "packages_200k.png").is_file()
+    assert os.path.getsize(tmp_path / "RESULTS" / "index.html") > 10_000  # noqa: PTH202
