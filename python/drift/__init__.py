@@ -28,6 +28,7 @@ from drift._errors import (
     TimeoutError,  # noqa: A004 - its name is part of the API.
     UnsupportedFormatError,
 )
+from drift._explain import Explanation, SearchWork, StageSeconds
 from drift._health import Health, TargetRecall, TimelinePoint
 from drift._maintenance import Budget, JobRecord, Maintenance
 from drift._result import Rows, SearchResult
@@ -40,6 +41,7 @@ __all__ = [
     "CorruptionError",
     "Database",
     "DriftError",
+    "Explanation",
     "FencedError",
     "ForkError",
     "Health",
@@ -52,6 +54,8 @@ __all__ = [
     "ResourceExhaustedError",
     "Rows",
     "SearchResult",
+    "SearchWork",
+    "StageSeconds",
     "TargetRecall",
     "TimelinePoint",
     "TimeoutError",

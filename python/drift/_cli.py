@@ -89,10 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_writers(commands)
     _add_readers(commands)
     _add_upkeep(commands)
-    # Imported here: the module prints with the functions of this one.
-    from drift.simulate.cli import add_to
+    # Imported here: the modules print with the functions of this one.
+    from drift import _cli_explain
+    from drift.bench import cli as bench
+    from drift.simulate import cli as simulate
 
-    add_to(commands)
+    _cli_explain.add_to(commands)
+    bench.add_to(commands)
+    simulate.add_to(commands)
     _add_completion(commands)
     return parser
 

@@ -16,6 +16,7 @@ K_MAX: Final[int]
 _Ids: TypeAlias = NDArray[np.int64] | list[str] | ArrowArray | ArrowStream
 _Vectors: TypeAlias = NDArray[np.float32] | NDArray[np.float16] | ArrowArray | ArrowStream
 _IdsOut: TypeAlias = NDArray[np.int64] | NDArray[np.object_]
+_Confidence: TypeAlias = tuple[float | None, str | None, float | None, float | None]
 _Progress: TypeAlias = Callable[[int, int | None, str], object] | None
 
 @final
@@ -58,7 +59,16 @@ class Collection:
         exact: bool,
         nprobe: int | None,
         threads: int | None,
+        confidence: _Confidence | None,
     ) -> tuple[_IdsOut, NDArray[np.float32]]: ...
+    def explain(
+        self,
+        query: NDArray[np.float32] | ArrowArray | ArrowStream,
+        k: int,
+        recall: float | None,
+        nprobe: int | None,
+        confidence: _Confidence | None,
+    ) -> dict[str, Any]: ...
     def load_parquet(
         self, paths: Sequence[str | PathLike[str]], id: str, vector: str, progress: _Progress
     ) -> dict[str, Any]: ...

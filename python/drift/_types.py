@@ -20,6 +20,7 @@ __all__ = [
     "Missing",
     "Precision",
     "Progress",
+    "Routing",
     "VectorsLike",
 ]
 
@@ -47,6 +48,7 @@ Precision: TypeAlias = Literal["1bit", "sq8"]
 IdType: TypeAlias = Literal["int", "str"]
 Durability: TypeAlias = Literal["always", "interval", "os", "none"]
 Missing: TypeAlias = Literal["error", "skip"]
+Routing: TypeAlias = Literal["density", "geometric"]
 
 IdsLike: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[np.generic] | ArrowArray | ArrowStream
 VectorsLike: TypeAlias = ArrayLike | ArrowArray | ArrowStream

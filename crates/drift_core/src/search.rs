@@ -6,20 +6,24 @@
 
 mod buckets;
 pub mod calibrate;
+mod confidence;
 mod exact;
+mod explain;
 mod filter;
+mod geometry;
 mod get;
 mod memory;
 mod rerank;
 mod scratch;
 
+pub use explain::explain;
 pub use get::{contains, get, ids, visible_rows};
 pub use scratch::Scratch;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::SearchMode;
 use crate::state::{CollectionState, SCAN_ALL_ROWS, Shadow, StopRule, Version};
-use crate::types::{Hits, Interrupt, SearchOptions, Vectors};
+use crate::types::{Estimate, Hits, Interrupt, Metric, SearchOptions, Vectors};
 use buckets::Limits;
 use rayon::prelude::*;
 use std::sync::atomic::Ordering;
@@ -35,7 +39,7 @@ pub fn search(
     interrupt: Interrupt<'_>,
 ) -> Result<Hits> {
     collection.check_open()?;
-    let recall = validate(collection, queries, options)?;
+    let recall = check_options(collection, queries, options)?;
     let dim = collection.schema.dim;
     let count = queries.len() / dim;
     if options.k == 0 || count == 0 {
@@ -47,12 +51,9 @@ pub fn search(
     if options.exact {
         return exact::search(collection, &version, queries, options, interrupt);
     }
-    let stop = match options.nprobe {
-        Some(_) => StopRule::ALL,
-        None => version.index.rule(recall, options.k),
-    };
+    let limits = limits(&version, options, recall);
     let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
-    let answer = |queries: &[f32]| answer(collection, &version, queries, options, stop, interrupt);
+    let answer = |queries: &[f32]| answer(collection, &version, queries, options, &limits, interrupt);
     if count == 1 || threads == 1 {
         return answer(queries);
     }
@@ -69,11 +70,10 @@ fn answer(
     version: &Version,
     queries: &[f32],
     options: &SearchOptions,
-    stop: StopRule,
+    limits: &Limits,
     interrupt: Interrupt<'_>,
 ) -> Result<Hits> {
     let mut scratch = scratch::take(collection);
-    let limits = Limits { stop, buckets_max: options.nprobe.unwrap_or(usize::MAX), k: options.k };
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, queries.len() / collection.schema.dim);
     for (row, query) in queries.chunks_exact(collection.schema.dim).enumerate() {
         if row % QUERIES_PER_CHUNK == QUERIES_PER_CHUNK - 1 {
@@ -83,7 +83,7 @@ fn answer(
         scratch.exact.reset(options.k);
         if version.index.rows() > 0 {
             scratch.estimates.reset(rerank::width(options.k));
-            buckets::scan(collection, version, &limits, &mut scratch);
+            buckets::scan(collection, version, limits, &mut scratch);
             rerank::rerank(collection, version, &mut scratch)?;
         }
         // Last, so that few of its rows pass the threshold that the buckets have set.
@@ -96,6 +96,17 @@ fn answer(
     Ok(hits)
 }
 
+/// How far a search with these options goes.
+fn limits(version: &Version, options: &SearchOptions, recall: f32) -> Limits {
+    let overridden = options.nprobe.is_some() || options.confidence.is_some();
+    Limits {
+        stop: if overridden { StopRule::ALL } else { version.index.rule(recall, options.k) },
+        buckets_max: options.nprobe.unwrap_or(usize::MAX),
+        k: options.k,
+        confidence: options.confidence,
+    }
+}
+
 /// Keeps a query and its answer, to be searched again in the background.
 fn keep_shadow(
     collection: &CollectionState,
@@ -104,7 +115,8 @@ fn keep_shadow(
     options: &SearchOptions,
     scratch: &mut Scratch,
 ) {
-    if options.nprobe.is_some() || options.k > calibrate::SHADOW_K_MAX || version.index.rows() <= SCAN_ALL_ROWS {
+    let overridden = options.nprobe.is_some() || options.confidence.is_some();
+    if overridden || options.k > calibrate::SHADOW_K_MAX || version.index.rows() <= SCAN_ALL_ROWS {
         return;
     }
     let shadow = Shadow {
@@ -134,12 +146,18 @@ fn check(interrupt: Interrupt<'_>) -> Result<()> {
 }
 
 /// Checks the arguments and returns the recall aimed at.
-fn validate(collection: &CollectionState, queries: &[f32], options: &SearchOptions) -> Result<f32> {
+fn check_options(collection: &CollectionState, queries: &[f32], options: &SearchOptions) -> Result<f32> {
     let dim = collection.schema.dim;
     if !queries.len().is_multiple_of(dim) {
         return Err(Error::invalid(format!("{} query values are not a multiple of dimension {dim}", queries.len())));
     }
     options.validate()?;
+    let geometric = options.confidence.is_some_and(|confidence| confidence.estimate == Estimate::Geometric);
+    if geometric && collection.schema.metric == Metric::Dot {
+        return Err(Error::invalid(
+            "routing=\"geometric\" measures distances to the boundaries of buckets, which metric \"dot\" has none of: use \"density\"",
+        ));
+    }
     let recall = options.recall.unwrap_or(collection.config.recall_default);
     collection.schema.check_vectors("query", queries.len() / dim, &Vectors::F32(queries))?;
     Ok(recall)

@@ -11,6 +11,7 @@ mod assignment;
 mod buckets;
 mod calibration;
 mod centroids;
+mod density;
 mod filter;
 mod homes;
 mod index;
@@ -32,6 +33,7 @@ mod version;
 pub use assignment::{Assignment, NO_BUCKET};
 pub use buckets::{BucketTable, ResidualSums};
 pub use calibration::{Calibration, SCAN_ALL_ROWS, StopRule};
+pub use density::{Density, DensityCache, live_rows};
 pub use filter::{Filter, Layer, Part};
 pub use homes::{Homes, Residual};
 pub use index::{Index, LiveSegment, Reassignment, Run, ScanCodes, locate};
@@ -152,6 +154,8 @@ pub struct CollectionState {
     pub room: Condvar,
     /// What is known of the recall of searches.
     pub recall: Recall,
+    /// What the density model knows of the index.
+    pub density: DensityCache,
     /// When background jobs may run.
     pub schedule: Schedule,
     /// Wakes the scheduler.
@@ -214,6 +218,7 @@ impl CollectionState {
             job: Mutex::new(()),
             room: Condvar::new(),
             recall: Recall::default(),
+            density: DensityCache::default(),
             schedule: Schedule::default(),
             signal: Signal::default(),
             counters: Counters::default(),

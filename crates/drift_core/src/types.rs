@@ -4,6 +4,8 @@
 //! write gets the next one, and the newest one of an id wins everywhere.
 
 mod check;
+mod confidence;
+mod explain;
 mod ids;
 mod lines;
 mod reports;
@@ -11,6 +13,8 @@ mod search;
 mod topk;
 mod vectors;
 
+pub use confidence::{Confidence, Estimate, LAMBDA_DEFAULT, LAMBDA_MAX, TAU_SHARE};
+pub use explain::{ExplainedBucket, ExplainedTimes, ExplainedWork, Explanation, Stop};
 pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
 pub use lines::{LINE_BYTES, Lines};
 pub use reports::{OptimizeReport, Stats, VerifyReport};

@@ -1,13 +1,14 @@
 //! The handle of a collection.
 
 use crate::error::OrRaise;
+use crate::explain;
 use crate::health;
 use crate::input::{self, VectorsIn};
 use crate::load;
 use crate::output;
 use crate::signals::Signals;
 use drift_core::db::Budget;
-use drift_core::types::{IdRef, Missing, SearchOptions, Vectors};
+use drift_core::types::{Confidence, IdRef, Missing, SearchOptions, Vectors};
 use numpy::{PyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -24,6 +25,26 @@ type Pair<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 
 /// What a [`Budget`] consists of.
 type BudgetTuple = (f64, Option<u64>, Option<u64>, Option<(u8, u8)>);
+
+/// `target_confidence`, `routing`, `lambda_` and `tau`.
+type ConfidenceTuple = (Option<f32>, Option<String>, Option<f32>, Option<f32>);
+
+fn read_confidence(py: Python<'_>, options: Option<ConfidenceTuple>) -> PyResult<Option<Confidence>> {
+    let Some((target, routing, lambda, tau)) = options else { return Ok(None) };
+    Confidence::from_options(target, routing.as_deref(), lambda, tau).or_raise(py)
+}
+
+/// The values, widened into `room` when they are f16.
+fn as_f32<'a>(values: Vectors<'a>, room: &'a mut Vec<f32>) -> &'a [f32] {
+    match values {
+        Vectors::F32(values) => values,
+        halves => {
+            room.resize(halves.values(), 0.0);
+            halves.copy_to_f32(room);
+            room
+        }
+    }
+}
 
 impl Collection {
     /// The handle around the engine's.
@@ -113,24 +134,36 @@ impl Collection {
         exact: bool,
         nprobe: Option<usize>,
         threads: Option<usize>,
+        confidence: Option<ConfidenceTuple>,
     ) -> PyResult<Pair<'py>> {
         let flat = queries.cast::<PyArrayDyn<f32>>().is_ok_and(|array| array.ndim() == 1);
         let queries = VectorsIn::read(queries, self.inner.schema())?;
         let mut widened = Vec::new();
-        let values = match queries.view()? {
-            Vectors::F32(values) => values,
-            halves => {
-                widened.resize(halves.values(), 0.0);
-                halves.copy_to_f32(&mut widened);
-                &widened
-            }
-        };
-        let options = SearchOptions { k, recall, exact, nprobe, threads };
+        let values = as_f32(queries.view()?, &mut widened);
+        let confidence = read_confidence(py, confidence)?;
+        let options = SearchOptions { k, recall, exact, nprobe, threads, confidence };
         let signals = Signals::new();
         let found = py.detach(|| self.inner.search(values, &options, &|| signals.stop()));
         let hits = signals.finish(py, found)?;
         let shape = (hits.queries, hits.k);
         Ok((output::hit_ids(py, hits.ids, shape, flat)?, output::matrix(py, hits.distances, shape, flat)?))
+    }
+
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        query: &Bound<'py, PyAny>,
+        k: usize,
+        recall: Option<f32>,
+        nprobe: Option<usize>,
+        confidence: Option<ConfidenceTuple>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let query = VectorsIn::read(query, self.inner.schema())?;
+        let mut widened = Vec::new();
+        let values = as_f32(query.view()?, &mut widened);
+        let confidence = read_confidence(py, confidence)?;
+        let options = SearchOptions { k, recall, nprobe, confidence, ..SearchOptions::default() };
+        explain::to_dict(py, py.detach(|| self.inner.explain(values, &options)).or_raise(py)?)
     }
 
     fn load_parquet<'py>(

@@ -8,6 +8,7 @@ mod arrow;
 mod collection;
 mod database;
 mod error;
+mod explain;
 mod health;
 mod input;
 mod load;

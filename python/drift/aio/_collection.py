@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import drift
-    from drift import Health, Rows, SearchResult
-    from drift._types import IdsLike, LoadSource, Missing, Progress, VectorsLike
+    from drift import Explanation, Health, Rows, SearchResult
+    from drift._types import IdsLike, LoadSource, Missing, Progress, Routing, VectorsLike
     from drift.aio._calls import Calls
     from drift.aio._database import Database
 
@@ -117,13 +117,52 @@ class Collection:
         exact: bool = False,
         nprobe: int | None = None,
         threads: int | None = None,
+        target_confidence: float | None = None,
+        routing: Routing | None = None,
+        lambda_: float | None = None,
+        tau: float | None = None,
     ) -> SearchResult:
         """Find the nearest rows of one query or of several, as `drift.Collection.search`.
 
         Several queries in one call are faster than as many calls. When cancelled, the search ends by itself.
         """
         return await self._calls.run(
-            self._sync.search, query, k, recall=recall, exact=exact, nprobe=nprobe, threads=threads
+            self._sync.search,
+            query,
+            k,
+            recall=recall,
+            exact=exact,
+            nprobe=nprobe,
+            threads=threads,
+            target_confidence=target_confidence,
+            routing=routing,
+            lambda_=lambda_,
+            tau=tau,
+        )
+
+    async def explain(
+        self,
+        query: VectorsLike,
+        k: int = 10,
+        *,
+        recall: float | None = 0.95,
+        nprobe: int | None = None,
+        target_confidence: float | None = None,
+        routing: Routing | None = None,
+        lambda_: float | None = None,
+        tau: float | None = None,
+    ) -> Explanation:
+        """Search for one query, and explain how far the search went and why, as `drift.Collection.explain`."""
+        return await self._calls.run(
+            self._sync.explain,
+            query,
+            k,
+            recall=recall,
+            nprobe=nprobe,
+            target_confidence=target_confidence,
+            routing=routing,
+            lambda_=lambda_,
+            tau=tau,
         )
 
     async def load(

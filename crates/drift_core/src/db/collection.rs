@@ -13,7 +13,8 @@ use crate::maintain;
 use crate::search::{self, calibrate};
 use crate::state::{Budget, CollectionState, JobRecord};
 use crate::types::{
-    Hits, IdRef, Ids, Interrupt, Missing, OptimizeReport, Rows, Schema, SearchOptions, Stats, Vectors, VerifyReport,
+    Explanation, Hits, IdRef, Ids, Interrupt, Missing, OptimizeReport, Rows, Schema, SearchOptions, Stats, Vectors,
+    VerifyReport,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -135,6 +136,11 @@ impl Collection {
     /// Searches row-major `queries` (`n * dim`); rows acknowledged before are found.
     pub fn search(&self, queries: &[f32], options: &SearchOptions, interrupt: Interrupt<'_>) -> Result<Hits> {
         search::search(self.state()?, queries, options, interrupt)
+    }
+
+    /// Searches one query and explains how far the search went, and why.
+    pub fn explain(&self, query: &[f32], options: &SearchOptions) -> Result<Explanation> {
+        search::explain(self.state()?, query, options)
     }
 
     /// Loads all rows of a source in one commit; ids that exist are replaced.

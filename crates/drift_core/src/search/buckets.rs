@@ -5,13 +5,13 @@
 //! (`super::filter`) or, without a filter and when everything is to be scanned, the SQ8 codes of its rows. A row's visibility
 //! is only asked once its estimate has beaten the current worst, so dead rows cost their scan and nothing else.
 
-use super::filter;
 use super::scratch::Scratch;
+use super::{confidence, filter, geometry};
 use crate::kernels::kernels;
 use crate::quant::sq8::{Factors, QueryCode};
 use crate::segment::Segment;
 use crate::state::{BucketRuns, CollectionState, Order, Ranked, Run, ScanCodes, StopRule, Version};
-use crate::types::{Metric, Seq};
+use crate::types::{Confidence, Estimate, Metric, Seq, Stop};
 use std::sync::atomic::Ordering;
 
 /// Rows of which a scan of everything keeps the products at a time: what L1 holds.
@@ -36,21 +36,32 @@ pub struct Limits {
     pub buckets_max: usize,
     /// Neighbours wanted.
     pub k: usize,
+    /// An expert's override of the stop rule.
+    pub confidence: Option<Confidence>,
 }
 
-/// Fills `scratch.estimates` with the best rows within the limits.
-pub fn scan(collection: &CollectionState, version: &Version, limits: &Limits, scratch: &mut Scratch) {
+/// Fills `scratch.estimates` with the best rows within the limits; what it read, and the limits as the confidence, if there is
+/// one, has set them.
+pub fn scan(collection: &CollectionState, version: &Version, limits: &Limits, scratch: &mut Scratch) -> (Work, Limits) {
     let metric = collection.schema.metric;
-    let everything = limits.stop == StopRule::ALL && limits.buckets_max >= version.index.router.len();
+    let everything = is_everything(version, limits);
+    let limits = if everything { *limits } else { confidence::begin(collection, version, limits, scratch) };
     let work = match &version.index.scan {
         _ if everything => scan_all(metric, version, scratch),
-        ScanCodes::Filter(filter) => filter::scan(collection, version, filter, limits, scratch),
-        ScanCodes::Runs(runs) => scan_buckets(metric, version, runs, limits, scratch),
+        ScanCodes::Filter(filter) => filter::scan(metric, version, filter, &limits, scratch),
+        ScanCodes::Runs(runs) => scan_buckets(metric, version, runs, &limits, scratch),
     };
     let counters = &collection.counters;
     counters.rows_scanned.fetch_add(work.rows + work.started, Ordering::Relaxed);
     counters.buckets_scanned.fetch_add(work.buckets, Ordering::Relaxed);
     counters.rows_refined.fetch_add(work.refined, Ordering::Relaxed);
+    (work, limits)
+}
+
+/// Whether the limits are none, so that rows are scanned in whatever order.
+pub fn is_everything(version: &Version, limits: &Limits) -> bool {
+    let all = limits.confidence.is_none_or(|confidence| confidence.target >= 1.0);
+    all && limits.stop == StopRule::ALL && limits.buckets_max >= version.index.router.len()
 }
 
 /// What a scan read.
@@ -79,6 +90,9 @@ pub fn next_bucket(
     if done >= limits.buckets_max || work.rows >= limits.stop.rows {
         return None;
     }
+    if is_confident(limits, done, threshold, scratch) {
+        return None;
+    }
     while done >= scratch.rank.ranked.len() {
         if !version.index.router.rank_more(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank) {
             return None;
@@ -86,6 +100,33 @@ pub fn next_bucket(
     }
     let ranked = scratch.rank.ranked[done];
     (ranked.score - threshold <= limits.stop.difference).then_some(ranked)
+}
+
+#[inline]
+fn is_confident(limits: &Limits, done: usize, threshold: f32, scratch: &mut Scratch) -> bool {
+    match limits.confidence {
+        Some(Confidence { target, estimate: Estimate::Geometric }) => {
+            geometry::is_enough(target, done, threshold, &mut scratch.geometry)
+        }
+        // The density model has set `buckets_max`.
+        _ => false,
+    }
+}
+
+/// Why a search within `limits` that did this work goes no further, be it at the rule or at the end.
+pub fn why(version: &Version, limits: &Limits, work: &Work, threshold: f32, scratch: &mut Scratch) -> Stop {
+    let done = work.buckets as usize;
+    if done >= version.index.router.len() {
+        return Stop::All;
+    }
+    let by_density = matches!(limits.confidence, Some(Confidence { estimate: Estimate::Density { .. }, .. }));
+    if done >= limits.buckets_max {
+        return if by_density { Stop::Confidence } else { Stop::BucketsMax };
+    }
+    if is_confident(limits, done, threshold, scratch) {
+        return Stop::Confidence;
+    }
+    if work.rows >= limits.stop.rows { Stop::Budget } else { Stop::Difference }
 }
 
 /// Scans every row, in whatever order.
@@ -103,7 +144,6 @@ fn scan_all(metric: Metric, version: &Version, scratch: &mut Scratch) -> Work {
 fn scan_buckets(metric: Metric, version: &Version, runs: &BucketRuns, limits: &Limits, scratch: &mut Scratch) -> Work {
     let index = &version.index;
     let mut work = Work::default();
-    index.router.begin(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank);
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
         for run in runs.of(bucket.position as usize) {
             work.rows += u64::from(run.rows);

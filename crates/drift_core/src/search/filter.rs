@@ -7,7 +7,7 @@
 use super::buckets::{self, Limits, Work, key, next_bucket};
 use super::scratch::Scratch;
 use crate::kernels::{BLOCK_ENTRIES, kernels, prefetch};
-use crate::state::{CollectionState, Filter, LiveSegment, Order, Ranked, Version, locate};
+use crate::state::{Filter, LiveSegment, Ranked, Version, locate};
 use crate::types::Metric;
 
 /// Rows beyond the `k` wanted that are refined before there is a threshold.
@@ -20,16 +20,8 @@ const REFINE_LAG: usize = 2;
 const PREFETCH_BUCKETS: usize = 2;
 
 /// Fills `scratch.estimates` with the best rows within the limits.
-pub fn scan(
-    collection: &CollectionState,
-    version: &Version,
-    filter: &Filter,
-    limits: &Limits,
-    scratch: &mut Scratch,
-) -> Work {
-    let metric = collection.schema.metric;
+pub fn scan(metric: Metric, version: &Version, filter: &Filter, limits: &Limits, scratch: &mut Scratch) -> Work {
     let mut work = Work::default();
-    version.index.router.begin(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank);
     start(metric, version, filter, limits, scratch, &mut work);
     scratch.survivors.clear();
     let (mut refined, mut asked) = (0, [0; REFINE_LAG]);

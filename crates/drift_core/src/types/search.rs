@@ -3,7 +3,7 @@
 //! Layer 0: plain data shared by the search path, the database handle and the binding. Distances are ascending and
 //! smaller is nearer under every metric (l2: squared; cosine: `1 - cos`; dot: `-<a, b>`).
 
-use super::{IdRef, IdType, Ids, K_MAX};
+use super::{Confidence, IdRef, IdType, Ids, K_MAX};
 use crate::error::{Error, Result};
 
 /// Asked now and then by long work, on the caller's thread; `true` means: stop and return
@@ -29,11 +29,13 @@ pub struct SearchOptions {
     pub nprobe: Option<usize>,
     /// Threads for a batch of queries, 1 or more; all cores when `None`.
     pub threads: Option<usize>,
+    /// An expert's confidence to stop at, instead of `recall`.
+    pub confidence: Option<Confidence>,
 }
 
 impl Default for SearchOptions {
     fn default() -> SearchOptions {
-        SearchOptions { k: 10, recall: None, exact: false, nprobe: None, threads: None }
+        SearchOptions { k: 10, recall: None, exact: false, nprobe: None, threads: None, confidence: None }
     }
 }
 
@@ -54,7 +56,7 @@ impl SearchOptions {
         if self.threads == Some(0) {
             return Err(Error::invalid("threads is 0: it must be 1 or more"));
         }
-        Ok(())
+        self.confidence.map_or(Ok(()), |confidence| confidence.validate())
     }
 }
 
