@@ -31,6 +31,7 @@ COMMANDS = [
     "verify",
     "optimize",
     "explain",
+    "bench",
     "simulate",
     "completion",
 ]

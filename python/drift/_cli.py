@@ -303,6 +303,7 @@ def _print_health(figures: dict[str, Any], as_json: bool) -> None:
     spreads = {name: figures.pop(name) for name in ("bucket_rows", "bucket_dead_share", "bucket_drift")}
     jobs, backlog = figures.pop("jobs"), figures.pop("backlog")
     figures.pop("recalls")
+    figures.pop("timeline")
     due = ", ".join(f"{count} {kind}" for kind, count in backlog.items() if count)
     _print_facts({**figures, "due": due or "nothing"}, False)
     quantiles = ["p5", "p50", "p95", "max"]

@@ -26,6 +26,7 @@ mod runs;
 mod schedule;
 mod segments;
 mod signal;
+mod summary;
 mod train;
 mod upkeep;
 mod version;
@@ -41,7 +42,7 @@ pub use install::Installed;
 pub use lookup::{Found, Place};
 pub use physical::PhysicalRuns;
 pub use placement::Placement;
-pub use recall::{Mark, Measured, ROW_TRACES_MAX, Recall, RecallLog, Shadow, TimelinePoint, Trace};
+pub use recall::{Mark, Measured, ROW_TRACES_MAX, Recall, RecallLog, Shadow, Trace};
 pub use router::{Order, RankScratch, Ranked, Router, SPREAD_WEIGHT};
 pub use runs::BucketRuns;
 pub use schedule::{Budget, Schedule};
@@ -79,6 +80,7 @@ impl Maintenance {
         self.store.commit(&next)?;
         self.newest.store(next.number, Ordering::Relaxed);
         self.manifest = next;
+        self.unsaved_queries = 0;
         Ok(())
     }
 }
@@ -93,6 +95,8 @@ pub struct Maintenance {
     pub newest: Arc<AtomicU64>,
     /// What maintenance remembers between jobs.
     pub upkeep: Upkeep,
+    /// Live queries measured since the newest manifest, whose recall is in `manifest` and not in its file.
+    pub unsaved_queries: u64,
 }
 
 /// Counts since the collection was opened.

@@ -1,8 +1,8 @@
 """A small benchmark on one's own rows: load speed, and searches per second at the recall they are measured to have.
 
-It needs nothing but drift and NumPy (pyarrow for Parquet files); peers run beside it where they are installed. Everything
-runs in this process, one engine after the other, so memory is not told: `benches/` compares engines process by process,
-and `drift simulate` while rows change.
+It needs nothing but drift and NumPy (pyarrow for Parquet files); peers run beside it where they are installed.
+Everything runs in this process, one engine after the other, so memory is not told: `benches/` compares engines process
+by process, and `drift simulate` while rows change.
 
 >>> from drift.bench import bench_source
 >>> from drift.simulate.source import gaussian

@@ -87,7 +87,9 @@ def _run(arguments: argparse.Namespace) -> int:
         result = bench_source(source, peers=peers, durability=arguments.durability, **options)
     else:
         if arguments.collection is None:
-            raise UsageError(f"{arguments.source} is no file: name a .npy or Parquet file, or a database and COLLECTION")
+            raise UsageError(
+                f"{arguments.source} is no file: name a .npy or Parquet file, or a database and COLLECTION"
+            )
         with drift.connect(arguments.source, read_only=True) as db:
             result = bench_collection(db[arguments.collection], **options)
     if arguments.json:

@@ -1,8 +1,8 @@
 """The measurements of `drift bench`.
 
-Queries of a file are rows of it that are held out; queries of a collection are rows of it that must not find themselves,
-which is a little easier. The truth is NumPy's for a file, and an exact search for a collection. A peer's effort is, for
-each target, the least that reaches it.
+Queries of a file are rows of it that are held out; queries of a collection are rows of it that must not find
+themselves, which is a little easier. The truth is NumPy's for a file, and an exact search for a collection. A peer's
+effort is, for each target, the least that reaches it.
 """
 
 from __future__ import annotations
@@ -237,14 +237,10 @@ def _recall(found: Sequence[Any], truth: Any, own: Any, k: int) -> float:
     return hits / total if total else 1.0
 
 
-def _drift(
-    collection: Collection, queries: F32, truth: Any, own: Any, k: int, target: float, seconds: float
-) -> Line:
+def _drift(collection: Collection, queries: F32, truth: Any, own: Any, k: int, target: float, seconds: float) -> Line:
     wanted = k if own is None else k + 1
     before = collection.stats()
-    found, times = _ask(
-        lambda query: collection.search(query, wanted, recall=target, threads=1).ids, queries, seconds
-    )
+    found, times = _ask(lambda query: collection.search(query, wanted, recall=target, threads=1).ids, queries, seconds)
     after = collection.stats()
     start = time.perf_counter()
     collection.search(queries, wanted, recall=target)

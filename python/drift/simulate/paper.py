@@ -1,11 +1,11 @@
 """The tables of drift's sources, taken again: what the density term and healing are worth under 50 % churn.
 
-The sources rank buckets by ``exp(-lambda d) (1 - exp(-live / tau))`` and claim that the density term keeps a search out of
-buckets that churn has emptied, and that background jobs ("healing") keep buckets small. Here half of the rows is replaced,
-once by rows of the same distribution (oldest first) and once region by region, by rows of clusters that were not there
-before. Then the same queries are asked with and without the term, with jobs paused from the first write on and with jobs
-done; beside it the geometric stop of Quake and drift's own calibrated rule. Every seed makes data and queries of its own;
-the figures are means over seeds, with the standard deviation.
+The sources rank buckets by ``exp(-lambda d) (1 - exp(-live / tau))`` and claim that the density term keeps a search
+out of buckets that churn has emptied, and that background jobs ("healing") keep buckets small. Here half of the rows
+is replaced, once by rows of the same distribution (oldest first) and once region by region, by rows of clusters that
+were not there before. Then the same queries are asked with and without the term, with jobs paused from the first write
+on and with jobs done; beside it the geometric stop of Quake and drift's own calibrated rule. Every seed makes data and
+queries of its own; the figures are means over seeds, with the standard deviation.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class _Plan:
 def _plan(source: Source, churn: str, queries: int, seed: int) -> _Plan:
     """Return which rows are loaded, inserted, deleted and asked for.
 
-    Half of those loaded are replaced.
+    Half of those loaded are replaced, in whatever order the churn has.
     """
     random = np.random.default_rng([seed, len(source)])
     order = random.permutation(len(source))

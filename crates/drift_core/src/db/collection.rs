@@ -19,6 +19,7 @@ use crate::types::{
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 const MEASURING: maintain::Measuring =
     maintain::Measuring { refresh: calibrate::refresh, check_shadows: calibrate::check_shadows };
@@ -56,7 +57,9 @@ impl OpenCollection {
         self.state.room.notify_all();
         let Some(scheduler) = self.scheduler.lock().take() else { return Ok(()) };
         scheduler.join().map_err(|_| Error::internal("the background thread panicked"))?;
-        flushed.and(ingest::seal(&self.state))
+        let sealed = ingest::seal(&self.state);
+        // What was measured is worth a commit, but not without a sound log.
+        flushed.and(sealed).and_then(|()| calibrate::save(&mut self.state.maintenance.lock()))
     }
 }
 
@@ -204,6 +207,12 @@ impl Collection {
     /// Whether background jobs are paused.
     pub fn is_maintenance_paused(&self) -> Result<bool> {
         Ok(self.state()?.schedule.is_paused())
+    }
+
+    /// Waits until background work has come to rest, at most for `timeout`; whether it has. At rest nothing is due, no time is
+    /// set at which anything will be, and no file is touched until the next call of a method.
+    pub fn wait_for_rest(&self, timeout: Duration) -> Result<bool> {
+        Ok(self.state()?.signal.await_rest(timeout))
     }
 
     /// What background jobs may take.

@@ -9,9 +9,9 @@ use crate::types::Metric;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 
-/// Centroids whose distances to all others are measured: 16 times some thousand distances tell their standard deviation to a few
-/// percent, for the price of a few routings.
-const ANCHORS: usize = 16;
+/// Centroids whose distances to all others are measured: with 16 of them the spread of clustered data came out up to a third
+/// off, with 64 to a few percent. At 6,000 buckets of 384 dimensions it takes some 30 ms, once for each index.
+const ANCHORS: usize = 64;
 
 /// Share of the rows that must have died before live rows are counted again: likelihoods then differ by about as much.
 const DEAD_SHARE: f64 = 0.01;
