@@ -25,7 +25,7 @@ QUERIES = 1_000
 
 
 class Writer:
-    """Inserts batches and deletes the oldest rows, while it is allowed to; ids are taken round and round."""
+    """Inserts batches and deletes the oldest rows until it is stopped; ids go on from one to the next."""
 
     def __init__(self, collection: Collection, rows: Any, live: int, batch: int, rate: float | None) -> None:
         self.collection = collection
@@ -34,33 +34,24 @@ class Writer:
         self.live = live
         self.batch = batch
         self.pause = 0.0 if rate is None else batch / rate
-        self.written = 0
-        self.go = threading.Event()
-        self.idle = threading.Event()
-        self.idle.set()
-        self.end = False
+
+    def __enter__(self) -> None:
+        self.stop = threading.Event()
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+
     def _run(self) -> None:
-        while self.go.wait() and not self.end:
-            self.idle.clear()
+        while not self.stop.is_set():
             start = time.perf_counter()
             ids = np.arange(self.at, self.at + self.batch)
             self.collection.add(ids, self.rows[ids % len(self.rows)])
             self.collection.delete(ids - self.live)
             self.at += self.batch
-            self.written += self.batch
-            if not self.go.is_set():
-                self.idle.set()
-            time.sleep(max(0.0, self.pause - (time.perf_counter() - start)))
-        self.idle.set()
-
-    def close(self) -> None:
-        """End the thread."""
-        self.end = True
-        self.go.set()
-        self.thread.join()
+            self.stop.wait(max(0.0, self.pause - (time.perf_counter() - start)))
 
 
 def phase(collection: Collection, queries: Any, seconds: float, recall: float) -> list[float]:
@@ -107,18 +98,15 @@ def main() -> int:
         settle(c)
         phase(c, queries, 1.0, arguments.recall)
         writer = Writer(c, rows, live, arguments.batch, arguments.rate)
-        try:
-            for _ in range(arguments.phases):
-                times["idle"] += phase(c, queries, arguments.seconds, arguments.recall)
-                writer.go.set()
+        for _ in range(arguments.phases):
+            times["idle"] += phase(c, queries, arguments.seconds, arguments.recall)
+            with writer:
                 times["busy"] += phase(c, queries, arguments.seconds, arguments.recall)
-                writer.go.clear()
-                writer.idle.wait()
-                settle(c)
-        finally:
-            writer.close()
+            settle(c)
         health = c.health()
-    print(f"{live:,} rows live; {writer.written:,} inserted and as many deleted; jobs: {len(health.jobs)}; {health!r}")
+    print(
+        f"{live:,} rows live; {writer.at - live:,} inserted and as many deleted; jobs: {len(health.jobs)}; {health!r}"
+    )
     print("| phase | calls | q/s | p50 ms | p99 ms | p99.9 ms |")
     print("|---|---|---|---|---|---|")
     for name, values in times.items():
