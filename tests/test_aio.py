@@ -94,6 +94,8 @@ def test_every_method_answers_as_its_counterpart_does(path: str) -> None:
                 assert [await c.contains(id_) for id_ in (100, 0, "x")] == [True, False, False]
                 assert sorted((await c.ids()).tolist()) == [*IDS[1:], 100]
                 await c.flush()
+                explained = await c.explain(ROWS[3], k=1, nprobe=1)
+                assert explained.result.ids.tolist() == (await c.search(ROWS[3], k=1, nprobe=1)).ids.tolist()
                 await c.optimize()
                 assert (await c.verify())["problems"] == []
                 assert (await c.stats())["rows"] == 60

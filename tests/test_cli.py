@@ -31,6 +31,8 @@ COMMANDS = [
     "backup",
     "backups",
     "restore",
+    "explain",
+    "bench",
     "simulate",
     "completion",
 ]
@@ -75,6 +77,8 @@ def test_every_command_speaks_json(capsys: pytest.CaptureFixture[str], path: str
     assert both == [{"query": 0, "id": 0, "distance": 0.0}, {"query": 1, "id": 1, "distance": 0.0}]
     shown = as_json("search", path, "docs", "--id", "3", "-k", "1", "--show", "name", "--from", file)
     assert shown == [{"id": 3, "distance": 0.0, "name": "row 3"}]
+    explained = as_json("explain", path, "docs", "--id", "3", "-k", "1", "--nprobe", "1")
+    assert (explained["results"], explained["k"]) == ([{"id": 3, "distance": 0.0}], 1)
     assert as_json("delete", path, "docs", "7", "99") == {"deleted": 1}
     assert as_json("stats", path) == [{**created, "rows": 7} | {"collection": "docs"}]
     assert as_json("stats", path, "docs")["rows"] == 7
@@ -103,6 +107,8 @@ def test_every_command_speaks_to_people(capsys: pytest.CaptureFixture[str], path
     assert call(capsys, "search", path, "docs", "--id", "3", "-k", "1").split()[-2:] == ["3", "0.000000"]
     for command in ("stats", "verify"):
         assert "docs" in call(capsys, command, path)
+    explained = call(capsys, "explain", path, "docs", "--vector", json.dumps(ROWS[3].tolist()), "--recall", "1")
+    assert "stopped by  all: everything is scanned" in explained
     assert call(capsys, "delete", path, "docs", "3").split() == ["deleted", "1"]
     assert "seconds" in call(capsys, "optimize", path, "docs")
     kept = f"{path}-backups"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import drift
 import numpy as np
 import pytest
+from drift import _cli
 
 from tests import oracle
 
@@ -97,6 +99,51 @@ def test_live_queries_are_measured(db: drift.Database) -> None:
     assert health.timeline[-1].rows == 6_000
     assert "asked" in repr(health)
     assert health.to_dict()["recalls"][0]["queries"] == health.recalls[0].queries
+
+
+def test_measured_recall_outlives_the_handle_and_other_processes_see_it(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def as_seen() -> dict[str, Any]:
+        assert _cli.main(["health", path, "c", "--json"]) == 0
+        return dict(json.loads(capsys.readouterr().out))
+
+    queries = rows_at(0, 400, 2)
+    with drift.connect(path, durability="os") as db:
+        c = db.create_collection("c", dim=DIM, metric="l2")
+        c.upsert(np.arange(6_000), rows_at(0, 6_000, 1))
+        settle(c)
+        assert as_seen()["recalls"] == []
+        while not (recalls := c.health().recalls) or recalls[0].queries < 300:
+            for query in queries:
+                c.search(query, k=K)
+            c.maintenance.run_once()
+        seen = as_seen()
+        assert seen["recalls"][0]["target"] == pytest.approx(0.95)
+        # A commit follows 256 measured queries at the latest, and they are measured in groups of 64.
+        behind = c.health().recalls[0].queries - seen["recalls"][0]["queries"]
+        assert 0 <= behind < 256 + 64, "saved while the writer is at work"
+        assert seen["timeline"]
+        for query in queries[:200]:
+            c.search(query, k=K, recall=0.8)
+        c.maintenance.run_once()
+        before = c.health()
+    seen = as_seen()
+    kept = {round(of["target"], 3): of["queries"] for of in seen["recalls"]}
+    # The background may have measured a few more in between.
+    for of in before.recalls:
+        assert kept[round(of.target, 3)] >= of.queries, "what was measured last is saved at close"
+    assert [tuple(point.values()) for point in seen["timeline"]][: len(before.timeline)] == before.timeline
+    with drift.connect(path) as db:
+        c = db["c"]
+        assert c.health().to_dict()["recalls"] == seen["recalls"]
+        for _ in range(3):
+            for query in queries:
+                c.search(query, k=K, recall=0.9)
+            c.maintenance.run_once()
+        after = {round(of.target, 3): of.queries for of in c.health().recalls}
+        assert after[0.9] > 0
+        assert after[0.95] >= before.recalls[0].queries, "as long as there is room for both"
 
 
 def test_copies_of_one_row_are_left_in_peace(db: drift.Database) -> None:

@@ -29,6 +29,7 @@ from drift._errors import (
     TimeoutError,  # noqa: A004 - its name is part of the API.
     UnsupportedFormatError,
 )
+from drift._explain import Explanation, SearchWork, StageSeconds
 from drift._filter import Column, Expression, col
 from drift._health import Health, TargetRecall, TimelinePoint
 from drift._maintenance import Budget, JobRecord, Maintenance
@@ -45,6 +46,7 @@ __all__ = [
     "CorruptionError",
     "Database",
     "DriftError",
+    "Explanation",
     "Expression",
     "FencedError",
     "ForkError",
@@ -60,6 +62,8 @@ __all__ = [
     "ResourceExhaustedError",
     "Rows",
     "SearchResult",
+    "SearchWork",
+    "StageSeconds",
     "TargetRecall",
     "TimelinePoint",
     "TimeoutError",

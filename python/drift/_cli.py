@@ -90,11 +90,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_readers(commands)
     _add_upkeep(commands)
     # Imported here: the modules print with the functions of this one.
-    from drift import _cli_backup
-    from drift.simulate.cli import add_to
+    from drift import _cli_backup, _cli_explain
+    from drift.bench import cli as bench
+    from drift.simulate import cli as simulate
 
     _cli_backup.add_to(commands)
-    add_to(commands)
+    _cli_explain.add_to(commands)
+    bench.add_to(commands)
+    simulate.add_to(commands)
     _add_completion(commands)
     return parser
 
@@ -301,6 +304,7 @@ def _print_health(figures: dict[str, Any], as_json: bool) -> None:
     spreads = {name: figures.pop(name) for name in ("bucket_rows", "bucket_dead_share", "bucket_drift")}
     jobs, backlog = figures.pop("jobs"), figures.pop("backlog")
     figures.pop("recalls")
+    figures.pop("timeline")
     due = ", ".join(f"{count} {kind}" for kind, count in backlog.items() if count)
     _print_facts({**figures, "due": due or "nothing"}, False)
     quantiles = ["p5", "p50", "p95", "max"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from drift import _core, _input, _metadata, _source
 from drift._errors import DriftError, InvalidArgumentError
+from drift._explain import Explanation
 from drift._filter import to_tree
 from drift._health import Health
 from drift._maintenance import Maintenance
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from drift._database import Database
     from drift._filter import FilterLike
     from drift._progress import Display
-    from drift._types import IdsLike, Include, LoadSource, MetadataLike, Missing, Progress, VectorsLike
+    from drift._types import IdsLike, Include, LoadSource, MetadataLike, Missing, Progress, Routing, VectorsLike
 
 __all__ = ["Collection"]
 
@@ -334,6 +335,10 @@ class Collection:
         include: Include = None,
         nprobe: int | None = None,
         threads: int | None = None,
+        target_confidence: float | None = None,
+        routing: Routing | None = None,
+        lambda_: float | None = None,
+        tau: float | None = None,
     ) -> SearchResult:
         """Find the nearest rows of one query or of several.
 
@@ -353,9 +358,23 @@ class Collection:
         include : bool, str or sequence of str
             Metadata fields to return with the results: True for all, or these.
         nprobe : int, optional
-            Buckets to scan, 1 or more, instead of what `recall` asks for.
+            Expert override of `recall`: buckets to scan, 1 or more; with `target_confidence` the most of them.
         threads : int, optional
             Threads for several queries, 1 or more; all cores when None.
+        target_confidence : float, optional
+            Expert override of `recall`: a confidence in (0, 1] that a model of the buckets estimates, and at which the
+            search stops. What recall it comes to depends on the data; ``explain`` and ``health`` tell.
+        routing : {"density", "geometric"}, optional
+            The model. "density" (when None) ranks buckets by ``exp(-lambda_ * d / spread) * (1 - exp(-live / tau))``,
+            d being the distance of the query to the centroid, spread the standard deviation of the distances between
+            centroids, live the bucket's rows that are not deleted; it scans the likeliest ones until their shares sum
+            up to `target_confidence`. "geometric" scans buckets in the usual order until they have that share of the
+            ball around the query through the k-th row so far (Quake's adaptive partition scanning); not under dot.
+        lambda_ : float, optional
+            How fast the likelihood falls with distance, 0 to 10,000; 3.5 when None.
+        tau : float, optional
+            Live rows at which a bucket counts for 63 % of a full one; 3.2 when None, a tenth of what a bucket aims at.
+            0 leaves the term out.
 
         Returns
         -------
@@ -380,11 +399,62 @@ class Collection:
         tree = None if filter is None else to_tree(filter)
         fields = None if include is None else _metadata.include(include)
         try:
-            found = self._inner.search(values, k, recall, exact, nprobe, threads, tree, fields)
+            confidence = _confidence(target_confidence, routing, lambda_, tau)
+            found = self._inner.search(values, k, recall, exact, nprobe, threads, tree, fields, confidence)
         except (TypeError, OverflowError) as error:
             raise _misfit(error, k, recall, exact, nprobe, threads) from None
         ids, distances, metadata = found
         return SearchResult(ids, distances, None if fields is None else metadata)
+
+    def explain(
+        self,
+        query: VectorsLike,
+        k: int = 10,
+        *,
+        recall: float | None = 0.95,
+        filter: FilterLike | None = None,  # noqa: A002
+        nprobe: int | None = None,
+        target_confidence: float | None = None,
+        routing: Routing | None = None,
+        lambda_: float | None = None,
+        tau: float | None = None,
+    ) -> Explanation:
+        """Search for one query, and explain how far the search went and why.
+
+        Parameters
+        ----------
+        query : array_like or Arrow array, shape (dim,)
+            One query.
+        k, recall, filter, nprobe, target_confidence, routing, lambda_, tau
+            As in `search`; `k` from 1.
+
+        Returns
+        -------
+        Explanation
+            Buckets in order of rank, the rule in force, what stopped the search, work and times; ``print()`` it.
+
+        Raises
+        ------
+        InvalidArgumentError
+            When the query's shape, type or values or an option are wrong; the message names which.
+
+        Examples
+        --------
+        >>> import drift, numpy as np
+        >>> c = drift.connect("memory://explain").create_collection("c", dim=2, metric="l2")
+        >>> c.load([(range(100), np.random.default_rng(1).normal(size=(100, 2)))])["rows"]
+        100
+        >>> e = c.explain([0.0, 0.0], k=5, nprobe=2)
+        >>> e.stop, e.work.buckets, e.scanned.sum() == 2
+        ('nprobe', 2, np.True_)
+        """
+        values = _input.queries(query, self._dim)
+        try:
+            confidence = _confidence(target_confidence, routing, lambda_, tau)
+            tree = None if filter is None else to_tree(filter)
+            return Explanation.read(int(k), self._inner.explain(values, k, recall, nprobe, tree, confidence))
+        except (TypeError, OverflowError) as error:
+            raise _misfit(error, k, recall, False, nprobe, None) from None
 
     def load(
         self,
@@ -571,6 +641,26 @@ class Collection:
         except DriftError as error:
             rows = [("error", str(error))]
         return html_table(repr(self), ["", ""], rows)
+
+
+def _confidence(
+    target: object, routing: object, lambda_: object, tau: object
+) -> tuple[float | None, str | None, float | None, float | None] | None:
+    """Return the options of the expert routing as the extension takes them; None when there are none."""
+    if target is None and routing is None and lambda_ is None and tau is None:
+        return None
+    if routing is not None:
+        routing = text("routing", routing, "density", "geometric")
+    return _number("target_confidence", target), routing, _number("lambda_", lambda_), _number("tau", tau)
+
+
+def _number(name: str, value: object) -> float | None:
+    """Return `value` when it is a number or None; the engine checks its bounds."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise InvalidArgumentError(f"{name} is {value!r}: it must be a number")
+    return float(value)
 
 
 def _misfit(error: Exception, k: object, recall: object, exact: object, nprobe: object, threads: object) -> Exception:

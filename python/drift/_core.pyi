@@ -32,6 +32,7 @@ _IdsOut: TypeAlias = NDArray[np.int64] | NDArray[np.object_]
 _Field: TypeAlias = tuple[str, str, list[Any]]
 _Filter: TypeAlias = tuple[Any, ...]
 _Include: TypeAlias = bool | list[str] | None
+_Confidence: TypeAlias = tuple[float | None, str | None, float | None, float | None]
 _Progress: TypeAlias = Callable[[int, int | None, str], object] | None
 
 @final
@@ -97,7 +98,17 @@ class Collection:
         threads: int | None,
         filter: _Filter | None,
         include: _Include,
+        confidence: _Confidence | None,
     ) -> tuple[_IdsOut, NDArray[np.float32], list[_Field]]: ...
+    def explain(
+        self,
+        query: NDArray[np.float32] | ArrowArray | ArrowStream,
+        k: int,
+        recall: float | None,
+        nprobe: int | None,
+        filter: _Filter | None,
+        confidence: _Confidence | None,
+    ) -> dict[str, Any]: ...
     def load_parquet(
         self, paths: Sequence[str | PathLike[str]], id: str, vector: str, metadata: _Include, progress: _Progress
     ) -> dict[str, Any]: ...

@@ -52,6 +52,7 @@ class Health:
 
     A small share of the live queries (k up to 20, neither exact nor with ``nprobe``) is searched again in the
     background, through every row, which measures the recall that they had. The figures are of the newest thousand.
+    The manifest keeps them, so they outlive the handle, and another process sees them.
 
     Attributes
     ----------
@@ -139,6 +140,7 @@ class Health:
             "bucket_drift": _spread(self.bucket_drift),
             "backlog": dict(self.backlog),
             "jobs": [dict(job) for job in self.jobs],
+            "timeline": [point._asdict() for point in self.timeline],
             "bytes_inserted": self.bytes_inserted,
             "bytes_moved": self.bytes_moved,
             "write_amplification": self.write_amplification,

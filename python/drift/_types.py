@@ -23,6 +23,7 @@ __all__ = [
     "Missing",
     "Precision",
     "Progress",
+    "Routing",
     "VectorsLike",
 ]
 
@@ -51,6 +52,7 @@ IdType: TypeAlias = Literal["int", "str"]
 Durability: TypeAlias = Literal["always", "interval", "os", "none"]
 Missing: TypeAlias = Literal["error", "skip"]
 FieldType: TypeAlias = Literal["bool", "int", "float", "str", "timestamp", "list", "json"]
+Routing: TypeAlias = Literal["density", "geometric"]
 
 IdsLike: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[np.generic] | ArrowArray | ArrowStream
 VectorsLike: TypeAlias = ArrayLike | ArrowArray | ArrowStream

@@ -16,7 +16,8 @@ mod stats;
 mod verify;
 
 pub use crate::maintain::Backlog;
-pub use crate::state::{Budget, Job, JobRecord, TimelinePoint};
+pub use crate::manifest::TimelinePoint;
+pub use crate::state::{Budget, Job, JobRecord};
 pub use backup::{BackupInfo, BackupProgress, Moment, OnBackup, backups, restore, restore_on, verify_backups};
 pub use collection::Collection;
 pub use health::{Health, TargetRecall};

@@ -15,6 +15,7 @@ mod chain;
 mod collection;
 mod messages;
 mod moves;
+mod recall;
 mod tombstones;
 
 pub use buckets::BucketFile;
@@ -22,6 +23,7 @@ pub use catalog::{Catalog, CatalogEntry, CatalogStore};
 pub use chain::MANIFESTS_KEPT;
 pub use collection::{CalibrationPoint, FileNumbers, Manifest, ManifestStore, SegmentEntry, next_file_number};
 pub use moves::{MoveFile, SegmentMoves};
+pub use recall::{POINTS_MAX, RecallSummary, TARGETS_MAX, TargetSum, TimelinePoint};
 pub use tombstones::TombstoneFile;
 
 #[cfg(test)]

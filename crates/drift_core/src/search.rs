@@ -6,8 +6,11 @@
 
 mod buckets;
 pub mod calibrate;
+mod confidence;
 mod exact;
+mod explain;
 mod filter;
+mod geometry;
 mod get;
 mod matching;
 mod memory;
@@ -16,6 +19,7 @@ mod rerank;
 mod scratch;
 mod wanted;
 
+pub use explain::explain;
 pub use get::{contains, get, get_with_seqs, ids, visible_rows};
 pub use matching::{PAGE_ROWS_MAX, Page, count, matching, page};
 pub use scratch::Scratch;
@@ -23,7 +27,7 @@ pub use scratch::Scratch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::SearchMode;
 use crate::state::{CollectionState, SCAN_ALL_ROWS, Shadow, StopRule, Version};
-use crate::types::{Field, Hits, Interrupt, Predicate, SearchOptions, Vectors};
+use crate::types::{Estimate, Field, Hits, Interrupt, Metric, Predicate, SearchOptions, Vectors};
 use buckets::Limits;
 use payload::Payload;
 use rayon::prelude::*;
@@ -42,7 +46,7 @@ pub fn search(
     interrupt: Interrupt<'_>,
 ) -> Result<Hits> {
     collection.check_open()?;
-    let recall = validate(collection, queries, options)?;
+    let recall = check_options(collection, queries, options)?;
     let dim = collection.schema.dim;
     let count = queries.len() / dim;
     if options.k == 0 || count == 0 {
@@ -56,12 +60,9 @@ pub fn search(
     if options.exact {
         return exact::search(collection, &version, queries, options, wanted.as_ref(), &fields, interrupt);
     }
-    let stop = match options.nprobe {
-        Some(_) => StopRule::ALL,
-        None => version.index.rule(recall, reach(&version, options.k, wanted.as_ref())),
-    };
+    let limits = limits(&version, options, recall, wanted.as_ref());
     let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
-    let plan = Plan { options, stop, wanted: wanted.as_ref(), fields: &fields };
+    let plan = Plan { options, limits, wanted: wanted.as_ref(), fields: &fields };
     let answer = |queries: &[f32]| answer(collection, &version, queries, &plan, interrupt);
     if count == 1 || threads == 1 {
         return answer(queries);
@@ -76,7 +77,7 @@ pub fn search(
 /// What all queries of a call have in common.
 struct Plan<'a> {
     options: &'a SearchOptions,
-    stop: StopRule,
+    limits: Limits,
     wanted: Option<&'a Wanted>,
     fields: &'a [Field],
 }
@@ -101,9 +102,8 @@ fn answer(
     plan: &Plan<'_>,
     interrupt: Interrupt<'_>,
 ) -> Result<Hits> {
-    let Plan { options, stop, wanted, fields } = *plan;
+    let &Plan { options, ref limits, wanted, fields } = plan;
     let mut scratch = scratch::take(collection);
-    let limits = Limits { stop, buckets_max: options.nprobe.unwrap_or(usize::MAX), k: options.k };
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, queries.len() / collection.schema.dim);
     let mut payload = Payload::new(fields);
     for (row, query) in queries.chunks_exact(collection.schema.dim).enumerate() {
@@ -114,7 +114,7 @@ fn answer(
         scratch.exact.reset(options.k);
         if wanted.map_or(version.index.rows(), |wanted| wanted.flushed) > 0 {
             scratch.estimates.reset(rerank::width(options.k));
-            buckets::scan(collection, version, &limits, wanted, &mut scratch);
+            buckets::scan(collection, version, limits, wanted, &mut scratch);
             rerank::rerank(collection, version, &mut scratch)?;
         }
         // Last, so that few of its rows pass the threshold that the buckets have set.
@@ -128,6 +128,17 @@ fn answer(
     Ok(hits)
 }
 
+/// How far a search with these options goes.
+fn limits(version: &Version, options: &SearchOptions, recall: f32, wanted: Option<&Wanted>) -> Limits {
+    let overridden = options.nprobe.is_some() || options.confidence.is_some();
+    Limits {
+        stop: if overridden { StopRule::ALL } else { version.index.rule(recall, reach(version, options.k, wanted)) },
+        buckets_max: options.nprobe.unwrap_or(usize::MAX),
+        k: options.k,
+        confidence: options.confidence,
+    }
+}
+
 /// Keeps a query and its answer, to be searched again in the background.
 fn keep_shadow(
     collection: &CollectionState,
@@ -136,11 +147,9 @@ fn keep_shadow(
     options: &SearchOptions,
     scratch: &mut Scratch,
 ) {
-    if options.nprobe.is_some()
-        || options.filter.is_some()
-        || options.k > calibrate::SHADOW_K_MAX
-        || version.index.rows() <= SCAN_ALL_ROWS
-    {
+    let overridden = options.nprobe.is_some() || options.confidence.is_some();
+    let judged = !overridden && options.filter.is_none() && options.k <= calibrate::SHADOW_K_MAX;
+    if !judged || version.index.rows() <= SCAN_ALL_ROWS {
         return;
     }
     let shadow = Shadow {
@@ -175,12 +184,18 @@ fn check(interrupt: Interrupt<'_>) -> Result<()> {
 }
 
 /// Checks the arguments and returns the recall aimed at.
-fn validate(collection: &CollectionState, queries: &[f32], options: &SearchOptions) -> Result<f32> {
+fn check_options(collection: &CollectionState, queries: &[f32], options: &SearchOptions) -> Result<f32> {
     let dim = collection.schema.dim;
     if !queries.len().is_multiple_of(dim) {
         return Err(Error::invalid(format!("{} query values are not a multiple of dimension {dim}", queries.len())));
     }
     options.validate()?;
+    let geometric = options.confidence.is_some_and(|confidence| confidence.estimate == Estimate::Geometric);
+    if geometric && collection.schema.metric == Metric::Dot {
+        return Err(Error::invalid(
+            "routing=\"geometric\" measures distances to the boundaries of buckets, which metric \"dot\" has none of: use \"density\"",
+        ));
+    }
     let recall = options.recall.unwrap_or(collection.config.recall_default);
     collection.schema.check_vectors("query", queries.len() / dim, &Vectors::F32(queries))?;
     Ok(recall)

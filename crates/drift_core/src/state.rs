@@ -11,6 +11,7 @@ mod assignment;
 mod buckets;
 mod calibration;
 mod centroids;
+mod density;
 mod filter;
 mod homes;
 mod index;
@@ -25,6 +26,7 @@ mod runs;
 mod schedule;
 mod segments;
 mod signal;
+mod summary;
 mod train;
 mod upkeep;
 mod version;
@@ -32,6 +34,7 @@ mod version;
 pub use assignment::{Assignment, NO_BUCKET};
 pub use buckets::{BucketTable, ResidualSums};
 pub use calibration::{Calibration, SCAN_ALL_ROWS, StopRule};
+pub use density::{Density, DensityCache, live_rows};
 pub use filter::{Filter, Layer, Part};
 pub use homes::{Homes, Residual};
 pub use index::{Index, LiveSegment, Reassignment, Run, ScanCodes, locate};
@@ -39,7 +42,7 @@ pub use install::Installed;
 pub use lookup::{Found, Place};
 pub use physical::PhysicalRuns;
 pub use placement::Placement;
-pub use recall::{Mark, Measured, ROW_TRACES_MAX, Recall, RecallLog, Shadow, TimelinePoint, Trace};
+pub use recall::{Mark, Measured, ROW_TRACES_MAX, Recall, RecallLog, Shadow, Trace};
 pub use router::{Order, RankScratch, Ranked, Router, SPREAD_WEIGHT};
 pub use runs::BucketRuns;
 pub use schedule::{Budget, Schedule};
@@ -78,6 +81,7 @@ impl Maintenance {
         self.store.commit(&next)?;
         self.newest.store(next.number, Ordering::Relaxed);
         self.manifest = next;
+        self.unsaved_queries = 0;
         Ok(())
     }
 }
@@ -92,6 +96,8 @@ pub struct Maintenance {
     pub newest: Arc<AtomicU64>,
     /// What maintenance remembers between jobs.
     pub upkeep: Upkeep,
+    /// Live queries measured since the newest manifest, whose recall is in `manifest` and not in its file.
+    pub unsaved_queries: u64,
 }
 
 /// Counts since the collection was opened.
@@ -155,6 +161,8 @@ pub struct CollectionState {
     pub room: Condvar,
     /// What is known of the recall of searches.
     pub recall: Recall,
+    /// What the density model knows of the index.
+    pub density: DensityCache,
     /// When background jobs may run.
     pub schedule: Schedule,
     /// Wakes the scheduler.
@@ -220,6 +228,7 @@ impl CollectionState {
             job: Mutex::new(()),
             room: Condvar::new(),
             recall: Recall::default(),
+            density: DensityCache::default(),
             schedule: Schedule::default(),
             signal: Signal::default(),
             counters: Counters::default(),

@@ -5,6 +5,8 @@
 
 mod check;
 mod choice;
+mod confidence;
+mod explain;
 mod ids;
 mod lines;
 pub mod payload;
@@ -15,6 +17,8 @@ mod topk;
 mod vectors;
 
 pub(crate) use choice::unknown as unknown_choice;
+pub use confidence::{Confidence, Estimate, LAMBDA_DEFAULT, LAMBDA_MAX, TAU_SHARE};
+pub use explain::{ExplainedBucket, ExplainedTimes, ExplainedWork, Explanation, Stop};
 pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
 pub use lines::{LINE_BYTES, Lines};
 pub use payload::{Column, Columns, Field, FieldType, Fields, Value};

@@ -1,6 +1,7 @@
 //! The handle of a collection.
 
 use crate::error::OrRaise;
+use crate::explain;
 use crate::filter;
 use crate::health;
 use crate::input::{self, VectorsIn};
@@ -10,7 +11,7 @@ use crate::payload::{self, FieldIn, FieldOut};
 use crate::signals::Signals;
 use drift_core::db::Budget;
 use drift_core::search::Page;
-use drift_core::types::{IdRef, Missing, SearchOptions, Vectors};
+use drift_core::types::{Confidence, IdRef, Missing, SearchOptions, Vectors};
 use numpy::{PyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -27,6 +28,26 @@ type Triple<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Vec<FieldOut<'py>>);
 
 /// What a [`Budget`] consists of.
 type BudgetTuple = (f64, Option<u64>, Option<u64>, Option<(u8, u8)>);
+
+/// `target_confidence`, `routing`, `lambda_` and `tau`.
+type ConfidenceTuple = (Option<f32>, Option<String>, Option<f32>, Option<f32>);
+
+fn read_confidence(py: Python<'_>, options: Option<ConfidenceTuple>) -> PyResult<Option<Confidence>> {
+    let Some((target, routing, lambda, tau)) = options else { return Ok(None) };
+    Confidence::from_options(target, routing.as_deref(), lambda, tau).or_raise(py)
+}
+
+/// The values, widened into `room` when they are f16.
+fn as_f32<'a>(values: Vectors<'a>, room: &'a mut Vec<f32>) -> &'a [f32] {
+    match values {
+        Vectors::F32(values) => values,
+        halves => {
+            room.resize(halves.values(), 0.0);
+            halves.copy_to_f32(room);
+            room
+        }
+    }
+}
 
 impl Collection {
     /// The handle around the engine's.
@@ -193,26 +214,46 @@ impl Collection {
         threads: Option<usize>,
         filter: Option<&Bound<'py, PyTuple>>,
         include: Option<&Bound<'py, PyAny>>,
+        confidence: Option<ConfidenceTuple>,
     ) -> PyResult<Triple<'py>> {
         let flat = queries.cast::<PyArrayDyn<f32>>().is_ok_and(|array| array.ndim() == 1);
         let queries = VectorsIn::read(queries, self.inner.schema())?;
         let mut widened = Vec::new();
-        let values = match queries.view()? {
-            Vectors::F32(values) => values,
-            halves => {
-                widened.resize(halves.values(), 0.0);
-                halves.copy_to_f32(&mut widened);
-                &widened
-            }
-        };
+        let values = as_f32(queries.view()?, &mut widened);
+        let confidence = read_confidence(py, confidence)?;
         let (filter, include) = (filter::filter(filter)?, payload::include(include)?);
-        let options = SearchOptions { k, recall, exact, nprobe, threads, filter, include };
+        let options = SearchOptions { k, recall, exact, nprobe, threads, filter, include, confidence };
         let signals = Signals::new();
         let found = py.detach(|| self.inner.search(values, &options, &|| signals.stop()));
         let hits = signals.finish(py, found)?;
         let shape = (hits.queries, hits.k);
         let payload = payload::fields(py, &hits.payload)?;
         Ok((output::hit_ids(py, hits.ids, shape, flat)?, output::matrix(py, hits.distances, shape, flat)?, payload))
+    }
+
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        query: &Bound<'py, PyAny>,
+        k: usize,
+        recall: Option<f32>,
+        nprobe: Option<usize>,
+        filter: Option<&Bound<'py, PyTuple>>,
+        confidence: Option<ConfidenceTuple>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let query = VectorsIn::read(query, self.inner.schema())?;
+        let mut widened = Vec::new();
+        let values = as_f32(query.view()?, &mut widened);
+        let confidence = read_confidence(py, confidence)?;
+        let options = SearchOptions {
+            k,
+            recall,
+            nprobe,
+            filter: filter::filter(filter)?,
+            confidence,
+            ..SearchOptions::default()
+        };
+        explain::to_dict(py, py.detach(|| self.inner.explain(values, &options)).or_raise(py)?)
     }
 
     fn load_parquet<'py>(

@@ -9,6 +9,7 @@ mod backup;
 mod collection;
 mod database;
 mod error;
+mod explain;
 mod filter;
 mod health;
 mod input;

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import drift
-    from drift import Health, Page, Rows, SearchResult
+    from drift import Explanation, Health, Page, Rows, SearchResult
     from drift._filter import FilterLike
-    from drift._types import IdsLike, Include, LoadSource, MetadataLike, Missing, Progress, VectorsLike
+    from drift._types import IdsLike, Include, LoadSource, MetadataLike, Missing, Progress, Routing, VectorsLike
     from drift.aio._calls import Calls
     from drift.aio._database import Database
 
@@ -142,6 +142,10 @@ class Collection:
         include: Include = None,
         nprobe: int | None = None,
         threads: int | None = None,
+        target_confidence: float | None = None,
+        routing: Routing | None = None,
+        lambda_: float | None = None,
+        tau: float | None = None,
     ) -> SearchResult:
         """Find the nearest rows of one query or of several, as `drift.Collection.search`.
 
@@ -157,6 +161,37 @@ class Collection:
             include=include,
             nprobe=nprobe,
             threads=threads,
+            target_confidence=target_confidence,
+            routing=routing,
+            lambda_=lambda_,
+            tau=tau,
+        )
+
+    async def explain(
+        self,
+        query: VectorsLike,
+        k: int = 10,
+        *,
+        recall: float | None = 0.95,
+        filter: FilterLike | None = None,  # noqa: A002
+        nprobe: int | None = None,
+        target_confidence: float | None = None,
+        routing: Routing | None = None,
+        lambda_: float | None = None,
+        tau: float | None = None,
+    ) -> Explanation:
+        """Search for one query, and explain how far the search went and why, as `drift.Collection.explain`."""
+        return await self._calls.run(
+            self._sync.explain,
+            query,
+            k,
+            recall=recall,
+            filter=filter,
+            nprobe=nprobe,
+            target_confidence=target_confidence,
+            routing=routing,
+            lambda_=lambda_,
+            tau=tau,
         )
 
     async def load(

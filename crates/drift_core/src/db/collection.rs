@@ -14,14 +14,15 @@ use crate::maintain;
 use crate::search::{self, Page, calibrate};
 use crate::state::{Budget, CollectionState, JobRecord};
 use crate::types::{
-    Columns, Field, Hits, IdRef, Ids, Include, Interrupt, Missing, OptimizeReport, Predicate, Rows, Schema,
-    SearchOptions, Stats, VectorBuf, Vectors, VerifyReport,
+    Columns, Explanation, Field, Hits, IdRef, Ids, Include, Interrupt, Missing, OptimizeReport, Predicate, Rows,
+    Schema, SearchOptions, Stats, VectorBuf, Vectors, VerifyReport,
 };
 use arc_swap::ArcSwap;
 use half::f16;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// How often an update is tried again when other writers replace its rows.
 const UPDATE_TRIES_MAX: usize = 100;
@@ -95,7 +96,9 @@ impl OpenCollection {
         state.room.notify_all();
         let Some(scheduler) = self.scheduler.lock().take() else { return Ok(()) };
         scheduler.join().map_err(|_| Error::internal("the background thread panicked"))?;
-        flushed.and(ingest::seal(state))
+        let sealed = ingest::seal(state);
+        // What was measured is worth a commit, but not without a sound log.
+        flushed.and(sealed).and_then(|()| calibrate::save(&mut state.maintenance.lock()))
     }
 }
 
@@ -232,6 +235,11 @@ impl Collection {
         search::search(&*self.state()?, queries, options, interrupt)
     }
 
+    /// Searches one query and explains how far the search went, and why.
+    pub fn explain(&self, query: &[f32], options: &SearchOptions) -> Result<Explanation> {
+        search::explain(&*self.state()?, query, options)
+    }
+
     /// Loads all rows of a source in one commit; ids that exist are replaced.
     pub fn load(&self, source: &mut dyn RowSource, progress: OnProgress<'_>) -> Result<LoadReport> {
         let state = &self.state()?;
@@ -293,6 +301,12 @@ impl Collection {
     /// Whether background jobs are paused.
     pub fn is_maintenance_paused(&self) -> Result<bool> {
         Ok(self.state()?.schedule.is_paused())
+    }
+
+    /// Waits until background work has come to rest, at most for `timeout`; whether it has. At rest nothing is due, no time is
+    /// set at which anything will be, and no file is touched until the next call of a method.
+    pub fn wait_for_rest(&self, timeout: Duration) -> Result<bool> {
+        Ok(self.state()?.signal.await_rest(timeout))
     }
 
     /// What background jobs may take.

@@ -4,7 +4,8 @@
 
 use crate::error::Result;
 use crate::maintain::{self, Backlog};
-use crate::state::{CollectionState, JobRecord, Measured, TimelinePoint};
+use crate::manifest::{TargetSum, TimelinePoint};
+use crate::state::{CollectionState, JobRecord};
 use std::sync::atomic::Ordering;
 
 /// Standard errors on both sides of a mean between which the truth lies 19 times in 20.
@@ -74,7 +75,7 @@ pub(super) fn health(collection: &CollectionState) -> Result<Health> {
     let index = &version.index;
     let (recalls, timeline) = {
         let log = collection.recall.log.lock();
-        (by_target(log.measured.iter().copied()), log.timeline.iter().copied().collect())
+        (log.by_target().into_iter().map(target).collect(), log.timeline.iter().copied().collect())
     };
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let (written, moved) =
@@ -101,25 +102,12 @@ pub(super) fn health(collection: &CollectionState) -> Result<Health> {
     })
 }
 
-fn by_target(measured: impl Iterator<Item = Measured>) -> Vec<TargetRecall> {
-    let mut sums: Vec<(f32, f64, f64, u64)> = Vec::new();
-    for Measured { target, recall } in measured {
-        let recall = f64::from(recall);
-        match sums.iter_mut().find(|(known, ..)| *known == target) {
-            Some((_, sum, squares, queries)) => {
-                (*sum, *squares, *queries) = (*sum + recall, *squares + recall * recall, *queries + 1);
-            }
-            None => sums.push((target, recall, recall * recall, 1)),
-        }
-    }
-    sums.sort_by(|a, b| b.3.cmp(&a.3).then(a.0.total_cmp(&b.0)));
-    let target = |(target, sum, squares, queries): (f32, f64, f64, u64)| {
-        let count = queries as f64;
-        let recall = sum / count;
-        let error = INTERVAL * ((squares / count - recall * recall).max(0.0) / count).sqrt();
-        TargetRecall { target, recall, low: (recall - error).max(0.0), high: (recall + error).min(1.0), queries }
-    };
-    sums.into_iter().map(target).collect()
+fn target(of: TargetSum) -> TargetRecall {
+    let count = of.queries as f64;
+    let recall = of.sum / count;
+    let error = INTERVAL * ((of.squares / count - recall * recall).max(0.0) / count).sqrt();
+    let (low, high) = ((recall - error).max(0.0), (recall + error).min(1.0));
+    TargetRecall { target: of.target, recall, low, high, queries: of.queries }
 }
 
 #[cfg(test)]
@@ -127,14 +115,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_are_told_apart_and_the_interval_narrows() {
-        let measured = |count: usize, target| {
-            (0..count).map(move |n| Measured { target, recall: if n % 2 == 0 { 0.9 } else { 1.0 } })
+    fn the_interval_holds_the_mean_and_narrows_with_more_queries() {
+        let half_missed = |queries: u64| {
+            let (sum, squares) = (0.95 * queries as f64, 0.905 * queries as f64);
+            target(TargetSum { target: 0.95, queries, sum, squares })
         };
-        let few = by_target(measured(10, 0.9).chain(measured(100, 0.95)));
-        assert_eq!(few.iter().map(|of| (of.target, of.queries)).collect::<Vec<_>>(), [(0.95, 100), (0.9, 10)]);
-        assert!(few.iter().all(|of| (of.recall - 0.95).abs() < 1e-6 && of.low < 0.95 && of.high > 0.95));
-        assert!(few[0].high - few[0].low < few[1].high - few[1].low);
-        assert!(by_target(std::iter::empty()).is_empty());
+        let (few, many) = (half_missed(10), half_missed(100));
+        assert!([few, many].iter().all(|of| (of.recall - 0.95).abs() < 1e-9 && of.low < 0.95 && of.high > 0.95));
+        assert!(many.high - many.low < few.high - few.low);
     }
 }

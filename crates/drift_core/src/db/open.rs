@@ -71,9 +71,16 @@ impl Opening<'_> {
             bitstore,
             pool: self.pool.clone(),
             writes: Writes { next_seq: manifest.next_seq, wal: None, wal_sync: None },
-            maintenance: Maintenance { newest: Arc::new(AtomicU64::new(manifest.number)), manifest, store, upkeep },
+            maintenance: Maintenance {
+                newest: Arc::new(AtomicU64::new(manifest.number)),
+                manifest,
+                store,
+                upkeep,
+                unsaved_queries: 0,
+            },
             version,
         });
+        state.recall.log.lock().resume(&state.maintenance.lock().manifest.recall);
         self.fill(&state, missing)?;
         self.replay(&state)?;
         state.pin().memtables().for_each(|memtable| memtable.extend_codes(&state.rotation));

@@ -3,6 +3,7 @@
 //! Layer 4. A plain value that commits replace as a whole. It names every file that counts: what it does not name is
 //! an orphan that the vacuum may delete.
 
+use super::RecallSummary;
 use super::chain::{Chain, Link};
 use super::messages::{
     CalibrationMessage, FieldMessage, ManifestMessage, SegmentMessage, identity_bytes, identity_from,
@@ -61,6 +62,8 @@ pub struct Manifest {
     pub calibrated_rows: u64,
     /// Codes that there were to scan then.
     pub calibrated_codes: u64,
+    /// Measured recall of live queries.
+    pub recall: RecallSummary,
 }
 
 /// Gives out the numbers of bucket, move, tombstone and bitstore files. The manifests of a chain share it, so that a number
@@ -138,6 +141,7 @@ impl Manifest {
             calibration: Vec::new(),
             calibrated_rows: 0,
             calibrated_codes: 0,
+            recall: RecallSummary::default(),
         }
     }
 
@@ -178,6 +182,7 @@ impl Manifest {
             .fields
             .iter()
             .map(|field| FieldMessage { name: field.name.clone(), kind: u32::from(field.kind.code()) });
+        let (recall_targets, timeline) = self.recall.encode();
         let message = ManifestMessage {
             dim: self.schema.dim as u32,
             metric: self.schema.metric.name().to_owned(),
@@ -202,6 +207,8 @@ impl Manifest {
             calibration: calibration.collect(),
             calibrated_rows: self.calibrated_rows,
             calibrated_codes: self.calibrated_codes,
+            recall_targets,
+            timeline,
         };
         message.encode_to_vec()
     }
@@ -257,6 +264,7 @@ impl Manifest {
             calibration: calibration.collect(),
             calibrated_rows: message.calibrated_rows,
             calibrated_codes: message.calibrated_codes,
+            recall: RecallSummary::decode(&message.recall_targets, &message.timeline),
         };
         manifest.check().map_err(|problem| link.corrupt(problem))?;
         Ok(manifest)
@@ -289,7 +297,7 @@ impl Manifest {
         {
             return Err("a calibration point is not a number".to_owned());
         }
-        Ok(())
+        self.recall.check()
     }
 }
 

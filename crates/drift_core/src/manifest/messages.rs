@@ -54,6 +54,10 @@ pub(super) struct ManifestMessage {
     pub(super) fields: Vec<FieldMessage>,
     #[prost(bool, tag = "23")]
     pub(super) fields_fixed: bool,
+    #[prost(message, repeated, tag = "40")]
+    pub(super) recall_targets: Vec<RecallTargetMessage>,
+    #[prost(message, repeated, tag = "41")]
+    pub(super) timeline: Vec<TimelineMessage>,
 }
 
 /// A field of the payload.
@@ -63,6 +67,34 @@ pub(super) struct FieldMessage {
     pub(super) name: String,
     #[prost(uint32, tag = "2")]
     pub(super) kind: u32,
+}
+
+/// Measured recall of one target.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RecallTargetMessage {
+    #[prost(float, tag = "1")]
+    pub(super) target: f32,
+    #[prost(uint64, tag = "2")]
+    pub(super) queries: u64,
+    #[prost(double, tag = "3")]
+    pub(super) sum: f64,
+    #[prost(double, tag = "4")]
+    pub(super) squares: f64,
+}
+
+/// What a group of live queries met.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TimelineMessage {
+    #[prost(double, tag = "1")]
+    pub(super) time: f64,
+    #[prost(float, tag = "2")]
+    pub(super) recall: f32,
+    #[prost(double, tag = "3")]
+    pub(super) codes: f64,
+    #[prost(uint64, tag = "4")]
+    pub(super) rows: u64,
+    #[prost(uint64, tag = "5")]
+    pub(super) buckets: u64,
 }
 
 /// A segment that a manifest names.

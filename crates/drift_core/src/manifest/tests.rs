@@ -38,6 +38,10 @@ fn manifest(number: u64) -> Manifest {
         tombstone_files: vec![2],
         bitstore_file: Some(0),
         bitstore_segments: vec![FileId(1)],
+        recall: RecallSummary {
+            targets: vec![TargetSum { target: 0.95, queries: 64, sum: 61.5, squares: 60.0 }],
+            timeline: vec![TimelinePoint { time: 1.5e9, recall: 0.96, codes: 3_301.5, rows: 10, buckets: 2 }],
+        },
         calibration: vec![CalibrationPoint { recall: 0.9, difference: f32::INFINITY, row_share: 0.01 }],
         ..Manifest::first(IDENTITY, Schema::new(8, Metric::Cosine, IdType::Str).unwrap(), 99)
     }

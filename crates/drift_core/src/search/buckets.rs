@@ -5,14 +5,14 @@
 //! (`super::filter`) or, without a filter and when everything is to be scanned, the SQ8 codes of its rows. A row's visibility
 //! is only asked once its estimate has beaten the current worst, so dead rows cost their scan and nothing else.
 
-use super::filter;
 use super::scratch::Scratch;
 use super::wanted::Wanted;
+use super::{confidence, filter, geometry};
 use crate::kernels::{kernels, prefetch};
 use crate::quant::sq8::{Factors, QueryCode};
 use crate::segment::Segment;
 use crate::state::{BucketRuns, CollectionState, Order, Ranked, Run, ScanCodes, StopRule, Version};
-use crate::types::{Metric, Seq};
+use crate::types::{Confidence, Estimate, Metric, Seq, Stop};
 use std::sync::atomic::Ordering;
 
 /// Rows of which a scan of everything keeps the products at a time: what L1 holds.
@@ -37,37 +37,44 @@ pub struct Limits {
     pub buckets_max: usize,
     /// Neighbours wanted.
     pub k: usize,
+    /// An expert's override of the stop rule.
+    pub confidence: Option<Confidence>,
 }
 
 /// A row that is measured wherever it is costs as much as this many entries of buckets that are scanned.
 const DIRECT_COST: u64 = 8;
 
 impl Limits {
-    /// Most wanted rows that are measured one by one rather than searched for in buckets.
+    /// Most wanted rows that are measured one by one rather than searched for in buckets; none where an expert says how
+    /// many buckets to scan.
     fn direct_rows_max(&self) -> u64 {
-        self.stop.rows / DIRECT_COST
+        if self.buckets_max == usize::MAX && self.confidence.is_none() { self.stop.rows / DIRECT_COST } else { 0 }
     }
 }
 
-/// Fills `scratch.estimates` with the best rows within the limits, of those wanted.
+/// Fills `scratch.estimates` with the best rows within the limits, of those wanted; what it read, and the limits as the
+/// confidence, if there is one, has set them.
 pub fn scan(
     collection: &CollectionState,
     version: &Version,
     limits: &Limits,
     wanted: Option<&Wanted>,
     scratch: &mut Scratch,
-) {
+) -> (Work, Limits) {
     let metric = collection.schema.metric;
-    let everything = limits.stop == StopRule::ALL && limits.buckets_max >= version.index.router.len();
+    let everything = is_everything(version, limits);
+    let asked = limits;
+    let limits = if everything { *limits } else { confidence::begin(collection, version, limits, scratch) };
     let mut work = match (&version.index.scan, wanted) {
-        (_, Some(wanted)) if everything || wanted.flushed <= limits.direct_rows_max() => {
+        (_, Some(wanted)) if everything || wanted.flushed <= asked.direct_rows_max() => {
             scan_wanted(metric, version, wanted, scratch)
         }
         (_, None) if everything => scan_all(metric, version, scratch),
-        (ScanCodes::Filter(filter), _) => filter::scan(collection, version, filter, limits, wanted, scratch),
-        (ScanCodes::Runs(runs), _) => scan_buckets(metric, version, runs, limits, wanted, scratch),
+        (ScanCodes::Filter(filter), _) => filter::scan(metric, version, filter, &limits, wanted, scratch),
+        (ScanCodes::Runs(runs), _) => scan_buckets(metric, version, runs, &limits, wanted, scratch),
     };
-    if let Some(wanted) = wanted.filter(|_| limits.buckets_max == usize::MAX)
+    let by_rule = asked.buckets_max == usize::MAX && asked.confidence.is_none();
+    if let Some(wanted) = wanted.filter(|_| by_rule)
         && (scratch.estimates.len() as u64) < wanted.flushed.min(limits.k as u64)
     {
         // The rule stopped short of rows that are there: none of those that match may be missing.
@@ -80,6 +87,13 @@ pub fn scan(
     counters.rows_scanned.fetch_add(work.rows + work.started, Ordering::Relaxed);
     counters.buckets_scanned.fetch_add(work.buckets, Ordering::Relaxed);
     counters.rows_refined.fetch_add(work.refined, Ordering::Relaxed);
+    (work, limits)
+}
+
+/// Whether the limits are none, so that rows are scanned in whatever order.
+pub fn is_everything(version: &Version, limits: &Limits) -> bool {
+    let all = limits.confidence.is_none_or(|confidence| confidence.target >= 1.0);
+    all && limits.stop == StopRule::ALL && limits.buckets_max >= version.index.router.len()
 }
 
 /// What a scan read.
@@ -106,6 +120,9 @@ pub fn next_bucket(
 ) -> Option<Ranked> {
     let done = work.buckets as usize;
     if done >= limits.buckets_max || work.rows >= limits.stop.rows {
+        return None;
+    }
+    if is_confident(limits, done, threshold, scratch) {
         return None;
     }
     while done >= scratch.rank.ranked.len() {
@@ -144,6 +161,33 @@ fn scan_wanted(metric: Metric, version: &Version, wanted: &Wanted, scratch: &mut
     work
 }
 
+#[inline]
+fn is_confident(limits: &Limits, done: usize, threshold: f32, scratch: &mut Scratch) -> bool {
+    match limits.confidence {
+        Some(Confidence { target, estimate: Estimate::Geometric }) => {
+            geometry::is_enough(target, done, threshold, &mut scratch.geometry)
+        }
+        // The density model has set `buckets_max`.
+        _ => false,
+    }
+}
+
+/// Why a search within `limits` that did this work goes no further, be it at the rule or at the end.
+pub fn why(version: &Version, limits: &Limits, work: &Work, threshold: f32, scratch: &mut Scratch) -> Stop {
+    let done = work.buckets as usize;
+    if done >= version.index.router.len() {
+        return Stop::All;
+    }
+    let by_density = matches!(limits.confidence, Some(Confidence { estimate: Estimate::Density { .. }, .. }));
+    if done >= limits.buckets_max {
+        return if by_density { Stop::Confidence } else { Stop::BucketsMax };
+    }
+    if is_confident(limits, done, threshold, scratch) {
+        return Stop::Confidence;
+    }
+    if work.rows >= limits.stop.rows { Stop::Budget } else { Stop::Difference }
+}
+
 /// Scans every row, in whatever order.
 fn scan_all(metric: Metric, version: &Version, scratch: &mut Scratch) -> Work {
     let index = &version.index;
@@ -166,7 +210,6 @@ fn scan_buckets(
 ) -> Work {
     let index = &version.index;
     let mut work = Work::default();
-    index.router.begin(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank);
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
         for run in runs.of(bucket.position as usize) {
             work.rows += u64::from(run.rows);

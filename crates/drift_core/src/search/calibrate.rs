@@ -10,7 +10,7 @@ mod fit;
 mod shadow;
 mod trace;
 
-pub use shadow::{K_MAX as SHADOW_K_MAX, check_shadows};
+pub use shadow::{K_MAX as SHADOW_K_MAX, check_shadows, save};
 
 use crate::clock;
 use crate::error::Result;

@@ -8,7 +8,7 @@ use super::buckets::{self, Limits, Work, key, next_bucket};
 use super::scratch::Scratch;
 use super::wanted::Wanted;
 use crate::kernels::{BLOCK_ENTRIES, kernels, prefetch};
-use crate::state::{CollectionState, Filter, Order, Ranked, Version, locate};
+use crate::state::{Filter, Ranked, Version, locate};
 use crate::types::Metric;
 
 /// Rows beyond the `k` wanted that are refined before there is a threshold.
@@ -22,16 +22,14 @@ const PREFETCH_BUCKETS: usize = 2;
 
 /// Fills `scratch.estimates` with the best rows within the limits.
 pub fn scan(
-    collection: &CollectionState,
+    metric: Metric,
     version: &Version,
     filter: &Filter,
     limits: &Limits,
     wanted: Option<&Wanted>,
     scratch: &mut Scratch,
 ) -> Work {
-    let metric = collection.schema.metric;
     let mut work = Work::default();
-    version.index.router.begin(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank);
     let scan = Scan { metric, version, filter, wanted };
     scan.start(limits, scratch, &mut work);
     scratch.survivors.clear();

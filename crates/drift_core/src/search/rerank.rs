@@ -20,8 +20,8 @@ pub fn width(k: usize) -> usize {
     k + SPARE_MIN.max(k / 8)
 }
 
-/// Moves `scratch.estimates` into `scratch.exact`, measured exactly.
-pub fn rerank(collection: &CollectionState, version: &Version, scratch: &mut Scratch) -> Result<()> {
+/// Moves `scratch.estimates` into `scratch.exact`, measured exactly; how many there were.
+pub fn rerank(collection: &CollectionState, version: &Version, scratch: &mut Scratch) -> Result<usize> {
     let Scratch { estimates, exact, query, vector, cold, keys, rows, .. } = scratch;
     keys.clear();
     keys.extend(estimates.sorted().iter().map(|(_, key)| *key));
@@ -35,7 +35,7 @@ pub fn rerank(collection: &CollectionState, version: &Version, scratch: &mut Scr
         })?;
     }
     collection.counters.rows_reranked.fetch_add(keys.len() as u64, Ordering::Relaxed);
-    Ok(())
+    Ok(keys.len())
 }
 
 /// The reported distance between a prepared query and a raw vector.

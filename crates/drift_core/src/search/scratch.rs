@@ -2,10 +2,11 @@
 //!
 //! Layer 6.
 
+use super::geometry::Geometry;
 use crate::memtable::MemtableQuery;
 use crate::quant::bits::BitQuery;
 use crate::quant::sq8::QueryCode;
-use crate::state::{CollectionState, RankScratch, Router};
+use crate::state::{CollectionState, RankScratch, Ranked, Router};
 use crate::types::TopK;
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -20,6 +21,10 @@ pub struct Scratch {
     pub bits: BitQuery,
     /// Bucket scores.
     pub rank: RankScratch,
+    /// Buckets with their weights by the density model.
+    pub weighted: Vec<(f64, Ranked)>,
+    /// The geometric estimate of what is covered.
+    pub geometry: Geometry,
     /// Raw products of one run.
     pub products: Vec<i32>,
     /// Entries of one part of a bucket that pass, a bit each.
@@ -66,6 +71,8 @@ pub fn take(collection: &CollectionState) -> Loan {
         code: QueryCode::new(dim),
         bits: BitQuery::new(dim),
         rank: RankScratch::default(),
+        weighted: Vec::new(),
+        geometry: Geometry::default(),
         masks: Vec::new(),
         blocks: Vec::new(),
         first: Vec::new(),

@@ -1,9 +1,10 @@
 //! What is known of the recall of searches: traces that stop rules are fitted to, and live queries that were searched again.
 //!
-//! Layer 5. Memory only; the rules themselves are in the manifest. Old traces give way to new ones, and are forgotten when
+//! Layer 5. Memory only; the rules themselves and a summary of what was measured (`summary`) are in the manifest. Old traces give way to new ones, and are forgotten when
 //! a share of the rows has changed since, so that the rules follow the data and the queries.
 
 use super::PhysicalRuns;
+use crate::manifest::{TargetSum, TimelinePoint};
 use crate::types::Seq;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -57,21 +58,6 @@ pub struct Measured {
     pub recall: f32,
 }
 
-/// What some live queries, searched again together, met.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TimelinePoint {
-    /// Time since 1970, seconds.
-    pub time: f64,
-    /// Their mean recall.
-    pub recall: f32,
-    /// Codes that queries scanned on average since the point before.
-    pub codes: f64,
-    /// Live rows.
-    pub rows: u64,
-    /// Buckets.
-    pub buckets: u64,
-}
-
 /// Points of the timeline that are kept.
 const TIMELINE_MAX: usize = 1_000;
 
@@ -87,7 +73,7 @@ const LIVE_MARGIN: f32 = 0.1;
 const MISS_SHARE_MIN: f32 = 0.25;
 
 /// Measured live queries that are kept: the mean of so many is within 0.006 of the truth, 19 times in 20.
-const MEASURED_MAX: usize = 1_000;
+pub(super) const MEASURED_MAX: usize = 1_000;
 
 /// Live queries that are searched again at a time: a quarter of what rules are fitted to.
 const SHADOW_GROUP: usize = 64;
@@ -104,6 +90,8 @@ pub struct RecallLog {
     pub live: VecDeque<(Vec<f32>, Trace)>,
     /// Recall of live queries, oldest first.
     pub measured: VecDeque<Measured>,
+    /// What earlier handles have measured, by target; it counts for as many queries as `measured` has room for.
+    pub(super) carried: Vec<TargetSum>,
     /// What groups of live queries met, oldest first.
     pub timeline: VecDeque<TimelinePoint>,
     /// Queries and codes scanned up to the last point.
@@ -128,6 +116,7 @@ impl Default for RecallLog {
             rows: VecDeque::new(),
             live: VecDeque::new(),
             measured: VecDeque::new(),
+            carried: Vec::new(),
             timeline: VecDeque::new(),
             counted: (0, 0),
             unfitted: 0,

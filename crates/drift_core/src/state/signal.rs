@@ -26,32 +26,52 @@ pub struct Work {
 /// Set by many, awaited by one.
 #[derive(Default)]
 pub struct Signal {
-    pending: Mutex<Work>,
+    state: Mutex<State>,
     changed: Condvar,
+    rested: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    pending: Work,
+    /// The scheduler waits, and for nothing but more work: no time is set at which it goes on by itself.
+    resting: bool,
 }
 
 impl Signal {
     /// Adds work and wakes the scheduler.
     pub fn raise(&self, add: impl FnOnce(&mut Work)) {
-        add(&mut self.pending.lock());
+        add(&mut self.state.lock().pending);
         self.changed.notify_all();
     }
 
     /// Whether the collection closes.
     pub fn stopping(&self) -> bool {
-        self.pending.lock().stop
+        self.state.lock().pending.stop
     }
 
     /// Waits until there is work, or until `timeout`, and takes it; `stop` stays set for ever.
     pub fn take(&self, timeout: Option<Duration>) -> Work {
-        let mut pending = self.pending.lock();
-        if *pending == Work::default() {
+        let mut state = self.state.lock();
+        if state.pending == Work::default() {
             match timeout {
-                Some(timeout) => drop(self.changed.wait_for(&mut pending, timeout)),
-                None => self.changed.wait(&mut pending),
+                Some(timeout) => drop(self.changed.wait_for(&mut state, timeout)),
+                None => {
+                    state.resting = true;
+                    self.rested.notify_all();
+                    self.changed.wait(&mut state);
+                    state.resting = false;
+                }
             }
         }
-        let stop = pending.stop;
-        std::mem::replace(&mut *pending, Work { stop, ..Work::default() })
+        let stop = state.pending.stop;
+        std::mem::replace(&mut state.pending, Work { stop, ..Work::default() })
+    }
+
+    /// Waits until the scheduler rests, at most for `timeout`; whether it does.
+    pub fn await_rest(&self, timeout: Duration) -> bool {
+        let mut state = self.state.lock();
+        let is_busy = |state: &mut State| !state.resting || state.pending != Work::default();
+        !self.rested.wait_while_for(&mut state, is_busy, timeout).timed_out()
     }
 }

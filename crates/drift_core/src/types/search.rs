@@ -3,7 +3,7 @@
 //! Layer 0: plain data shared by the search path, the database handle and the binding. Distances are ascending and
 //! smaller is nearer under every metric (l2: squared; cosine: `1 - cos`; dot: `-<a, b>`).
 
-use super::{Columns, IdRef, IdType, Ids, K_MAX, Predicate};
+use super::{Columns, Confidence, IdRef, IdType, Ids, K_MAX, Predicate};
 use crate::error::{Error, Result};
 use std::sync::Arc;
 
@@ -34,6 +34,8 @@ pub struct SearchOptions {
     pub filter: Option<Arc<Predicate>>,
     /// Fields of the hits' payload.
     pub include: Include,
+    /// An expert's confidence to stop at, instead of `recall`.
+    pub confidence: Option<Confidence>,
 }
 
 impl Default for SearchOptions {
@@ -46,6 +48,7 @@ impl Default for SearchOptions {
             threads: None,
             filter: None,
             include: Include::Nothing,
+            confidence: None,
         }
     }
 }
@@ -70,6 +73,7 @@ impl SearchOptions {
         if self.threads == Some(0) {
             return Err(Error::invalid("threads is 0: it must be 1 or more"));
         }
+        self.confidence.map_or(Ok(()), |confidence| confidence.validate())?;
         self.filter.as_ref().map_or(Ok(()), |filter| filter.validate())
     }
 }

@@ -88,9 +88,12 @@ class Drift(Engine):
         stats = self.collection.stats()
         sizes: dict[str, float] = {name: int(stats[name]) for name in GAUGES}
         health = getattr(self.collection, "health", None)
-        measured = None if health is None else getattr(health(), "recall", None)
-        if isinstance(measured, (int, float)):
-            sizes["health_recall"] = float(measured)
+        if health is None:
+            return sizes
+        found = health()
+        sizes |= {"bytes_inserted": found.bytes_inserted, "bytes_moved": found.bytes_moved}
+        if found.recall is not None:
+            sizes["health_recall"] = found.recall
         return sizes
 
     def describe(self) -> str:

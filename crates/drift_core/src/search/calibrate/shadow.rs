@@ -6,9 +6,10 @@
 use super::trace::TRUTH_WIDTH;
 use super::{fit_log, publish, trace_groups};
 use crate::error::Result;
+use crate::manifest::TimelinePoint;
 use crate::memtable::SearchMode;
 use crate::search::{memory, scratch};
-use crate::state::{CollectionState, Measured, RecallLog, SCAN_ALL_ROWS, Shadow, TimelinePoint, Version};
+use crate::state::{CollectionState, Maintenance, Measured, RecallLog, SCAN_ALL_ROWS, Shadow, Version};
 use std::sync::atomic::Ordering;
 
 /// Neighbours asked for, at most, by a query that is searched again: the trace finds [`TRUTH_WIDTH`] candidates for sure.
@@ -19,6 +20,11 @@ const REFIT_AFTER: usize = 32;
 
 /// Distances that differ by less than this share are the same: sums in another order.
 const SAME_SHARE: f32 = 1e-5;
+
+/// Measured queries after which a manifest is committed for their sake, where no job has committed one: a quarter of those
+/// that health tells of, so that another process sees what is not much older, and a collection that is only read writes a file
+/// of some KB every few thousand queries.
+const SAVE_AFTER: u64 = 256;
 
 /// Searches the waiting live queries again, and follows what they show; how many there were. Runs on the caller's pool.
 pub fn check_shadows(collection: &CollectionState) -> Result<usize> {
@@ -47,18 +53,34 @@ pub fn check_shadows(collection: &CollectionState) -> Result<usize> {
     if judged > 0 {
         add_point(collection, &version, &mut log, judged);
     }
-    if log.unfitted < REFIT_AFTER {
-        return Ok(shadows.len());
-    }
-    log.correct();
-    let points = fit_log(&mut log);
+    let points = (log.unfitted >= REFIT_AFTER).then(|| {
+        log.correct();
+        fit_log(&mut log)
+    });
+    let summary = log.summary();
     drop(log);
     let mut maintenance = collection.maintenance.lock();
-    // The next commit saves them; the rules in the file are as good a beginning after a crash.
-    maintenance.manifest.calibration.clone_from(&points);
-    maintenance.manifest.calibrated_codes = version.index.codes();
-    publish(collection, points, version.index.codes());
+    // The next commit saves both; the rules in the file are as good a beginning after a crash.
+    maintenance.manifest.recall = summary;
+    maintenance.unsaved_queries += judged as u64;
+    if let Some(points) = points {
+        maintenance.manifest.calibration.clone_from(&points);
+        maintenance.manifest.calibrated_codes = version.index.codes();
+        publish(collection, points, version.index.codes());
+    }
+    if maintenance.unsaved_queries >= SAVE_AFTER {
+        save(&mut maintenance)?;
+    }
     Ok(shadows.len())
+}
+
+/// Commits what was measured and is in no file yet, so that whoever opens the collection next begins with it.
+pub fn save(maintenance: &mut Maintenance) -> Result<()> {
+    if maintenance.unsaved_queries == 0 {
+        return Ok(());
+    }
+    let next = maintenance.manifest.next();
+    maintenance.commit(next)
 }
 
 /// Notes what the newest `judged` queries met.

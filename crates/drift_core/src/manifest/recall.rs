@@ -1,0 +1,105 @@
+//! What a manifest keeps of the recall that was measured.
+//!
+//! Layer 4. A summary for those who open the collection later: sums by target and the newest points of the timeline, so that
+//! health in another process, or after a restart, begins with what is known. Searches do not depend on it.
+
+use super::messages::{RecallTargetMessage, TimelineMessage};
+
+/// Targets that are kept, those with most queries: people ask for one or two.
+pub const TARGETS_MAX: usize = 16;
+
+/// Points of the timeline that are kept, 5 KB: at 64 queries each those of the newest eight thousand measured.
+pub const POINTS_MAX: usize = 128;
+
+/// Measured recall of the queries that asked for one target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TargetSum {
+    /// Recall asked for.
+    pub target: f32,
+    /// Queries measured.
+    pub queries: u64,
+    /// Sum of their recalls.
+    pub sum: f64,
+    /// Sum of the squares of their recalls.
+    pub squares: f64,
+}
+
+/// What some live queries, searched again together, met.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TimelinePoint {
+    /// Time since 1970, seconds.
+    pub time: f64,
+    /// Their mean recall.
+    pub recall: f32,
+    /// Codes that queries scanned on average since the point before.
+    pub codes: f64,
+    /// Live rows.
+    pub rows: u64,
+    /// Buckets.
+    pub buckets: u64,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RecallSummary {
+    /// The most asked for first.
+    pub targets: Vec<TargetSum>,
+    /// Oldest first.
+    pub timeline: Vec<TimelinePoint>,
+}
+
+impl RecallSummary {
+    pub(super) fn encode(&self) -> (Vec<RecallTargetMessage>, Vec<TimelineMessage>) {
+        let target = |of: &TargetSum| RecallTargetMessage {
+            target: of.target,
+            queries: of.queries,
+            sum: of.sum,
+            squares: of.squares,
+        };
+        let point = |at: &TimelinePoint| TimelineMessage {
+            time: at.time,
+            recall: at.recall,
+            codes: at.codes,
+            rows: at.rows,
+            buckets: at.buckets,
+        };
+        (self.targets.iter().map(target).collect(), self.timeline.iter().map(point).collect())
+    }
+
+    pub(super) fn decode(targets: &[RecallTargetMessage], timeline: &[TimelineMessage]) -> RecallSummary {
+        let target = |of: &RecallTargetMessage| TargetSum {
+            target: of.target,
+            queries: of.queries,
+            sum: of.sum,
+            squares: of.squares,
+        };
+        let point = |at: &TimelineMessage| TimelinePoint {
+            time: at.time,
+            recall: at.recall,
+            codes: at.codes,
+            rows: at.rows,
+            buckets: at.buckets,
+        };
+        RecallSummary { targets: targets.iter().map(target).collect(), timeline: timeline.iter().map(point).collect() }
+    }
+
+    /// What no manifest may say of recall.
+    pub(super) fn check(&self) -> std::result::Result<(), String> {
+        if self.targets.len() > TARGETS_MAX || self.timeline.len() > POINTS_MAX {
+            return Err(format!(
+                "recall has {} targets and {} points, at most {TARGETS_MAX} and {POINTS_MAX} are kept",
+                self.targets.len(),
+                self.timeline.len()
+            ));
+        }
+        let is_sum = |of: &TargetSum| {
+            let most = of.queries as f64 * (1.0 + 1e-6);
+            of.target.is_finite() && (0.0..=most).contains(&of.sum) && (0.0..=most).contains(&of.squares)
+        };
+        let is_point = |at: &TimelinePoint| at.time.is_finite() && at.recall.is_finite() && at.codes.is_finite();
+        if !self.targets.iter().all(is_sum) || !self.timeline.iter().all(is_point) {
+            return Err("measured recall is out of its range".to_owned());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Measured recall in short: what health tells, what a manifest keeps, and how the kept is forgotten.
+//!
+//! Layer 5, pure. What an earlier handle measured counts on after a restart, with a weight that falls to nothing as a
+//! thousand queries are measured anew: health tells of the newest thousand, whoever measured them.
+
+use super::recall::{MEASURED_MAX, RecallLog};
+use crate::manifest::{POINTS_MAX, RecallSummary, TARGETS_MAX, TargetSum};
+
+impl RecallLog {
+    /// Begins with what an earlier handle has left.
+    pub fn resume(&mut self, kept: &RecallSummary) {
+        self.carried.clone_from(&kept.targets);
+        self.timeline.extend(&kept.timeline);
+    }
+
+    /// Measured recall by target, the most asked for first.
+    pub fn by_target(&self) -> Vec<TargetSum> {
+        let mut sums: Vec<TargetSum> = Vec::new();
+        let mut add = |more: TargetSum| match sums.iter_mut().find(|of| of.target == more.target) {
+            Some(of) => {
+                of.queries += more.queries;
+                of.sum += more.sum;
+                of.squares += more.squares;
+            }
+            None => sums.push(more),
+        };
+        for measured in &self.measured {
+            let recall = f64::from(measured.recall);
+            add(TargetSum { target: measured.target, queries: 1, sum: recall, squares: recall * recall });
+        }
+        let room = MEASURED_MAX.saturating_sub(self.measured.len()) as f64;
+        let carried: u64 = self.carried.iter().map(|of| of.queries).sum();
+        let share = (room / carried.max(1) as f64).min(1.0);
+        for of in &self.carried {
+            let queries = (of.queries as f64 * share) as u64;
+            let scale = queries as f64 / of.queries.max(1) as f64;
+            if queries > 0 {
+                add(TargetSum { queries, sum: of.sum * scale, squares: of.squares * scale, ..*of });
+            }
+        }
+        sums.sort_by(|a, b| b.queries.cmp(&a.queries).then(a.target.total_cmp(&b.target)));
+        sums
+    }
+
+    /// What the next manifest keeps.
+    pub fn summary(&self) -> RecallSummary {
+        let mut targets = self.by_target();
+        targets.truncate(TARGETS_MAX);
+        let old = self.timeline.len().saturating_sub(POINTS_MAX);
+        RecallSummary { targets, timeline: self.timeline.iter().skip(old).copied().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::TimelinePoint;
+    use crate::state::Measured;
+
+    fn measure(log: &mut RecallLog, count: usize, target: f32, recall: f32) {
+        (0..count).for_each(|_| log.add_measured(Measured { target, recall }));
+    }
+
+    #[test]
+    fn what_was_kept_counts_until_a_thousand_are_measured_anew() {
+        let mut before = RecallLog::default();
+        measure(&mut before, 900, 0.95, 0.9);
+        measure(&mut before, 100, 0.9, 0.8);
+        let mut log = RecallLog::default();
+        log.resume(&before.summary());
+        assert_eq!(log.by_target(), before.by_target());
+        let mean = |log: &RecallLog| log.by_target()[0].sum / log.by_target()[0].queries as f64;
+        let mut last = mean(&log);
+        for _ in 0..5 {
+            measure(&mut log, 200, 0.95, 1.0);
+            let total: u64 = log.by_target().iter().map(|of| of.queries).sum();
+            assert!((998..=1_000).contains(&total), "{total} queries");
+            assert!(mean(&log) > last, "old queries give way");
+            last = mean(&log);
+        }
+        assert_eq!(log.by_target(), [TargetSum { target: 0.95, queries: 1_000, sum: 1_000.0, squares: 1_000.0 }]);
+    }
+
+    #[test]
+    fn a_summary_has_its_limits_and_keeps_the_newest_points() {
+        let mut log = RecallLog::default();
+        (0..100).for_each(|n| measure(&mut log, 1, 0.5 + n as f32 / 1_000.0, 1.0));
+        for n in 0..500u32 {
+            let point = TimelinePoint { time: f64::from(n), recall: 1.0, codes: 0.0, rows: 1, buckets: 1 };
+            log.add_point(point, 0, 0);
+        }
+        let summary = log.summary();
+        assert_eq!((summary.targets.len(), summary.timeline.len()), (TARGETS_MAX, POINTS_MAX));
+        assert_eq!(summary.timeline.last().map(|point| point.time), Some(499.0));
+        let mut next = RecallLog::default();
+        next.resume(&summary);
+        assert_eq!(next.summary(), summary);
+    }
+}
