@@ -138,6 +138,8 @@ class Maintained:
     def health(self) -> Any:
         class Health:
             recall = 0.97
+            bytes_inserted = 100
+            bytes_moved = 30
 
         return Health()
 
@@ -148,7 +150,8 @@ def test_maintenance_runs_until_nothing_is_due_and_measured_recall_is_kept(tmp_p
     index.collection = maintained  # type: ignore[assignment]
     index.settle()
     assert maintained.maintenance.calls == 3
-    assert index.gauges()["health_recall"] == 0.97
+    gauges = index.gauges()
+    assert (gauges["health_recall"], gauges["bytes_inserted"], gauges["bytes_moved"]) == (0.97, 100, 30)
     index.close()
 
 

@@ -87,10 +87,7 @@ class Drift(Engine):
         """Return the engine's own sizes, and the recall that it measures of itself where it does."""
         stats = self.collection.stats()
         sizes: dict[str, float] = {name: int(stats[name]) for name in GAUGES}
-        health = getattr(self.collection, "health", None)
-        if health is None:
-            return sizes
-        found = health()
+        found = self.collection.health()
         sizes |= {"bytes_inserted": found.bytes_inserted, "bytes_moved": found.bytes_moved}
         if found.recall is not None:
             sizes["health_recall"] = found.recall
