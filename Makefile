@@ -38,7 +38,7 @@ test-rust:            ## the engine's own tests
 
 test-python: $(BUILT) ## the tests of the package, from outside
 	$(BIN)/python -m pytest -q
-	$(BIN)/python -m pytest -q --doctest-modules -o python_files=none python/drift
+	$(BIN)/python -m pytest -q --doctest-modules -o python_files=none python/drift --ignore python/drift/adapters
 
 test-simd: $(BUILT)   ## the core tests under each instruction set that this machine has
 	@set -e; for simd in $$($(BIN)/python -m tests.simd); do \
@@ -48,6 +48,7 @@ test-simd: $(BUILT)   ## the core tests under each instruction set that this mac
 test-suites: $(BUILT) ## adapters under the suites of other projects, and the documentation
 	$(call install,dev$(comma)suites,$(PROFILE))
 	$(BIN)/python -m pytest -q -rs tests/adapters tests/docs tests/filters
+	$(BIN)/python -m pytest -q --doctest-modules -o python_files=none python/drift/adapters --ignore python/drift/adapters/vectordb_bench.py
 
 lint: $(BUILT)        ## formatting, lints and types
 	cargo fmt --all -- --check

@@ -10,5 +10,5 @@
 | `drift.adapters.ann_benchmarks` | | an algorithm of ann-benchmarks |
 | `drift.adapters.vectordb_bench` | | a client of VectorDBBench |
 
-They use the public API alone, and nothing in `drift` imports them.
+They use the public API and the trees of filters (`drift._filter`), and nothing in `drift` imports them.
 """
