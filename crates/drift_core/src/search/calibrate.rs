@@ -41,9 +41,9 @@ const SETTLED_SHARE: f64 = 0.1;
 /// Rows that are traced when a share has changed: their mean recall is within 0.007 of the truth.
 const REFRESH_TRACES: usize = 640;
 
-/// Live traces that are enough to do without those of rows: their mean recall is within 0.03 of the truth, which the fit
-/// allows for.
-const LIVE_ENOUGH: usize = 64;
+/// Live queries, all of them asked since so much changed, that are enough to do without sampled rows: their mean recall is
+/// within 0.02 of the truth, which the fit allows for. Older ones may have asked for what is gone.
+const LIVE_ENOUGH: usize = 128;
 
 /// Measures the rules anew if enough has changed since they were measured; whether it did. `settled` when no job is due. Runs
 /// on the caller's pool.
@@ -98,14 +98,14 @@ fn trace_and_fit(collection: &CollectionState, version: &Version, wanted: usize)
     let queries = collection.recall.log.lock().forget_traces();
     let now: Vec<(&[f32], Seq)> = queries.iter().map(|query| (&query[..], version.seq)).collect();
     let live = trace_groups(collection, version, &now)?;
-    let rows = if queries.len() >= LIVE_ENOUGH { Vec::new() } else { sample(collection, version, wanted) };
+    let rows = sample(collection, version, wanted);
     let traced: Result<Vec<Vec<Traced>>> =
         rows.par_chunks(GROUP).map(|rows| trace::trace_rows(collection, version, rows)).collect();
     let traces = traced?.into_iter().flatten().map(|traced| traced.trace);
     let points = {
         let mut log = collection.recall.log.lock();
         log.add_rows(traces);
-        log.live.extend(queries.into_iter().zip(live.into_iter().map(|traced| traced.trace)));
+        log.add_older(queries.into_iter().zip(live.into_iter().map(|traced| traced.trace)));
         log.traced_at = Some(changes(collection, version));
         fit_log(&mut log)
     };
@@ -129,9 +129,10 @@ fn trace_groups(collection: &CollectionState, version: &Version, queries: &[(&[f
 /// The rules that the kept traces speak for. Runs on the caller's pool.
 fn fit_log(log: &mut RecallLog) -> Vec<CalibrationPoint> {
     log.unfitted = 0;
-    log.is_fitted_to_live = log.live.len() >= LIVE_ENOUGH;
+    log.is_fitted_to_live = log.fresh >= LIVE_ENOUGH;
     if log.is_fitted_to_live {
-        return fit::fit(&log.live.iter().map(|(_, trace)| trace).collect::<Vec<_>>(), log.live_margin);
+        let fresh = log.live.iter().rev().take(log.fresh);
+        return fit::fit(&fresh.map(|(_, trace)| trace).collect::<Vec<_>>(), log.live_margin);
     }
     let traces: Vec<&Trace> = log.rows.iter().chain(log.live.iter().map(|(_, trace)| trace)).collect();
     fit::fit(&traces, log.row_margin)

@@ -96,6 +96,8 @@ pub struct RecallLog {
     pub timeline: VecDeque<TimelinePoint>,
     /// Queries and codes scanned up to the last point.
     pub counted: (u64, u64),
+    /// Live queries that came since so much changed that all were traced again: the newest of `live`.
+    pub fresh: usize,
     /// Live traces since the rules were last fitted.
     pub unfitted: usize,
     /// Measured queries since the margin was last corrected.
@@ -119,6 +121,7 @@ impl Default for RecallLog {
             carried: Vec::new(),
             timeline: VecDeque::new(),
             counted: (0, 0),
+            fresh: 0,
             unfitted: 0,
             unjudged: 0,
             is_fitted_to_live: false,
@@ -143,7 +146,14 @@ impl RecallLog {
             self.live.pop_front();
         }
         self.live.push_back((query, trace));
+        self.fresh = (self.fresh + 1).min(LIVE_TRACES_MAX);
         self.unfitted += 1;
+    }
+
+    /// Adds the traces of queries that are older than all there are, as many as there is room for.
+    pub fn add_older(&mut self, traced: impl DoubleEndedIterator<Item = (Vec<f32>, Trace)>) {
+        let room = LIVE_TRACES_MAX - self.live.len();
+        traced.rev().take(room).for_each(|traced| self.live.push_front(traced));
     }
 
     /// Adds the recall of a live query.
@@ -184,6 +194,7 @@ impl RecallLog {
     /// again.
     pub fn forget_traces(&mut self) -> Vec<Vec<f32>> {
         self.rows.clear();
+        self.fresh = 0;
         self.unfitted = 0;
         self.live.drain(..).map(|(query, _)| query).collect()
     }
