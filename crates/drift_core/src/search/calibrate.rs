@@ -15,8 +15,9 @@ pub use shadow::{K_MAX as SHADOW_K_MAX, check_shadows, save};
 use crate::clock;
 use crate::error::Result;
 use crate::manifest::CalibrationPoint;
-use crate::state::{Calibration, CollectionState, ROW_TRACES_MAX, RecallLog, SCAN_ALL_ROWS, Trace, Version};
+use crate::state::{Calibration, CollectionState, ROW_TRACES_MAX, RecallLog, SCAN_ALL_ROWS, Version};
 use crate::types::Seq;
+use fit::Group;
 use rand::RngExt;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -44,6 +45,9 @@ const REFRESH_TRACES: usize = 640;
 /// Live queries, all of them asked since so much changed, that are enough to do without sampled rows: their mean recall is
 /// within 0.02 of the truth, which the fit allows for. Older ones may have asked for what is gone.
 const LIVE_ENOUGH: usize = 128;
+
+/// Live queries that are a group of their own beside sampled rows.
+const LIVE_SOME: usize = 64;
 
 /// Measures the rules anew if enough has changed since they were measured; whether it did. `settled` when no job is due. Runs
 /// on the caller's pool.
@@ -130,12 +134,23 @@ fn trace_groups(collection: &CollectionState, version: &Version, queries: &[(&[f
 fn fit_log(log: &mut RecallLog) -> Vec<CalibrationPoint> {
     log.unfitted = 0;
     log.is_fitted_to_live = log.fresh >= LIVE_ENOUGH;
-    if log.is_fitted_to_live {
-        let fresh = log.live.iter().rev().take(log.fresh);
-        return fit::fit(&fresh.map(|(_, trace)| trace).collect::<Vec<_>>(), log.live_margin);
+    let older = log.live.len().saturating_sub(log.fresh);
+    let live = |range: std::ops::Range<usize>| Group {
+        traces: log.live.range(range).map(|(_, trace)| trace).collect(),
+        margin: log.live_margin,
+    };
+    let rows = || Group { traces: log.rows.iter().collect(), margin: log.row_margin };
+    // Queries may go on as before the change, or have changed with the rows: the rules hold for both.
+    let mut groups = if log.is_fitted_to_live {
+        vec![live(older..log.live.len()), live(0..older)]
+    } else {
+        vec![rows(), live(0..log.live.len())]
+    };
+    if groups[1].traces.len() < LIVE_SOME {
+        let few = groups.swap_remove(1);
+        groups[0].traces.extend(few.traces);
     }
-    let traces: Vec<&Trace> = log.rows.iter().chain(log.live.iter().map(|(_, trace)| trace)).collect();
-    fit::fit(&traces, log.row_margin)
+    fit::fit(&groups)
 }
 
 /// Lets searches follow the rules. The caller holds the maintenance lock.

@@ -35,42 +35,57 @@ struct Stopped {
     shares: Vec<f32>,
 }
 
-/// The cheapest rule per target; targets that no rule reaches have none. `margin` is the share of the distance to full recall
-/// that is added to each target. Runs on the caller's pool.
-pub fn fit(traces: &[&Trace], margin: f32) -> Vec<CalibrationPoint> {
+/// Traces that speak for one kind of query.
+pub struct Group<'a> {
+    /// The traces.
+    pub traces: Vec<&'a Trace>,
+    /// Share of the distance to full recall that is added to each target.
+    pub margin: f32,
+}
+
+/// The cheapest rule per target that is good enough for each group; targets that no rule reaches have none. Runs on the
+/// caller's pool.
+pub fn fit(groups: &[Group<'_>]) -> Vec<CalibrationPoint> {
     let shares: Vec<f32> = std::iter::successors(Some(1.0f32), |share| Some(share / SHARE_STEP))
         .take_while(|share| *share > SHARE_MIN)
         .collect();
-    let differences = differences(traces);
-    let by_difference: Vec<Stopped> =
-        differences.par_iter().map(|limit| stopped(traces, |mark| mark.gap <= *limit)).collect();
-    let by_share: Vec<Stopped> = shares.par_iter().map(|share| stopped(traces, |mark| mark.share < *share)).collect();
-    let tried: Vec<(Outcome, f32, f32)> = by_difference
-        .par_iter()
-        .zip(&differences)
-        .flat_map_iter(|(a, &difference)| {
-            by_share.iter().zip(&shares).map(move |(b, &share)| (outcome(a, b), difference, share))
-        })
-        .collect();
+    let differences = differences(groups);
+    let tried: Vec<Vec<Outcome>> = groups.iter().map(|group| outcomes(&group.traces, &differences, &shares)).collect();
+    let rules: Vec<(f32, f32)> =
+        differences.iter().flat_map(|&difference| shares.iter().map(move |&share| (difference, share))).collect();
+    let cost = |rule: usize| tried.iter().map(|outcomes| outcomes[rule].cost).sum::<f32>();
     TARGETS
         .iter()
         .filter_map(|&recall| {
-            let wanted = recall + margin * (1.0 - recall);
-            let enough = tried.iter().filter(|(tried, ..)| tried.sure >= wanted && tried.worse_half >= wanted);
-            let (_, difference, row_share) = enough.min_by(|a, b| a.0.cost.total_cmp(&b.0.cost))?;
-            Some(CalibrationPoint { recall, difference: *difference, row_share: *row_share })
+            let is_enough = |rule: &usize| {
+                groups.iter().zip(&tried).all(|(group, outcomes)| {
+                    let wanted = recall + group.margin * (1.0 - recall);
+                    outcomes[*rule].sure >= wanted && outcomes[*rule].worse_half >= wanted
+                })
+            };
+            let rule = (0..rules.len()).filter(is_enough).min_by(|a, b| cost(*a).total_cmp(&cost(*b)))?;
+            let (difference, row_share) = rules[rule];
+            Some(CalibrationPoint { recall, difference, row_share })
         })
         .collect()
 }
 
+/// What each rule achieves on the traces: every difference with every share.
+fn outcomes(traces: &[&Trace], differences: &[f32], shares: &[f32]) -> Vec<Outcome> {
+    let by_difference: Vec<Stopped> =
+        differences.par_iter().map(|limit| stopped(traces, |mark| mark.gap <= *limit)).collect();
+    let by_share: Vec<Stopped> = shares.par_iter().map(|share| stopped(traces, |mark| mark.share < *share)).collect();
+    by_difference.par_iter().flat_map_iter(|a| by_share.iter().map(move |b| outcome(a, b))).collect()
+}
+
 /// Differences worth trying: quantiles of what reaching a true neighbour took.
-fn differences(traces: &[&Trace]) -> Vec<f32> {
+fn differences(groups: &[Group<'_>]) -> Vec<f32> {
     let gap = |trace: &Trace, step: u32| {
         let place = trace.marks.partition_point(|mark| mark.step < step);
         trace.marks.get(place).map_or(f32::INFINITY, |mark| mark.gap)
     };
-    let mut needed: Vec<f32> =
-        traces.iter().flat_map(|trace| trace.found.iter().map(|&step| gap(trace, step))).collect();
+    let traces = groups.iter().flat_map(|group| &group.traces);
+    let mut needed: Vec<f32> = traces.flat_map(|trace| trace.found.iter().map(|&step| gap(trace, step))).collect();
     needed.sort_unstable_by(f32::total_cmp);
     let last = needed.len().saturating_sub(1) as f64;
     // Ever closer to 1: a high target is decided by the last few of a thousand.
@@ -127,19 +142,24 @@ mod tests {
             .collect()
     }
 
+    /// Mean recall of traces that stop as a rule says.
+    fn recall(traces: &[Trace], point: &CalibrationPoint) -> f32 {
+        let found = |trace: &Trace| {
+            let goes_on = |mark: &&Mark| mark.gap <= point.difference && mark.share < point.row_share;
+            let stop = trace.marks.iter().take_while(goes_on).count();
+            trace.found.iter().filter(|step| (**step as usize) < stop).count()
+        };
+        traces.iter().map(found).sum::<usize>() as f32 / (10.0 * traces.len() as f32)
+    }
+
     #[test]
     fn a_rule_reaches_its_target_and_higher_targets_cost_more() {
         let traces = traces(800);
-        let points = fit(&traces.iter().collect::<Vec<_>>(), 0.1);
+        let points = fit(&[Group { traces: traces.iter().collect(), margin: 0.1 }]);
         assert_eq!(points.len(), TARGETS.len());
         let mut last = 0.0;
         for point in points {
-            let found = |trace: &Trace| {
-                let stop =
-                    trace.marks.iter().take_while(|m| m.gap <= point.difference && m.share < point.row_share).count();
-                trace.found.iter().filter(|step| (**step as usize) < stop).count()
-            };
-            let recall = traces.iter().map(found).sum::<usize>() as f32 / (10.0 * traces.len() as f32);
+            let recall = recall(&traces, &point);
             assert!(recall >= point.recall, "{point:?} reaches {recall}");
             assert!(recall >= last && recall < point.recall + 0.12, "{point:?} reaches {recall}");
             last = recall;
@@ -147,10 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_is_good_enough_for_each_group() {
+        let (easy, mut hard) = (traces(400), traces(100));
+        hard.iter_mut().for_each(|trace| trace.found.iter_mut().for_each(|step| *step *= 2));
+        let points = fit(&[&easy, &hard].map(|traces| Group { traces: traces.iter().collect(), margin: 0.1 }));
+        assert_eq!(points.len(), TARGETS.len());
+        assert!(
+            points.iter().all(|point| recall(&easy, point) >= point.recall && recall(&hard, point) >= point.recall)
+        );
+        let alone = fit(&[Group { traces: easy.iter().collect(), margin: 0.1 }]);
+        assert!(alone.iter().any(|point| recall(&hard, point) < point.recall), "the groups differ");
+    }
+
+    #[test]
     fn a_target_beyond_what_was_found_has_no_rule() {
         let mut traces = traces(400);
         traces.iter_mut().for_each(|trace| trace.found.truncate(9));
-        let points = fit(&traces.iter().collect::<Vec<_>>(), 0.1);
+        let points = fit(&[Group { traces: traces.iter().collect(), margin: 0.1 }]);
         assert!(points.last().is_some_and(|point| point.recall < 0.9), "{points:?}");
     }
 }
