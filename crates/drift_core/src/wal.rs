@@ -13,11 +13,13 @@
 
 mod frame;
 mod replay;
+mod succeed;
 mod sync;
 mod writer;
 
 pub use frame::FRAME_BYTES_MAX;
-pub use replay::{Expected, ReplayEnd, replay, settle};
+pub use replay::{Expected, ReplayEnd, Tail, first_seq, replay};
+pub use succeed::{cut, succeed};
 pub use sync::WalSync;
 pub use writer::WalWriter;
 

@@ -194,6 +194,26 @@ pub(super) fn encode_frame(
     Ok(())
 }
 
+/// Appends to `file` the frame of another file that had `head` and `payload`. What precedes it there is durable when it
+/// can be read.
+pub(super) fn encode_copy(file: &mut Vec<u8>, id: FileId, head: &Head, payload: &[u8]) {
+    let offset = file.len() as u64;
+    let mut frame = ByteWriter::with_capacity(head.frame_bytes());
+    frame.u32(payload.len() as u32);
+    frame.zeros(4);
+    frame.bytes(&head.kind.codes());
+    frame.zeros(2);
+    frame.u32(head.rows);
+    frame.u64(head.first_seq);
+    frame.u64(offset);
+    frame.bytes(payload);
+    frame.align(ALIGNMENT);
+    let bytes = frame.as_slice();
+    let check = checksum_parts(id, offset, &[&bytes[..4], &bytes[8..]]);
+    frame.set(4, &check.to_le_bytes());
+    file.extend_from_slice(frame.as_slice());
+}
+
 /// What to put into a frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Content<'a> {
