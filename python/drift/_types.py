@@ -20,6 +20,7 @@ __all__ = [
     "Missing",
     "Precision",
     "Progress",
+    "Recovery",
     "VectorsLike",
 ]
 
@@ -46,6 +47,7 @@ Metric: TypeAlias = Literal["l2", "cosine", "dot"]
 Precision: TypeAlias = Literal["1bit", "sq8"]
 IdType: TypeAlias = Literal["int", "str"]
 Durability: TypeAlias = Literal["always", "interval", "os", "none"]
+Recovery: TypeAlias = Literal["strict", "salvage"]
 Missing: TypeAlias = Literal["error", "skip"]
 
 IdsLike: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[np.generic] | ArrowArray | ArrowStream

@@ -7,6 +7,8 @@
 mod collection;
 mod health;
 mod open;
+mod repair;
+mod salvage;
 mod stats;
 mod verify;
 
@@ -20,6 +22,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels;
 use crate::manifest::{Catalog, CatalogEntry, CatalogStore, Manifest, ManifestStore};
+use crate::state::CollectionState;
 use crate::storage::{Backend, LocalBackend, LockGuard, MemoryBackend, OsFs, names};
 use crate::types::Schema;
 use collection::OpenCollection;
@@ -58,6 +61,8 @@ struct OpenCatalog {
     /// In order of name, so that closing does the same each time.
     open: BTreeMap<String, Arc<OpenCollection>>,
     lock: Option<Box<dyn LockGuard>>,
+    /// What `recovery="salvage"` gave up, a sentence each.
+    given_up: Vec<String>,
 }
 
 impl Database {
@@ -85,7 +90,8 @@ impl Database {
         kernels::simd()?;
         let lock = if config.read_only { None } else { Some(backend.lock(names::LOCK)?) };
         let mut store = CatalogStore::new(backend.clone());
-        let newest = match store.load_newest()? {
+        let (known, given_up) = salvage::catalog(&mut store, &*backend, &config, &components)?;
+        let newest = match known {
             Some(newest) => newest,
             None if config.read_only => {
                 return Err(Error::not_found(format!(
@@ -102,7 +108,7 @@ impl Database {
             remove_dropped(&*backend, &newest);
         }
         let pool = Arc::new(pool(&components)?);
-        let catalog = Mutex::new(OpenCatalog { store, newest, open: BTreeMap::new(), lock });
+        let catalog = Mutex::new(OpenCatalog { store, newest, open: BTreeMap::new(), lock, given_up });
         let inner = Inner {
             uri: uri.to_owned(),
             backend,
@@ -179,9 +185,45 @@ impl Database {
             components: &inner.components,
             pool: &inner.pool,
         };
-        let open = Arc::new(OpenCollection::start(parts.recover()?)?);
+        let identity = parts.identity;
+        let state = match salvage::open(&parts)? {
+            Some(state) => state,
+            None => self.salvage(catalog, name, salvage::Remains::gather(&parts)?, identity)?,
+        };
+        let open = Arc::new(OpenCollection::start(state)?);
         catalog.open.insert(name.to_owned(), open.clone());
         Ok(Collection::new(self.clone(), open))
+    }
+
+    /// Puts a copy of what remains of a damaged collection in its place.
+    fn salvage(
+        &self,
+        catalog: &mut OpenCatalog,
+        name: &str,
+        remains: salvage::Remains,
+        damaged: u128,
+    ) -> Result<CollectionState> {
+        let inner = &self.inner;
+        let folder = inner.components.identities.draw();
+        let backend = inner.backend.scoped(&names::collection_dir(folder));
+        let first = Manifest::first(folder, remains.schema.clone(), folder as u64);
+        ManifestStore::new(backend.clone(), folder).commit(&first)?;
+        let (config, components, pool) = (&inner.config, &inner.components, &inner.pool);
+        let parts = open::Opening { name, identity: folder, backend, config, components, pool };
+        let salvaged = remains.copy_into(parts.recover()?)?;
+        let mut next = catalog.newest.clone();
+        next.number += 1;
+        next.collections.iter_mut().filter(|entry| entry.folder == damaged).for_each(|entry| entry.folder = folder);
+        catalog.store.commit(&next)?;
+        catalog.newest = next;
+        catalog.given_up.extend(salvaged.given_up.into_iter().map(|what| format!("collection {name:?}: {what}")));
+        Ok(salvaged.state)
+    }
+
+    /// What `recovery="salvage"` gave up since the database was opened, a sentence each.
+    pub fn given_up(&self) -> Result<Vec<String>> {
+        self.check()?;
+        Ok(self.inner.catalog.lock().given_up.clone())
     }
 
     /// Names of the collections, in order of creation.

@@ -15,6 +15,7 @@ mod scheduler;
 mod step;
 mod survey;
 
+pub use checkpoint::checkpoint;
 pub use flush::flush_all;
 pub use optimize::optimize;
 pub use remove::{after_load, remove_unreferenced};

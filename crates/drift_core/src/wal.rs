@@ -13,12 +13,14 @@
 
 mod frame;
 mod replay;
+mod salvage;
 mod succeed;
 mod sync;
 mod writer;
 
 pub use frame::FRAME_BYTES_MAX;
-pub use replay::{Expected, ReplayEnd, Tail, first_seq, replay};
+pub use replay::{Beginning, Expected, ReplayEnd, Tail, beginning, replay};
+pub use salvage::salvage;
 pub use succeed::{cut, succeed};
 pub use sync::WalSync;
 pub use writer::WalWriter;

@@ -3,7 +3,7 @@
 use crate::collection::Collection;
 use crate::error::OrRaise;
 use drift_core::clock::Components;
-use drift_core::config::{Config, Durability};
+use drift_core::config::{Config, Durability, Recovery};
 use drift_core::types::{IdType, Metric, Precision, Schema};
 use pyo3::prelude::*;
 
@@ -21,10 +21,12 @@ impl Database {
         uri: &str,
         read_only: bool,
         durability: &str,
+        recovery: &str,
         memory_limit: Option<usize>,
     ) -> PyResult<Database> {
         let mut config =
             Config { read_only, durability: Durability::parse(durability).or_raise(py)?, ..Config::default() };
+        config.recovery = Recovery::parse(recovery).or_raise(py)?;
         config.memory_limit_bytes = memory_limit.unwrap_or(config.memory_limit_bytes);
         let opened = py.detach(|| drift_core::db::Database::open(uri, config, Components::system()));
         Ok(Database { inner: opened.or_raise(py)? })
@@ -64,6 +66,10 @@ impl Database {
 
     fn drop_collection(&self, py: Python<'_>, name: &str) -> PyResult<()> {
         py.detach(|| self.inner.drop_collection(name)).or_raise(py)
+    }
+
+    fn given_up(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.inner.given_up().or_raise(py)
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {

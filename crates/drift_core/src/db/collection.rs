@@ -4,7 +4,7 @@
 //! the three paths.
 
 use super::health::{self, Health};
-use super::{Database, stats, verify};
+use super::{Database, repair, stats, verify};
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::ingest::source::{LoadReport, RowSource};
@@ -216,6 +216,12 @@ impl Collection {
     /// Reads every byte of every file, and checks that files and memory agree.
     pub fn verify(&self) -> Result<VerifyReport> {
         verify::verify(self.state()?)
+    }
+
+    /// Writes anew what [`Collection::verify`] finds damaged and what follows from sound bytes: logs, the bitstore,
+    /// manifests before the newest. What the report still lists cannot be repaired.
+    pub fn repair(&self) -> Result<VerifyReport> {
+        repair::repair(self.state()?)
     }
 
     /// Figures of the collection.

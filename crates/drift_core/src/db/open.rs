@@ -38,7 +38,7 @@ pub(super) struct Opening<'a> {
 
 impl Opening<'_> {
     /// Recovers the collection.
-    pub(super) fn recover(self) -> Result<CollectionState> {
+    pub(super) fn recover(&self) -> Result<CollectionState> {
         let in_collection = |error: Error| error.context(format!("collection {:?}", self.name));
         self.try_recover().map_err(in_collection)
     }
@@ -180,7 +180,7 @@ impl Opening<'_> {
         for (at, &number) in numbers.iter().enumerate() {
             let mut expected = Expected { identity: self.identity, schema: &state.schema, next_seq, end: Tail::Torn };
             if let Some(&follower) = numbers.get(at + 1) {
-                expected.end = Tail::Before(wal::first_seq(&*self.backend, follower, &expected)?);
+                expected.end = Tail::Before(wal::beginning(&*self.backend, follower, &expected)?);
             }
             let end = wal::replay(&*self.backend, number, &expected, &mut |record| {
                 apply(state, record);

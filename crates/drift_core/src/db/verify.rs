@@ -116,10 +116,10 @@ impl VerifyReport {
 fn check_log(collection: &CollectionState, number: u64, follower: Option<u64>, next_seq: Option<Seq>) -> Result<Seq> {
     let backend = &*collection.backend;
     let mut expected =
-        Expected { identity: collection.identity, schema: &collection.schema, next_seq, end: Tail::Sound(None) };
-    // What a damaged follower begins with is not known; it tells of its damage itself.
-    if let Some(Ok(seq)) = follower.map(|follower| wal::first_seq(backend, follower, &expected)) {
-        expected.end = Tail::Sound(Some(seq));
+        Expected { identity: collection.identity, schema: &collection.schema, next_seq, end: Tail::Sound };
+    // What a damaged follower says of this one is not known; it tells of its damage itself.
+    if let Some(Ok(beginning)) = follower.map(|follower| wal::beginning(backend, follower, &expected)) {
+        expected.end = Tail::Before(beginning);
     }
     wal::replay(backend, number, &expected, &mut |_| Ok(())).map(|end| end.next_seq)
 }

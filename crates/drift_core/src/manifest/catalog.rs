@@ -88,6 +88,13 @@ impl CatalogStore {
         self.chain.load_newest()?.map(|link| Catalog::decode(&link)).transpose()
     }
 
+    /// The newest catalog that can be read, and the number of the newest file, be it damaged: the next commit has the one
+    /// after it. For salvage.
+    pub fn load_newest_sound(&mut self) -> Result<(Option<Catalog>, u64)> {
+        let (link, _) = self.chain.load_newest_sound()?;
+        Ok((link.map(|link| Catalog::decode(&link)).transpose()?, self.chain.next_number() - 1))
+    }
+
     /// Commits `catalog`, as [`ManifestStore::commit`](super::ManifestStore::commit) does a manifest.
     pub fn commit(&mut self, catalog: &Catalog) -> Result<()> {
         catalog.check().map_err(|problem| Error::internal(format!("catalog {}: {problem}", catalog.number)))?;

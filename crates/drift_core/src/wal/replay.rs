@@ -3,11 +3,10 @@
 //! Layer 4; used at open and by verification. It reads through a window, never more than the file holds, and changes
 //! nothing; [`succeed`](super::succeed) then begins the next file.
 //!
-//! A file that another one follows ends where its seqs reach the first one of its follower: what stands behind was
-//! written anew there, and a power loss may have left anything of it. Before that place everything must be sound. In
-//! the last file, at the first place that is no frame, the rest is searched for a frame that was written after that
-//! place had become durable; if there is one, this is damage too. Otherwise everything from there on was never durable,
-//! and a power loss may have torn it.
+//! A file says how much of the one before it counts: all of that must be sound, and what stands behind is a leftover,
+//! of which a power loss may have left anything. In the last file, at the first place that is no frame, the rest is
+//! searched for a frame that was written after that place had become durable; if there is one, this is damage.
+//! Otherwise everything from there on was never durable, and a power loss may have torn it.
 
 use super::OwnedRecord;
 use super::frame::{self, ALIGNMENT, Content, Decoded, HEAD_BYTES, Head, Kind, PREAMBLE_BYTES, Preamble, encode_frame};
@@ -46,10 +45,19 @@ pub struct Expected<'a> {
 pub enum Tail {
     /// It is the last file: what a power loss tore.
     Torn,
-    /// The next file begins with this seq: anything from there on.
-    Before(Seq),
-    /// Sound frames alone, those of the seqs of the next file included, if there is one: what verification wants.
-    Sound(Option<Seq>),
+    /// Nothing, which is what verification wants of the last file.
+    Sound,
+    /// Another file follows: anything behind what counts.
+    Before(Beginning),
+}
+
+/// What a log file says of the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// Seq that the file begins with, and the one before it ends with.
+    pub first_seq: Seq,
+    /// Bytes of the file before it that count.
+    pub previous_end: u64,
 }
 
 /// Where a log file ended.
@@ -68,7 +76,7 @@ pub struct ReplayEnd {
     /// Whether what stands behind that frame is neither whole nor what a crash during the very close leaves: damage,
     /// though nothing is lost with it.
     pub mark_damaged: bool,
-    /// Whether something stands behind that does not count, because the next file has it or because it is torn.
+    /// Whether a leftover stands behind what counts in a file that another one follows.
     pub excess: bool,
     /// Start of the frames that no later frame says were durable. A failed fsync may have lost them for good while they
     /// can still be read, so they are written anew ([`succeed`](super::succeed)).
@@ -91,54 +99,52 @@ pub fn replay(
         let message = format_args!("the file begins with seq {first_seq}, but the one before it ended at {seq}");
         return Err(corrupt(&log.name, 72, message));
     }
-    let (limit, strict) = match expected.end {
-        Tail::Torn => (None, false),
-        Tail::Before(seq) => (Some(seq), false),
-        Tail::Sound(limit) => (limit, true),
-    };
-    let mut place = Place::first(first_seq);
-    let (mut records, mut excess) = (0, false);
-    while place.offset < log.length {
-        let superseded = limit.is_some_and(|limit| place.seq >= limit);
-        if superseded && !strict {
-            excess = !log.only_seals(place.offset)?;
-            break;
+    let mut excess = false;
+    if let Tail::Before(next) = expected.end {
+        if log.length < next.previous_end {
+            let message = format_args!("the file ends here, but {} bytes of it count", next.previous_end);
+            return Err(corrupt(&log.name, log.length, message));
         }
+        excess = log.length > next.previous_end;
+        log.length = next.previous_end;
+    }
+    let mut place = Place::first(first_seq);
+    let (mut records, mut torn_bytes) = (0, 0);
+    while place.offset < log.length {
         let Some((head, decoded)) = log.next(&place, expected)? else {
             log.check_torn(&place, expected.end)?;
-            excess = true;
+            torn_bytes = log.length - place.offset;
             break;
         };
-        let seqs = decoded.seqs();
-        place.pass(&head, seqs).ok_or_else(|| corrupt(&log.name, place.offset, "sequence numbers end"))?;
-        if let Some(limit) = limit.filter(|limit| !superseded && place.seq > *limit) {
-            let message = format_args!("the next file begins with seq {limit}, within a frame of this one");
-            return Err(corrupt(&log.name, place.offset, message));
-        }
-        if let Decoded::Record(record) = decoded
-            && !superseded
-        {
+        place.pass(&head, decoded.seqs()).ok_or_else(|| corrupt(&log.name, place.offset, "sequence numbers end"))?;
+        if let Decoded::Record(record) = decoded {
             apply(record)?;
             records += 1;
         }
     }
-    let torn = excess && expected.end == Tail::Torn;
+    if let Tail::Before(next) = expected.end
+        && place.seq != next.first_seq
+    {
+        let message = format_args!("the file ends with seq {}, but the next begins with {}", place.seq, next.first_seq);
+        return Err(corrupt(&log.name, place.offset, message));
+    }
     Ok(ReplayEnd {
-        next_seq: limit.map_or(place.seq, |limit| place.seq.min(limit)),
+        next_seq: place.seq,
         end_offset: place.offset,
-        torn_bytes: if torn { log.length - place.offset } else { 0 },
+        torn_bytes,
         records,
         sealed: place.sealed,
-        mark_damaged: torn && place.sealed && !log.is_torn_seal(&place)?,
+        mark_damaged: torn_bytes > 0 && place.sealed && !log.is_torn_seal(&place)?,
         excess,
         unproven_offset: place.unproven.front().map_or(place.offset, |frame| frame.0),
         unproven_seq: place.unproven.front().map_or(place.seq, |frame| frame.1),
     })
 }
 
-/// Seq that log file `number` begins with.
-pub fn first_seq(backend: &dyn Backend, number: u64, expected: &Expected<'_>) -> Result<Seq> {
-    Ok(Log::open(backend, number, expected)?.preamble(number, expected)?.first_seq)
+/// What log file `number` says of the one before it.
+pub fn beginning(backend: &dyn Backend, number: u64, expected: &Expected<'_>) -> Result<Beginning> {
+    let preamble = Log::open(backend, number, expected)?.preamble(number, expected)?;
+    Ok(Beginning { first_seq: preamble.first_seq, previous_end: preamble.previous_end })
 }
 
 /// A place between two frames, and what is known from those before it.
@@ -193,6 +199,15 @@ impl Log {
         Ok(Log { file, name, id, length, start: 0, window: Vec::new() })
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Length of the file in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// What the file, which is to be number `number`, says of itself.
     fn preamble(&mut self, number: u64, expected: &Expected<'_>) -> Result<Preamble> {
         let (name, id) = (self.name.clone(), self.id);
@@ -231,17 +246,6 @@ impl Log {
                 Err(corrupt(&self.name, place.offset, message))
             }
         }
-    }
-
-    /// Whether nothing but marks of a clean close stand from `offset` on.
-    fn only_seals(&mut self, mut offset: u64) -> Result<bool> {
-        while offset < self.length {
-            match self.frame(offset)? {
-                Some((head, _)) if head.kind == Kind::Seal => offset += head.frame_bytes() as u64,
-                _ => return Ok(false),
-            }
-        }
-        Ok(true)
     }
 
     /// Whether what stands behind the seal that ends at `place` is a part of the second one: a crash during the close

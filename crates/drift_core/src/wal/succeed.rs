@@ -3,7 +3,7 @@
 //! Layer 4; used at open, after replay. The end of the last file is what a crash left: its frames can be read, but those
 //! that no later frame proves durable may be in the page cache alone, and an fsync that failed before makes later ones
 //! of the same file worthless (Rebello et al., ATC'20). So these frames are written anew into the next file, which
-//! appears whole and durable; the last file counts up to them from then on, and is cut there.
+//! appears whole and durable, and says that the last file counts up to them; that one is cut there.
 
 use super::frame::{Content, HEAD_BYTES, Kind, Preamble, encode_copy, encode_frame, encode_preamble};
 use super::replay::{Expected, Log, ReplayEnd, corrupt};
@@ -24,9 +24,8 @@ pub fn succeed(
 ) -> Result<WalWriter> {
     let number = last + 1;
     let id = FileId::numbered(&magic::WAL, expected.identity, number);
-    let preamble = Preamble { number, first_seq: end.unproven_seq };
+    let preamble = Preamble { number, first_seq: end.unproven_seq, previous_end: end.unproven_offset };
     let mut bytes = encode_preamble(expected.identity, id, expected.schema, &preamble);
-    let mut copied = false;
     let mut log = Log::open(backend, last, expected)?;
     let mut offset = end.unproven_offset;
     while offset < end.end_offset {
@@ -36,7 +35,6 @@ pub fn succeed(
         if head.kind != Kind::Seal {
             let payload = frame.get(HEAD_BYTES..).and_then(|rest| rest.get(..head.length)).unwrap_or_default();
             encode_copy(&mut bytes, id, &head, payload);
-            copied = true;
         }
         offset += head.frame_bytes() as u64;
     }
@@ -48,19 +46,16 @@ pub fn succeed(
         bytes.extend_from_slice(frame.as_slice());
     }
     backend.put_if_absent(&names::wal(number), &bytes)?;
-    if copied {
-        cut(backend, last, end.unproven_offset)?;
-    } else if end.excess {
-        cut(backend, last, end.end_offset)?;
-    }
+    cut(backend, last, end.unproven_offset)?;
     WalWriter::continue_at(backend, number, expected.identity, expected.schema, next_seq)
 }
 
 /// Cuts a log file that another one follows to what counts of it.
 pub fn cut(backend: &dyn Backend, number: u64, end_offset: u64) -> Result<()> {
     let mut file = backend.append(&names::wal(number), false)?;
-    if file.len() > end_offset {
-        file.truncate(end_offset)?;
+    if file.len() <= end_offset {
+        return Ok(());
     }
+    file.truncate(end_offset)?;
     file.sync()
 }

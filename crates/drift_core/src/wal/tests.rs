@@ -52,7 +52,7 @@ fn read(
     next_seq: Option<Seq>,
 ) -> Result<(Vec<OwnedRecord>, ReplayEnd)> {
     let mut records = Vec::new();
-    let end = if is_last { Tail::Torn } else { Tail::Sound(None) };
+    let end = if is_last { Tail::Torn } else { Tail::Sound };
     let expected = Expected { identity: IDENTITY, schema, next_seq, end };
     let end = replay(backend, number, &expected, &mut |record| {
         records.push(record);
@@ -553,11 +553,12 @@ fn regression_a_crash_between_the_two_seals_is_no_damage() {
 }
 
 #[test]
-fn what_the_next_log_has_may_be_torn_in_the_one_before_it() {
+fn leftovers_behind_what_counts_may_be_torn() {
     let (records, bytes, ends) = sample(IdType::Int, true);
     let schema = schema(IdType::Int);
-    let read_before = |bytes: &[u8], seq: Seq| {
-        let expected = Expected { identity: IDENTITY, schema: &schema, next_seq: None, end: Tail::Before(seq) };
+    let read_before = |bytes: &[u8], first_seq: Seq, previous_end: u64| {
+        let end = Tail::Before(Beginning { first_seq, previous_end });
+        let expected = Expected { identity: IDENTITY, schema: &schema, next_seq: None, end };
         let mut found = Vec::new();
         let end = replay(&with_log(bytes), 1, &expected, &mut |record| {
             found.push(record);
@@ -568,13 +569,14 @@ fn what_the_next_log_has_may_be_torn_in_the_one_before_it() {
     let mut torn = bytes.clone();
     torn[ends[3] as usize + 40..].fill(0);
     for bytes in [&bytes, &torn] {
-        let (found, end) = read_before(bytes, 11).unwrap();
+        let (found, end) = read_before(bytes, 11, ends[3]).unwrap();
         assert_eq!((found.as_slice(), end.next_seq, end.end_offset, end.excess), (&records[..3], 11, ends[3], true));
     }
-    let (found, end) = read_before(&bytes, 12).unwrap();
+    let (found, end) = read_before(&bytes, 12, ends[4]).unwrap();
     assert_eq!((found, end.next_seq, end.excess), (records, 12, false));
-    assert_eq!(read_before(&torn, 12).unwrap_err().kind(), ErrorKind::Corrupt, "it counts up to there");
-    assert_eq!(read_before(&bytes, 6).unwrap_err().kind(), ErrorKind::Corrupt, "no frame ends there");
+    assert_eq!(read_before(&torn, 12, ends[4]).unwrap_err().kind(), ErrorKind::Corrupt, "it counts up to there");
+    assert_eq!(read_before(&bytes, 12, ends[3]).unwrap_err().kind(), ErrorKind::Corrupt, "another seq");
+    assert_eq!(read_before(&bytes, 11, ends[4] + 8).unwrap_err().kind(), ErrorKind::Corrupt, "it is too short");
 }
 
 #[test]
@@ -585,7 +587,8 @@ fn frames_that_may_not_be_durable_are_written_anew() {
     let expected = Expected { identity: IDENTITY, schema: &schema, next_seq: None, end: Tail::Torn };
     let mut writer = succeed(&backend, 1, &expected, &end, end.next_seq).unwrap();
     assert_eq!(backend.read(&names::wal(1)).unwrap(), bytes[..ends[3] as usize]);
-    assert_eq!(first_seq(&backend, 2, &expected).unwrap(), 11);
+    let beginning = beginning(&backend, 2, &expected).unwrap();
+    assert_eq!(beginning, Beginning { first_seq: 11, previous_end: ends[3] });
     let more = upsert(IdType::Int, 12, 2);
     writer.append(&borrow(&more)).unwrap();
     let (found, end) = read(&backend, 2, true, &schema, Some(11)).unwrap();

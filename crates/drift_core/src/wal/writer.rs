@@ -38,9 +38,22 @@ impl WalWriter {
         schema: &Schema,
         next_seq: Seq,
     ) -> Result<WalWriter> {
+        WalWriter::create_after(backend, number, identity, schema, next_seq, 0)
+    }
+
+    /// Creates a log file behind one of which `previous_end` bytes count.
+    fn create_after(
+        backend: &dyn Backend,
+        number: u64,
+        identity: u128,
+        schema: &Schema,
+        next_seq: Seq,
+        previous_end: u64,
+    ) -> Result<WalWriter> {
         let name = names::wal(number);
         let id = FileId::numbered(&magic::WAL, identity, number);
-        let preamble = encode_preamble(identity, id, schema, &Preamble { number, first_seq: next_seq });
+        let preamble = Preamble { number, first_seq: next_seq, previous_end };
+        let preamble = encode_preamble(identity, id, schema, &preamble);
         backend.put_if_absent(&name, &preamble)?;
         WalWriter::continue_at(backend, number, identity, schema, next_seq)
     }
@@ -49,7 +62,7 @@ impl WalWriter {
     /// takes no more writes: replay would find them behind the seq that the new file begins with.
     pub fn create_next(&self, backend: &dyn Backend, number: u64, identity: u128) -> Result<WalWriter> {
         self.sync.check()?;
-        let next = WalWriter::create(backend, number, identity, &self.schema, self.next_seq);
+        let next = WalWriter::create_after(backend, number, identity, &self.schema, self.next_seq, self.end);
         if let Err(error) = &next {
             match backend.open(&names::wal(number)) {
                 Err(missing) if missing.kind() == ErrorKind::NotFound => {}
