@@ -13,6 +13,8 @@ mod stats;
 mod verify;
 
 pub use crate::maintain::Backlog;
+#[cfg(feature = "sim")]
+pub use crate::maintain::Chore;
 pub use crate::state::{Budget, Job, JobRecord, TimelinePoint};
 pub use collection::Collection;
 pub use health::{Health, TargetRecall};
@@ -21,8 +23,9 @@ use crate::clock::{BULK_THREAD, Components};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels;
-use crate::manifest::{Catalog, CatalogEntry, CatalogStore, Manifest, ManifestStore};
+use crate::manifest::{Catalog, CatalogEntry, CatalogStore, MANIFESTS_KEPT, Manifest, ManifestStore};
 use crate::state::CollectionState;
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::{Backend, LocalBackend, LockGuard, MemoryBackend, OsFs, names};
 use crate::types::Schema;
 use collection::OpenCollection;
@@ -150,10 +153,12 @@ impl Database {
         let folder = self.inner.components.identities.draw();
         let backend = self.inner.backend.scoped(&names::collection_dir(folder));
         let rotation_seed = folder as u64;
+        reach(Failpoint::CreateFolder)?;
         ManifestStore::new(backend, folder).commit(&Manifest::first(folder, schema, rotation_seed))?;
         let mut next = catalog.newest.clone();
         next.number += 1;
         next.collections.push(CatalogEntry { name: name.to_owned(), folder });
+        reach(Failpoint::CatalogCommit)?;
         catalog.store.commit(&next)?;
         catalog.newest = next;
         self.open_locked(&mut catalog, name)
@@ -214,10 +219,29 @@ impl Database {
         let mut next = catalog.newest.clone();
         next.number += 1;
         next.collections.iter_mut().filter(|entry| entry.folder == damaged).for_each(|entry| entry.folder = folder);
+        reach(Failpoint::SalvageCommit)?;
         catalog.store.commit(&next)?;
         catalog.newest = next;
         catalog.given_up.extend(salvaged.given_up.into_iter().map(|what| format!("collection {name:?}: {what}")));
         Ok(salvaged.state)
+    }
+
+    /// Every damage and gap among the kept catalogs.
+    fn catalog_problems(&self) -> Result<Vec<String>> {
+        self.inner.catalog.lock().store.problems()
+    }
+
+    /// Commits the catalog until no damaged one is kept; returns the problems that there were.
+    fn repair_catalog(&self) -> Result<Vec<String>> {
+        let mut catalog = self.inner.catalog.lock();
+        let problems = catalog.store.problems()?;
+        for _ in 0..if problems.is_empty() { 0 } else { MANIFESTS_KEPT } {
+            let mut next = catalog.newest.clone();
+            next.number += 1;
+            catalog.store.commit(&next)?;
+            catalog.newest = next;
+        }
+        Ok(problems)
     }
 
     /// What `recovery="salvage"` gave up since the database was opened, a sentence each.
@@ -246,9 +270,11 @@ impl Database {
         let mut next = catalog.newest.clone();
         next.number += 1;
         next.collections.retain(|other| other.folder != entry.folder);
+        reach(Failpoint::CatalogCommit)?;
         catalog.store.commit(&next)?;
         catalog.newest = next;
         // From here it is gone; what cannot be deleted is removed by the next open.
+        reach(Failpoint::DropFolder)?;
         self.inner.backend.delete_tree(&names::collection_dir(entry.folder))
     }
 

@@ -19,6 +19,7 @@ use crate::state::{
     BucketTable, Calibration, CollectionState, Index, LiveSegment, Maintenance, NO_BUCKET, Parts, Router, Upkeep,
     Version, Writes,
 };
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::{Backend, names};
 use crate::types::{BucketId, Schema, Seq};
 use crate::wal::{self, Expected, OwnedRecord, Tail};
@@ -248,6 +249,7 @@ impl Opening<'_> {
             let active = Arc::new(Memtable::new(&state.schema, number));
             state.publish(&mut writes, Version { active, ..(*version).clone() });
         }
+        reach(Failpoint::RecoverCommit)?;
         maintenance.commit(manifest)
     }
 

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::maintain;
 use crate::manifest::MANIFESTS_KEPT;
 use crate::state::CollectionState;
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::VerifyReport;
 
 /// Verifies, replaces what can be replaced, and verifies again. Changes nothing when all is well.
@@ -25,6 +26,7 @@ pub(super) fn repair(collection: &CollectionState) -> Result<VerifyReport> {
     // Damaged manifests leave the chain when enough have followed them.
     for _ in 0..MANIFESTS_KEPT {
         let next = maintenance.manifest.next();
+        reach(Failpoint::RepairCommit)?;
         maintenance.commit(next)?;
     }
     maintain::remove_unreferenced(collection, &maintenance.store)?;

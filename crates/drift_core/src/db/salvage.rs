@@ -164,9 +164,13 @@ impl Remains {
         let floor = if sound { manifest.wal_floor } else { 0 };
         let mut numbers = names::numbers(names::LOGS, &opening.backend.list(names::LOGS)?);
         numbers.retain(|number| *number >= floor);
-        let last = manifest.last_log.max(numbers.last().copied().unwrap_or(0));
-        for missing in (manifest.wal_floor..=last).filter(|number| !numbers.contains(number)) {
-            self.give_up(format!("{} is missing: writes in it are given up", names::wal(missing)));
+        // Whatever numbers files have, they are not counted one by one.
+        let mut next = manifest.wal_floor;
+        for number in numbers.iter().copied().chain([manifest.last_log.saturating_add(1)]) {
+            if number > next {
+                self.give_up(format!("logs {next} to {} are missing: writes in them are given up", number - 1));
+            }
+            next = next.max(number.saturating_add(1));
         }
         for number in numbers {
             let schema = self.schema.clone();

@@ -10,6 +10,7 @@ use super::replay::{Expected, Log, ReplayEnd, corrupt};
 use super::{Record, WalWriter};
 use crate::error::Result;
 use crate::format::{ByteWriter, FileId, magic};
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::{Backend, names};
 use crate::types::Seq;
 
@@ -45,6 +46,7 @@ pub fn succeed(
         encode_frame(&mut frame, id, place, place, Content::Record(&record))?;
         bytes.extend_from_slice(frame.as_slice());
     }
+    reach(Failpoint::LogSucceed)?;
     backend.put_if_absent(&names::wal(number), &bytes)?;
     cut(backend, last, end.unproven_offset)?;
     WalWriter::continue_at(backend, number, expected.identity, expected.schema, next_seq)
@@ -56,6 +58,7 @@ pub fn cut(backend: &dyn Backend, number: u64, end_offset: u64) -> Result<()> {
     if file.len() <= end_offset {
         return Ok(());
     }
+    reach(Failpoint::LogCut)?;
     file.truncate(end_offset)?;
     file.sync()
 }

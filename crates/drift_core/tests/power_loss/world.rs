@@ -1,14 +1,16 @@
 //! A database on a simulated disk, the calls made on it, and the timeline of what it may hold.
 
 use crate::timeline::{Crash, Promise, Rows, State, Timeline};
-use drift_core::clock::Components;
+use drift_core::clock::{self, Components, Rng};
 use drift_core::config::{Config, Durability};
-use drift_core::db::{Collection, Database};
+use drift_core::db::{Chore, Collection, Database};
 use drift_core::error::{Error, Result};
 use drift_core::ingest::source::{BatchVectors, MemorySource, RowBatch};
 use drift_core::storage::sim::{Action, Fault, SimFs};
 use drift_core::storage::{Fs, LocalBackend};
 use drift_core::types::{HitIds, IdType, Ids, Metric, Missing, Schema, SearchOptions, Vectors, never_interrupt};
+use parking_lot::Mutex;
+use rand::RngExt;
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
@@ -33,6 +35,10 @@ pub enum Step {
     Flush(&'static str),
     Optimize(&'static str),
     Maintain(&'static str),
+    /// What the background thread would do.
+    Background(&'static str, Chore),
+    /// A search for the vector of an id.
+    Search(&'static str, i64),
     Reopen,
 }
 
@@ -43,6 +49,19 @@ impl Step {
             Step::Upsert(name, _) => Some(name),
             _ => None,
         }
+    }
+
+    /// The collection whose rows it leaves as they are, though it may write files.
+    fn kept(&self) -> Option<&'static str> {
+        match self {
+            Step::Flush(name) | Step::Optimize(name) | Step::Maintain(name) | Step::Background(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether it leaves the rows of a collection as they are.
+    pub fn keeps_rows(&self) -> bool {
+        self.kept().is_some()
     }
 }
 
@@ -138,11 +157,7 @@ impl World {
     pub fn run(&mut self, step: &Step) -> Result<()> {
         let version = self.version;
         self.version += 1;
-        let write = match self.config.durability {
-            Durability::Always => Promise::PowerLoss,
-            Durability::Interval | Durability::Os => Promise::Kill,
-            Durability::None => Promise::Nothing,
-        };
+        let write = self.write_promise();
         match step {
             Step::Create(name) => self.create(name),
             Step::Drop(name) => {
@@ -169,7 +184,54 @@ impl World {
             Step::Maintain(name) => {
                 self.call(name, Promise::Nothing, Clone::clone, |of| of.run_maintenance().map(|_| ()))
             }
+            Step::Background(name, chore) => self.call(name, Promise::Nothing, Clone::clone, |of| of.run_chore(*chore)),
+            Step::Search(name, id) => self.call(name, Promise::Nothing, Clone::clone, |of| search(of, *id, version)),
             Step::Reopen => self.reopen(),
+        }
+    }
+
+    /// Runs a step that keeps all rows; before every `every`-th call that it makes to write files of jobs, a write or a
+    /// search comes in between, as of another thread. Returns how many did.
+    pub fn run_amid_writes(&mut self, step: &Step, every: u64, seed: u64) -> Result<u64> {
+        let known = |name: &&str| self.database().collections().is_ok_and(|names| names.iter().any(|own| own == name));
+        let Some(name) = step.kept().filter(known) else { return self.run(step).map(|()| 0) };
+        let collection = self.database().open_collection(name)?;
+        let amid = Arc::new(Mutex::new(Amid { events: Vec::new(), version: self.version + 1, calls: 0 }));
+        let (shared, fs) = (amid.clone(), self.fs.clone());
+        let rng = Mutex::new(clock::rng(seed));
+        self.fs.observe(Some(Arc::new(move |_, path| {
+            // The log and commits are written under locks that a writer takes, too.
+            let of_job = JOB_FOLDERS.iter().any(|folder| path.components().any(|part| part.as_os_str() == *folder));
+            let mut amid = shared.lock();
+            amid.calls += u64::from(of_job);
+            if of_job && amid.calls.is_multiple_of(every) && amid.events.len() < AMID_MAX {
+                amid.write(&collection, &fs, &mut rng.lock());
+            }
+        })));
+        let before = self.timelines.clone();
+        let outcome = self.run(step);
+        self.fs.observe(None);
+        let amid = std::mem::take(&mut amid.lock().events);
+        self.version += amid.len() as u64 + 1;
+        if !amid.is_empty() {
+            // The step has noted itself with the rows before these writes; it keeps them, and promises nothing of them.
+            self.timelines = before;
+            let write = self.write_promise();
+            for Event { started, returned, ids, version, deletes } in &amid {
+                let change = |rows: &State| if *deletes { without(rows, ids) } else { with(rows, ids, *version) };
+                let timeline = self.timelines.get_mut(name).expect("a known name");
+                timeline.push(*started, *returned, write, change);
+            }
+        }
+        outcome.map(|()| amid.len() as u64)
+    }
+
+    /// What a write promises.
+    fn write_promise(&self) -> Promise {
+        match self.config.durability {
+            Durability::Always => Promise::PowerLoss,
+            Durability::Interval | Durability::Os => Promise::Kill,
+            Durability::None => Promise::Nothing,
         }
     }
 
@@ -268,6 +330,60 @@ impl World {
     pub fn allowed(&self, crash: Crash, operation: u64) -> Allowed {
         self.timelines.iter().map(|(name, timeline)| (*name, timeline.after(crash, operation))).collect()
     }
+}
+
+/// Folders that jobs write to without holding up writers.
+const JOB_FOLDERS: [&str; 5] = ["segments", "buckets", "moves", "tombstones", "bitstore"];
+
+/// Writes that come in between during one step, at most: maintenance may take a thousand turns.
+const AMID_MAX: usize = 6;
+
+/// What came in between while a step ran.
+struct Amid {
+    events: Vec<Event>,
+    version: u64,
+    calls: u64,
+}
+
+/// A write that came in between.
+struct Event {
+    started: u64,
+    /// Operations when it returned; none when it failed.
+    returned: Option<u64>,
+    ids: Vec<i64>,
+    version: u64,
+    deletes: bool,
+}
+
+impl Amid {
+    fn write(&mut self, collection: &Collection, fs: &SimFs, rng: &mut Rng) {
+        let ids: Vec<i64> = (0..rng.random_range(1..4)).map(|_| rng.random_range(0..48)).collect();
+        let (started, version, deletes) = (fs.operations(), self.version, rng.random_ratio(1, 3));
+        self.version += 1;
+        let outcome = if deletes {
+            collection.delete(&Ids::Int(ids.clone())).map(|_| ())
+        } else {
+            collection.upsert(&Ids::Int(ids.clone()), Vectors::F32(&values(&ids, version)))
+        };
+        let returned = outcome.is_ok().then(|| fs.operations());
+        self.events.push(Event { started, returned, ids, version, deletes });
+    }
+}
+
+/// A search as users make it: ids are there and distinct, the nearest row of all is found where it is asked for.
+fn search(collection: &Collection, id: i64, version: u64) -> Result<()> {
+    let options = SearchOptions { k: 5, ..SearchOptions::default() };
+    let hits = collection.search(&vector(id, version), &options, &never_interrupt)?;
+    let HitIds::Int(found) = hits.ids else { return Err(Error::internal("hits are no integers")) };
+    let mut found: Vec<i64> = found.into_iter().filter(|id| *id >= 0).collect();
+    let count = found.len();
+    if count as u64 != collection.len()?.min(5) {
+        return Err(Error::internal(format!("a search for 5 rows finds {count} of {}", collection.len()?)));
+    }
+    collection.get(&Ids::Int(found.clone()), Missing::Error)?;
+    found.sort_unstable();
+    found.dedup();
+    if found.len() == count { Ok(()) } else { Err(Error::internal("a search finds an id twice")) }
 }
 
 /// The states that each collection may be in.
