@@ -64,6 +64,10 @@ impl Catalog {
     }
 
     fn check(&self) -> std::result::Result<(), String> {
+        let printable = |entry: &&CatalogEntry| !entry.name.is_empty() && !entry.name.contains(char::is_control);
+        if let Some(entry) = self.collections.iter().find(|entry| !printable(entry)) {
+            return Err(format!("{:?} cannot name a collection", entry.name));
+        }
         let (mut names, mut folders) = (HashSet::new(), HashSet::new());
         match self.collections.iter().find(|entry| !names.insert(&entry.name) || !folders.insert(entry.folder)) {
             Some(twice) => Err(format!("collection {:?} or its folder is named twice", twice.name)),
