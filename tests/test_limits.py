@@ -65,7 +65,9 @@ def assert_whole(path: Path, acknowledged: int) -> None:
         c = db["docs"]
         assert oracle.problems(c) == []
         assert len(c) in (acknowledged, acknowledged + 20)
-        assert (c.get(range(acknowledged)).vectors == oracle.vector_of(range(acknowledged), [1] * acknowledged, 16)).all()
+        assert (
+            c.get(range(acknowledged)).vectors == oracle.vector_of(range(acknowledged), [1] * acknowledged, 16)
+        ).all()
         c.upsert([10**6], oracle.vector_of([1], [1], 16))
         c.flush()
 
@@ -91,8 +93,9 @@ print(acknowledged)
 def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False).returncode:
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"]
+    if mount is None or umount is None or subprocess.run([mount, *options, str(disk)], check=False).returncode:
         pytest.skip("this system lets nobody mount a small file system here")
     try:
         done = run(
@@ -111,7 +114,7 @@ print(acknowledged)
         assert kind == "ResourceExhaustedError"
         shutil.copytree(disk / "db", tmp_path / "copy")
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run([umount, str(disk)], check=True)
     assert_whole(tmp_path / "copy", int(acknowledged))
 
 

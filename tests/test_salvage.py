@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests import oracle
-from tests.test_damage import COUNT, DIM, files
-from tests.test_damage import sound as sound  # noqa: PLC0414 - A fixture, shared.
+from tests.test_damage import COUNT, files
+from tests.test_damage import sound as sound
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -43,7 +43,13 @@ BUGS = (
     ),
     Bug(
         "ignore the seq of a tombstone",
-        (("state/install.rs", "                && found.seq < seq\n", "                && (found.seq < seq || seq > 0)\n"),),
+        (
+            (
+                "state/install.rs",
+                "                && found.seq < seq\n",
+                "                && (found.seq < seq || seq > 0)\n",
+            ),
+        ),
         POWER_LOSS,
     ),
     Bug(

@@ -17,6 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from drift._types import Recovery
+
 # Address space of the process: a length that was believed without a check ends here, not in the machine's swap.
 ADDRESS_BYTES_MAX = 8 << 30
 
@@ -25,32 +27,31 @@ def use(path: str, mode: str) -> list[str]:
     """Open and ask everything; the kinds of the errors."""
     errors: list[str] = []
 
-    def attempt(call: Callable[[], Any]) -> Any:
+    def attempt(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         try:
-            return call()
+            return call(*arguments, **options)
         except drift.DriftError as error:
             errors.append(type(error).__name__)
             return None
 
-    options: dict[str, Any] = {"read": {"read_only": True}, "salvage": {"recovery": "salvage"}}.get(mode, {})
-    db = attempt(lambda: drift.connect(path, durability="os", **options))
+    recovery: Recovery = "salvage" if mode == "salvage" else "strict"
+    db = attempt(drift.connect, path, durability="os", read_only=mode == "read", recovery=recovery)
     if db is None:
         return errors
     with db:
         for name in db.list_collections():
-            c = attempt(lambda name=name: db.open_collection(name))
+            c = attempt(db.open_collection, name)
             if c is None:
                 continue
-            attempt(lambda c=c: c.verify(repair=mode == "write"))
+            attempt(c.verify, repair=mode == "write")
             ids = attempt(c.ids)
             if ids is not None:
-                attempt(lambda c=c, ids=ids: c.get(ids))
+                attempt(c.get, ids)
             query = np.ones((2, c.dim), np.float32)
             for exact in (True, False):
-                attempt(lambda c=c, query=query, exact=exact: c.search(query, k=10, exact=exact))
+                attempt(c.search, query, k=10, exact=exact)
             if mode != "read":
-                new = [10**6] if c.id_type == "int" else ["new"]
-                attempt(lambda c=c, new=new: c.upsert(new, np.ones((1, c.dim), np.float32)))
+                attempt(c.upsert, [10**6] if c.id_type == "int" else ["new"], np.ones((1, c.dim), np.float32))
                 attempt(c.flush)
                 attempt(c.optimize)
             c.stats()

@@ -65,11 +65,10 @@ fn has_order(calls: &[Call]) -> bool {
             continue;
         }
         let mut earliest_end = u64::MAX;
-        for at in base..calls.len() {
+        for (at, call) in calls.iter().enumerate().skip(base) {
             if taken.contains(&at) {
                 continue;
             }
-            let call = calls[at];
             if call.began > earliest_end {
                 break;
             }
