@@ -1,5 +1,7 @@
-"""Limits of the system: a full disk, a folder that may not be written, few descriptors. The error says what is missing,
-reads go on, and nothing acknowledged is lost. Each runs in a process of its own, which takes the limit upon itself.
+"""Limits of the system: a full disk, a folder that may not be written, few descriptors, the end of the interpreter.
+
+The error says what is missing, reads go on, and nothing acknowledged is lost. Each runs in a process of its own, which
+takes the limit upon itself.
 """
 
 from __future__ import annotations

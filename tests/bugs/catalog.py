@@ -1,4 +1,4 @@
-"""Ten bugs that storage engines had, each as a change of the sources, and the tests of the first tier that are to see it."""
+"""Ten bugs that storage engines had, each as a change of the sources, and the tests that are to see it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The parent of the kill test: starts a child, keeps its journal, kills it, opens what it left and compares.
 
 A round kills either a random while after the child is ready, or (one in five) while it opens the database, so recovery
-itself is interrupted too; or, with a shim in the child, at its n-th change of a file, for every n in turn. The database goes on from round to round; every `FRESH_AFTER` rounds a new one begins.
+itself is interrupted too; or, with a shim in the child, at its n-th change of a file, for every n in turn. The database
+goes on from round to round; every `FRESH_AFTER` rounds a new one begins.
 """
 
 from __future__ import annotations
