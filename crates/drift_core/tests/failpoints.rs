@@ -137,7 +137,7 @@ fn repair_and_salvage_pass_theirs() {
     collection.flush().expect("flush");
     let named = |part: &str| {
         let names = backend.list("").expect("list");
-        names.into_iter().filter(|name| name.contains(part)).next_back().expect("a file")
+        names.into_iter().rfind(|name| name.contains(part)).expect("a file")
     };
     backend.delete(&named("bitstore")).expect("delete");
     assert!(collection.repair().expect("a report").problems.is_empty());
