@@ -1,7 +1,7 @@
 """What drift is built from: licences that may be passed on, one registry, no crate that is known to be unsafe to use.
 
-It reads `cargo metadata`, which knows Cargo.lock; nothing is downloaded. Advisories that are newer than this file are not
-known to it: see CONTRIBUTING.md.
+It reads `cargo metadata`, which knows Cargo.lock; nothing is downloaded. Advisories that are newer than this file are
+not known to it: see CONTRIBUTING.md.
 """
 
 from __future__ import annotations
