@@ -232,7 +232,7 @@ def test_a_reader_in_another_process_can_back_up_beside_the_writer(
     with drift.connect(path, durability="os") as db:
         fill(db.create_collection("docs", dim=DIM, metric="l2"), range(100))
         command = [python, "-m", "drift", "backup", path, store, "--json"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our package
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         fill(db["docs"], range(100, 110))
     with restored(store, next(targets)) as again:
@@ -277,7 +277,7 @@ def test_a_backup_that_is_killed_is_not_listed_and_the_others_stay_whole(
     random = oracle.rng(73)
     reported = 0
     for _ in range(12):
-        child = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+        child = subprocess.Popen(
             [python, "-c", KILLED, path, store], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ.copy()
         )
         assert child.stdout is not None
@@ -323,7 +323,7 @@ def test_a_restore_that_is_killed_does_not_open_and_can_be_made_again(
         total = db.backup(store).bytes
     target = next(targets)
     command = [python, "-c", RESTORING, store, target, str(min(done, total))]
-    child = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)  # noqa: S603 - our own code
+    child = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     assert child.returncode == -signal.SIGKILL, child.stderr
     for read_only in (False, True):
         with pytest.raises(drift.CorruptionError, match="restore that did not finish"):

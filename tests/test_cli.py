@@ -159,7 +159,7 @@ def completed(line: str, folder: Path) -> list[str]:
     program = (
         f'. ./drift.bash; COMP_WORDS=("$@"); COMP_CWORD={len(words) - 1}; _drift; printf "%s\\n" "${{COMPREPLY[@]}}"'
     )
-    done = subprocess.run(  # noqa: S603 - our own script
+    done = subprocess.run(
         [bash, "--norc", "-euc", program, "bash", *words], cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.stderr == ""

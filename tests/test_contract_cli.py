@@ -17,9 +17,7 @@ COMMANDS = ("create", "load", "search", "stats", "verify")
 def call(*arguments: str, code: int = 0) -> str:
     """Run the command, check its exit code, and return its output (its errors, when it is to fail)."""
     command = [sys.executable, "-m", "drift", *arguments]
-    done = subprocess.run(  # noqa: S603 - our own interpreter and package
-        command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
-    )
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout if code == 0 else done.stderr
@@ -61,7 +59,7 @@ def test_verify_of_a_damaged_database_fails_and_names_the_file(packages: str, tm
     content = bytearray(segment.read_bytes())
     content[len(content) // 2] ^= 1
     segment.write_bytes(content)
-    code = subprocess.run(  # noqa: S603 - our own interpreter and package
+    code = subprocess.run(
         [sys.executable, "-m", "drift", "verify", packages, "packages"], capture_output=True, text=True, check=False
     )
     assert code.returncode != 0

@@ -23,7 +23,7 @@ DIM = 8
 
 def run(python: str, code: str, *arguments: str, env: dict[str, str] | None = None) -> str:
     """Run ``code`` in a fresh interpreter and return what it printed."""
-    done = subprocess.run(  # noqa: S603 - our own interpreter and code
+    done = subprocess.run(
         [python, "-c", textwrap.dedent(code), *arguments],
         capture_output=True,
         text=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests import oracle
@@ -14,6 +16,15 @@ def test_no_acknowledged_write_is_lost_by_a_kill(durability: str) -> None:
     assert figures.failures == []
     assert figures.kills == 20
     assert figures.acknowledged > 20, "the children did no work: the test shows nothing"
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc) for the shim")
+@pytest.mark.parametrize("durability", ["always", "os"])
+def test_no_acknowledged_write_is_lost_by_a_kill_at_a_change_of_a_file(durability: str) -> None:
+    figures = harness.run(30, durability, oracle.run_seed(), at_operations=True)
+    assert figures.failures == []
+    assert figures.kills == 30
+    assert figures.kills_within_a_call > 10, "the shim kills within calls"
 
 
 def test_the_harness_notices_what_it_is_for() -> None:

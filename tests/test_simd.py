@@ -28,7 +28,7 @@ def test_every_instruction_set_gives_the_same_answer(path: str, python: str, sam
     np.save(f"{path}.npy", sample.queries)
     answers = {}
     for name in simd.available():
-        done = subprocess.run(  # noqa: S603 - our own interpreter and code
+        done = subprocess.run(
             [python, "-c", SEARCH, path, f"{path}.npy"],
             env={**os.environ, "DRIFT_SIMD": name},
             cwd=ROOT,

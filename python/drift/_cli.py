@@ -183,7 +183,10 @@ def _add_upkeep(commands: Any) -> None:
         commands, _health, "health", "print measured recall and the state of buckets", "drift health ./db docs"
     )
     command.add_argument("--watch", metavar="SECONDS", type=float, help="print anew so often, until Ctrl-C")
-    _command(commands, _verify, "verify", "read and check every stored byte", "drift verify ./db", collection="?")
+    command = _command(
+        commands, _verify, "verify", "read and check every stored byte", "drift verify ./db", collection="?"
+    )
+    command.add_argument("--repair", action="store_true", help="write anew what is damaged and follows from the rest")
     _command(
         commands, _optimize, "optimize", "bring buckets and segments to their target sizes", "drift optimize ./db docs"
     )
@@ -320,9 +323,9 @@ def _print_health(figures: dict[str, Any], as_json: bool) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    with drift.connect(arguments.database, read_only=True) as db:
+    with drift.connect(arguments.database, read_only=not arguments.repair) as db:
         names = db.list_collections() if arguments.collection is None else [arguments.collection]
-        reports = [{"collection": name, **db[name].verify()} for name in names]
+        reports = [{"collection": name, **db[name].verify(repair=arguments.repair)} for name in names]
     problems = [problem for report in reports for problem in report["problems"]]
     if arguments.json:
         _print_json(reports)
@@ -330,8 +333,10 @@ def _verify(arguments: argparse.Namespace) -> int:
         columns = ["collection", "files", "bytes", "rows"]
         rows = [[report[column] for column in columns] + [len(report["problems"])] for report in reports]
         _print_table([*columns, "problems"], rows)
+        for repaired in (problem for report in reports for problem in report["repaired"]):
+            sys.stdout.write(f"  repaired: {repaired}\n")
         for problem in problems:
-            sys.stdout.write(f"  {problem}\n")
+            sys.stdout.write(f"  {'cannot be repaired: ' if arguments.repair else ''}{problem}\n")
     return 1 if problems else 0
 
 

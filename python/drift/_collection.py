@@ -586,16 +586,23 @@ class Collection:
         """
         return self._inner.optimize()
 
-    def verify(self) -> dict[str, Any]:
+    def verify(self, *, repair: bool = False) -> dict[str, Any]:
         """Read every stored byte and check it.
+
+        Parameters
+        ----------
+        repair : bool
+            Write anew what is damaged and follows from sound bytes: logs, the bitstore, manifests before the newest.
+            Damaged vectors, ids and the newest manifest cannot be repaired; they stay in ``problems``. Restore those
+            from a backup, or open the database with ``recovery="salvage"``.
 
         Returns
         -------
         dict
-            ``files``, ``bytes``, ``rows`` (int), and ``problems``: a list of sentences that name the file and the
-            offset, empty when all is well.
+            ``files``, ``bytes``, ``rows`` (int); ``problems``: a list of sentences that name the file and the offset,
+            empty when all is well; ``repaired``: the problems that are gone.
         """
-        return self._inner.verify()
+        return self._inner.verify(bool(repair))
 
     def stats(self) -> dict[str, Any]:
         """Return counts of rows, buckets, segments, bytes and work, and what is wrong.

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from drift._backup import Backup
     from drift._progress import Display
-    from drift._types import Durability, FieldType, IdType, Metric, Precision, Progress
+    from drift._types import Durability, FieldType, IdType, Metric, Precision, Progress, Recovery
 
-    _State: TypeAlias = tuple[str, bool, str, int | None]
+    _State: TypeAlias = tuple[str, bool, str, str, int | None]
 
 __all__ = ["Database", "connect"]
 
@@ -36,6 +36,7 @@ def connect(
     *,
     read_only: bool = False,
     durability: Durability = "always",
+    recovery: Recovery = "strict",
     storage_options: Mapping[str, str] | None = None,
     memory_limit: int | None = None,
 ) -> Database:
@@ -52,6 +53,10 @@ def connect(
     durability : {"always", "interval", "os", "none"}
         When a write returns: after fsync (survives power loss), after reaching the log with an fsync every 100 ms or
         at the system's leisure (both survive the death of the process), or at once.
+    recovery : {"strict", "salvage"}
+        What opening does with damage. ``"strict"`` raises and changes nothing. ``"salvage"`` puts a copy of all rows
+        that can still be read in the place of a collection that neither opens nor can be repaired; `given_up` says
+        what was lost. Salvage a copy of the folder: what is damaged is deleted.
     storage_options : mapping of str to str, optional
         Options of an object store. Local and in-memory databases have none.
     memory_limit : int, optional
@@ -89,13 +94,15 @@ def connect(
     if memory_limit is not None:
         natural("memory_limit", memory_limit, 64 << 20)
     mode = text("durability", durability, "always", "interval", "os", "none")
-    return Database._open(where, bool(read_only), mode, memory_limit)
+    kind = text("recovery", recovery, "strict", "salvage")
+    return Database._open(where, bool(read_only), mode, kind, memory_limit)
 
 
 def _reopen(*state: Any) -> Database:
     """Unpickle a database: the open handle of this process, or one for reading."""
-    uri, _, durability, memory_limit = state
-    for_reading = (uri, True, durability, memory_limit)
+    uri, _, durability, _, memory_limit = state
+    # Salvage is asked for by name, never by unpickling.
+    for_reading = (uri, True, durability, "strict", memory_limit)
     for wanted in (state, for_reading):
         live = _open.get((os.getpid(), wanted))
         if live is not None and not live.closed:
@@ -129,10 +136,10 @@ class Database:
         raise TypeError("use drift.connect(uri) to open a database")
 
     @classmethod
-    def _open(cls, uri: str, read_only: bool, durability: str, memory_limit: int | None) -> Database:
+    def _open(cls, uri: str, read_only: bool, durability: str, recovery: str, memory_limit: int | None) -> Database:
         self = object.__new__(cls)
-        self._inner = _core.Database(uri, read_only, durability, memory_limit)
-        self._state = (uri, read_only, durability, memory_limit)
+        self._inner = _core.Database(uri, read_only, durability, recovery, memory_limit)
+        self._state = (uri, read_only, durability, recovery, memory_limit)
         self._closed = False
         _open[os.getpid(), self._state] = self
         return self
@@ -151,6 +158,11 @@ class Database:
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed
+
+    @property
+    def given_up(self) -> list[str]:
+        """What ``recovery="salvage"`` has given up since the database was opened: a sentence each, naming the file."""
+        return self._inner.given_up()
 
     def create_collection(
         self,

@@ -23,6 +23,7 @@ __all__ = [
     "Missing",
     "Precision",
     "Progress",
+    "Recovery",
     "Routing",
     "VectorsLike",
 ]
@@ -50,6 +51,7 @@ Metric: TypeAlias = Literal["l2", "cosine", "dot"]
 Precision: TypeAlias = Literal["1bit", "sq8"]
 IdType: TypeAlias = Literal["int", "str"]
 Durability: TypeAlias = Literal["always", "interval", "os", "none"]
+Recovery: TypeAlias = Literal["strict", "salvage"]
 Missing: TypeAlias = Literal["error", "skip"]
 FieldType: TypeAlias = Literal["bool", "int", "float", "str", "timestamp", "list", "json"]
 Routing: TypeAlias = Literal["density", "geometric"]

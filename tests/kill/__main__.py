@@ -17,13 +17,15 @@ def main() -> int:
         "--durability", choices=["always", "interval", "os"], action="append", help="default: always, os"
     )
     parser.add_argument("--seed", type=int, default=oracle.run_seed(), help="default: DRIFT_SEED, or 1")
+    parser.add_argument("--operations", action="store_true", help="kill at changes of files, each in turn; needs cc")
     arguments = parser.parse_args()
     failed = False
     for durability in arguments.durability or ["always", "os"]:
-        figures = harness.run(arguments.kills, durability, arguments.seed)
+        figures = harness.run(arguments.kills, durability, arguments.seed, at_operations=arguments.operations)
         failed |= bool(figures.failures)
         print(
-            f"DRIFT_SEED={arguments.seed} durability={durability}: {figures.kills} kills "
+            f"DRIFT_SEED={arguments.seed} durability={durability}: {figures.kills} kills"
+            f"{' at changes of files' if arguments.operations else ''} "
             f"({figures.kills_while_opening} while opening, {figures.kills_within_a_call} within a call), "
             f"{figures.acknowledged} operations acknowledged, "
             f"{figures.unacknowledged_kept} unacknowledged ones kept whole, {len(figures.failures)} failures"

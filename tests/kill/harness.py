@@ -1,7 +1,8 @@
 """The parent of the kill test: starts a child, keeps its journal, kills it, opens what it left and compares.
 
 A round kills either a random while after the child is ready, or (one in five) while it opens the database, so recovery
-itself is interrupted too. The database goes on from round to round; every `FRESH_AFTER` rounds a new one begins.
+itself is interrupted too; or, with a shim in the child, at its n-th change of a file, for every n in turn. The database
+goes on from round to round; every `FRESH_AFTER` rounds a new one begins.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 FRESH_AFTER = 25
 START_SECONDS_MAX = 60.0
+
+# Changes of files that a round lets pass at most before it kills: more than opening, a flush and an optimize make.
+OPERATIONS_MAX = 211
 
 
 @dataclass
@@ -95,8 +99,28 @@ class Pipe:
         return True
 
 
-def one_life(path: Path, durability: str, journal: Journal, random: np.random.Generator) -> str | None:
-    """Run one child until it is killed, and return what went wrong if it ended by itself."""
+def build_shim(folder: Path) -> Path | None:
+    """Compile the shim that kills at a change of a file; None without a C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    shim = folder / "shim.so"
+    source = Path(__file__).with_name("shim.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(shim), str(source), "-ldl"], check=True)
+    return shim
+
+
+def one_life(
+    path: Path,
+    durability: str,
+    journal: Journal,
+    random: np.random.Generator,
+    shim: tuple[Path, int] | None = None,
+) -> str | None:
+    """Run one child until it is killed, and return what went wrong if it ended by itself.
+
+    With a shim and a number the child kills itself at that change of a file.
+    """
     orders = {
         "path": str(path),
         "durability": durability,
@@ -110,6 +134,9 @@ def one_life(path: Path, durability: str, journal: Journal, random: np.random.Ge
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=os.environ
+        if shim is None
+        else {**os.environ, "LD_PRELOAD": str(shim[0]), "DRIFT_KILL_UNDER": str(path), "DRIFT_KILL_AT": str(shim[1])},
     )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -118,6 +145,12 @@ def one_life(path: Path, durability: str, journal: Journal, random: np.random.Ge
         child.stdin.write(json.dumps(orders).encode() + b"\n")
         child.stdin.flush()
         pipe = Pipe(child.stdout.fileno(), journal)
+        if shim is not None:
+            # It goes on until the shim kills it.
+            pipe.listen(time.monotonic() + START_SECONDS_MAX, lambda: False)
+            child.send_signal(signal.SIGKILL)
+            error, code = child.stderr.read().decode(), child.wait()
+            return None if code == -signal.SIGKILL else f"the child ended by itself with {code}: {error}"
         while_opening = random.random() < 0.2
         awaited = ("open", "ready") if while_opening else ("ready",)
         alive = pipe.listen(time.monotonic() + START_SECONDS_MAX, lambda: journal.stage in awaited)
@@ -187,18 +220,25 @@ def explain(journal: Journal, ids: list[int], vectors: oracle.F32) -> str:
     return f"{', '.join(parts)}; under way: {journal.pending}"
 
 
-def run(kills: int, durability: str, seed: int, say: Callable[[str], None] = print) -> Figures:
-    """Kills ``kills`` children; the figures of the run."""
+def run(
+    kills: int, durability: str, seed: int, say: Callable[[str], None] = print, *, at_operations: bool = False
+) -> Figures:
+    """Kills ``kills`` children, at moments or at changes of files; the figures of the run."""
     random = np.random.default_rng([seed, kills])
     figures = Figures()
     folder = Path(tempfile.mkdtemp(prefix="drift-kill-"))
     path, model, version = folder / "db-0", plan.Model(), 0
+    shim = build_shim(folder) if at_operations else None
+    if at_operations and shim is None:
+        raise RuntimeError("there is no C compiler (cc) for the shim that kills at changes of files")
     for round_ in range(kills):
         if round_ % FRESH_AFTER == 0:
             shutil.rmtree(path, ignore_errors=True)
             path, model, version = folder / f"db-{round_}", plan.Model(), 0
         journal = Journal(model, version)
-        ended = one_life(path, durability, journal, random)
+        # A prime that does not divide the life of a database: each number meets databases of every age.
+        at = None if shim is None else (shim, 1 + round_ * 7 % OPERATIONS_MAX)
+        ended = one_life(path, durability, journal, random, at)
         failures, held = compare(path, durability, journal)
         failures += [ended] if ended else []
         figures.kills += 1

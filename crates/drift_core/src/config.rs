@@ -51,6 +51,26 @@ impl Durability {
     }
 }
 
+/// What opening does with damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Damage is an error, and nothing is changed.
+    Strict,
+    /// A damaged collection is replaced by a copy of what can be read of it.
+    Salvage,
+}
+
+impl Recovery {
+    /// Reads the name used in the Python API.
+    pub fn parse(name: &str) -> Result<Recovery> {
+        match name {
+            "strict" => Ok(Recovery::Strict),
+            "salvage" => Ok(Recovery::Salvage),
+            _ => Err(Error::invalid(format!("unknown recovery {name:?}: use \"strict\" or \"salvage\""))),
+        }
+    }
+}
+
 /// Settings of a database.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -58,6 +78,8 @@ pub struct Config {
     pub durability: Durability,
     /// Refuse every write.
     pub read_only: bool,
+    /// What opening does with damage.
+    pub recovery: Recovery,
     /// Longest time between a write and its fsync under [`Durability::Interval`], milliseconds, 1 to 60,000. 100 ms
     /// costs at most ten fsyncs a second and a tenth of a second of writes.
     pub sync_interval_ms: u64,
@@ -88,6 +110,7 @@ impl Default for Config {
         Config {
             durability: Durability::Always,
             read_only: false,
+            recovery: Recovery::Strict,
             sync_interval_ms: 100,
             memory_limit_bytes: 1 << 30,
             memtable_rows_max: 16_384,
@@ -118,6 +141,9 @@ impl Config {
             if value < min || value > max {
                 return Err(Error::invalid(format!("{name} is {value}: it must be between {min} and {max}")));
             }
+        }
+        if self.recovery == Recovery::Salvage && self.read_only {
+            return Err(Error::invalid("recovery=\"salvage\" writes a copy of what can be read: pass read_only=False"));
         }
         if !(self.recall_default > 0.0 && self.recall_default <= 1.0) {
             return Err(Error::invalid(format!(

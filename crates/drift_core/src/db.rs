@@ -11,11 +11,15 @@ mod follow;
 mod health;
 mod open;
 mod refresh;
+mod repair;
+mod salvage;
 mod snapshot;
 mod stats;
 mod verify;
 
 pub use crate::maintain::Backlog;
+#[cfg(feature = "sim")]
+pub use crate::maintain::Chore;
 pub use crate::manifest::TimelinePoint;
 pub use crate::state::{Budget, Job, JobRecord};
 pub use backup::{BackupInfo, BackupProgress, Moment, OnBackup, backups, restore, restore_on, verify_backups};
@@ -26,8 +30,9 @@ use crate::clock::{BULK_THREAD, Components};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels;
-use crate::manifest::{Catalog, CatalogEntry, CatalogStore, Manifest, ManifestStore};
+use crate::manifest::{Catalog, CatalogEntry, CatalogStore, MANIFESTS_KEPT, Manifest, ManifestStore};
 use crate::state::CollectionState;
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::{Backend, LockGuard, names};
 use crate::types::Schema;
 use collection::OpenCollection;
@@ -65,6 +70,8 @@ struct OpenCatalog {
     /// In order of name, so that closing does the same each time.
     open: BTreeMap<String, Arc<OpenCollection>>,
     lock: Option<Box<dyn LockGuard>>,
+    /// What `recovery="salvage"` gave up, a sentence each.
+    given_up: Vec<String>,
 }
 
 impl Database {
@@ -93,7 +100,8 @@ impl Database {
         let lock = if config.read_only { None } else { Some(backend.lock(names::LOCK)?) };
         check_whole(&*backend)?;
         let mut store = CatalogStore::new(backend.clone());
-        let newest = match store.load_newest()? {
+        let (known, given_up) = salvage::catalog(&mut store, &*backend, &config, &components)?;
+        let newest = match known {
             Some(newest) => newest,
             None if config.read_only => {
                 return Err(Error::not_found(format!(
@@ -111,7 +119,7 @@ impl Database {
             remove_dropped(&*backend, &newest);
         }
         let pool = Arc::new(pool(&components)?);
-        let catalog = Mutex::new(OpenCatalog { store, newest, open: BTreeMap::new(), lock });
+        let catalog = Mutex::new(OpenCatalog { store, newest, open: BTreeMap::new(), lock, given_up });
         let inner = Inner {
             uri: uri.to_owned(),
             backend,
@@ -153,10 +161,12 @@ impl Database {
         let folder = self.inner.components.identities.draw();
         let backend = self.inner.backend.scoped(&names::collection_dir(folder));
         let rotation_seed = folder as u64;
+        reach(Failpoint::CreateFolder)?;
         ManifestStore::new(backend, folder).commit(&Manifest::first(folder, schema, rotation_seed))?;
         let mut next = catalog.newest.clone();
         next.number += 1;
         next.collections.push(CatalogEntry { name: name.to_owned(), folder });
+        reach(Failpoint::CatalogCommit)?;
         catalog.store.commit(&next)?;
         catalog.newest = next;
         self.open_locked(&mut catalog, name)
@@ -195,9 +205,64 @@ impl Database {
             components: &inner.components,
             pool: &inner.pool,
         };
-        let open = Arc::new(OpenCollection::start(parts.recover()?, seen)?);
+        let identity = parts.identity;
+        let state = match salvage::open(&parts)? {
+            Some(state) => state,
+            None => self.salvage(catalog, name, salvage::Remains::gather(&parts)?, identity)?,
+        };
+        let open = Arc::new(OpenCollection::start(state, seen)?);
         catalog.open.insert(name.to_owned(), open.clone());
         Ok(Collection::new(self.clone(), open))
+    }
+
+    /// Puts a copy of what remains of a damaged collection in its place.
+    fn salvage(
+        &self,
+        catalog: &mut OpenCatalog,
+        name: &str,
+        remains: salvage::Remains,
+        damaged: u128,
+    ) -> Result<CollectionState> {
+        let inner = &self.inner;
+        let folder = inner.components.identities.draw();
+        let backend = inner.backend.scoped(&names::collection_dir(folder));
+        let first = Manifest::first(folder, remains.schema.clone(), folder as u64);
+        ManifestStore::new(backend.clone(), folder).commit(&first)?;
+        let (config, components, pool) = (&inner.config, &inner.components, &inner.pool);
+        let parts = open::Opening { name, identity: folder, backend, config, components, pool };
+        let salvaged = remains.copy_into(parts.recover()?)?;
+        let mut next = catalog.newest.clone();
+        next.number += 1;
+        next.collections.iter_mut().filter(|entry| entry.folder == damaged).for_each(|entry| entry.folder = folder);
+        reach(Failpoint::SalvageCommit)?;
+        catalog.store.commit(&next)?;
+        catalog.newest = next;
+        catalog.given_up.extend(salvaged.given_up.into_iter().map(|what| format!("collection {name:?}: {what}")));
+        Ok(salvaged.state)
+    }
+
+    /// Every damage and gap among the kept catalogs.
+    fn catalog_problems(&self) -> Result<Vec<String>> {
+        self.inner.catalog.lock().store.problems()
+    }
+
+    /// Commits the catalog until no damaged one is kept; returns the problems that there were.
+    fn repair_catalog(&self) -> Result<Vec<String>> {
+        let mut catalog = self.inner.catalog.lock();
+        let problems = catalog.store.problems()?;
+        for _ in 0..if problems.is_empty() { 0 } else { MANIFESTS_KEPT } {
+            let mut next = catalog.newest.clone();
+            next.number += 1;
+            catalog.store.commit(&next)?;
+            catalog.newest = next;
+        }
+        Ok(problems)
+    }
+
+    /// What `recovery="salvage"` gave up since the database was opened, a sentence each.
+    pub fn given_up(&self) -> Result<Vec<String>> {
+        self.check()?;
+        Ok(self.inner.catalog.lock().given_up.clone())
     }
 
     /// Names of the collections, in order of creation.
@@ -220,9 +285,11 @@ impl Database {
         let mut next = catalog.newest.clone();
         next.number += 1;
         next.collections.retain(|other| other.folder != entry.folder);
+        reach(Failpoint::CatalogCommit)?;
         catalog.store.commit(&next)?;
         catalog.newest = next;
         // From here it is gone; what cannot be deleted is removed by the next open.
+        reach(Failpoint::DropFolder)?;
         self.inner.backend.delete_tree(&names::collection_dir(entry.folder))
     }
 

@@ -43,6 +43,9 @@ pub enum ErrorKind {
     Internal,
 }
 
+/// ENFILE and EMFILE, for which the standard library has no kind: the system or the process has too many open files.
+const NO_DESCRIPTORS: [i32; 2] = [23, 24];
+
 /// An error of the engine.
 #[derive(Debug)]
 pub struct Error {
@@ -109,6 +112,7 @@ impl Error {
             Io::AlreadyExists => ErrorKind::AlreadyExists,
             Io::StorageFull | Io::QuotaExceeded | Io::OutOfMemory | Io::FileTooLarge => ErrorKind::Exhausted,
             Io::ReadOnlyFilesystem => ErrorKind::ReadOnly,
+            _ if source.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code)) => ErrorKind::Exhausted,
             _ => ErrorKind::Io,
         };
         Error::new(kind, format!("{what}: {source}")).with_source(source)

@@ -15,9 +15,12 @@ mod scheduler;
 mod step;
 mod survey;
 
+pub use checkpoint::checkpoint;
 pub use flush::flush_all;
 pub use optimize::optimize;
 pub use remove::{after_load, remove_unreferenced};
+#[cfg(feature = "sim")]
+pub use scheduler::{Chore, run_chore};
 pub use scheduler::{Measuring, start};
 pub use step::run_once;
 pub use survey::{Backlog, backlog, shape};

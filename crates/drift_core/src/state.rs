@@ -299,6 +299,11 @@ impl CollectionState {
         self.damage_notes.lock().push(note);
     }
 
+    /// Forgets what recovery met, when it is repaired.
+    pub fn clear_damage_notes(&self) {
+        self.damage_notes.lock().clear();
+    }
+
     /// Damage that recovery met and that costs no data.
     pub fn damage_notes(&self) -> Vec<String> {
         self.damage_notes.lock().clone()

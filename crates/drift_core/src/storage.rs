@@ -9,6 +9,7 @@
 //!   again would report success for pages that the kernel has dropped (Rebello et al., ATC'20);
 //! * a read-only backend changes nothing.
 
+pub mod failpoint;
 mod fs;
 mod local;
 mod local_files;

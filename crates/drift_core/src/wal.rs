@@ -13,11 +13,15 @@
 
 mod frame;
 mod replay;
+mod salvage;
+mod succeed;
 mod sync;
 mod writer;
 
 pub use frame::FRAME_BYTES_MAX;
-pub use replay::{Expected, ReplayEnd, replay, settle};
+pub use replay::{Beginning, Expected, ReplayEnd, Tail, beginning, replay, replay_all};
+pub use salvage::salvage;
+pub use succeed::{cut, succeed};
 pub use sync::WalSync;
 pub use writer::WalWriter;
 

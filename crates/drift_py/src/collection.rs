@@ -347,10 +347,12 @@ impl Collection {
         self.inner.set_budget(budget).or_raise(py)
     }
 
-    fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let report = py.detach(|| self.inner.verify()).or_raise(py)?;
+    fn verify<'py>(&self, py: Python<'py>, repair: bool) -> PyResult<Bound<'py, PyDict>> {
+        let check = || if repair { self.inner.repair() } else { self.inner.verify() };
+        let report = py.detach(check).or_raise(py)?;
         let dict = output::counts(py, &[("files", report.files), ("bytes", report.bytes), ("rows", report.rows)])?;
         dict.set_item("problems", report.problems)?;
+        dict.set_item("repaired", report.repaired)?;
         Ok(dict)
     }
 

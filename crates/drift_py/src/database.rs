@@ -4,7 +4,7 @@ use crate::backup;
 use crate::collection::Collection;
 use crate::error::OrRaise;
 use drift_core::clock::Components;
-use drift_core::config::{Config, Durability};
+use drift_core::config::{Config, Durability, Recovery};
 use drift_core::types::{Field, FieldType, IdType, Metric, Precision, Schema};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -23,10 +23,12 @@ impl Database {
         uri: &str,
         read_only: bool,
         durability: &str,
+        recovery: &str,
         memory_limit: Option<usize>,
     ) -> PyResult<Database> {
         let mut config =
             Config { read_only, durability: Durability::parse(durability).or_raise(py)?, ..Config::default() };
+        config.recovery = Recovery::parse(recovery).or_raise(py)?;
         config.memory_limit_bytes = memory_limit.unwrap_or(config.memory_limit_bytes);
         let opened = py.detach(|| drift_core::db::Database::open(uri, config, Components::system()));
         Ok(Database { inner: opened.or_raise(py)? })
@@ -84,6 +86,10 @@ impl Database {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         backup::run(py, progress, |report| self.inner.backup(uri, incremental, report))
+    }
+
+    fn given_up(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.inner.given_up().or_raise(py)
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {

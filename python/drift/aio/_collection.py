@@ -252,9 +252,9 @@ class Collection:
         """Split, merge and rewrite buckets and segments, as `drift.Collection.optimize`."""
         return await self._calls.run(self._sync.optimize)
 
-    async def verify(self) -> dict[str, Any]:
+    async def verify(self, *, repair: bool = False) -> dict[str, Any]:
         """Read every stored byte and check it, as `drift.Collection.verify`."""
-        return await self._calls.run(self._sync.verify)
+        return await self._calls.run(self._sync.verify, repair=repair)
 
     async def stats(self) -> dict[str, Any]:
         """Return counts of rows, buckets, segments, bytes and work, as `drift.Collection.stats`."""

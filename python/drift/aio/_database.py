@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from drift import Backup
-    from drift._types import Durability, FieldType, IdType, Metric, Precision, Progress
+    from drift._types import Durability, FieldType, IdType, Metric, Precision, Progress, Recovery
 
 
 def connect(
@@ -26,6 +26,7 @@ def connect(
     *,
     read_only: bool = False,
     durability: Durability = "always",
+    recovery: Recovery = "strict",
     storage_options: Mapping[str, str] | None = None,
     memory_limit: int | None = None,
     threads: int | None = None,
@@ -34,7 +35,7 @@ def connect(
 
     Parameters
     ----------
-    uri, read_only, durability, storage_options, memory_limit
+    uri, read_only, durability, recovery, storage_options, memory_limit
         As in `drift.connect`.
     threads : int, optional
         Calls that run at once, 1 to 256; further ones wait their turn. The number of cores and four more when None,
@@ -58,6 +59,7 @@ def connect(
     options: dict[str, Any] = {
         "read_only": read_only,
         "durability": durability,
+        "recovery": recovery,
         "storage_options": storage_options,
         "memory_limit": memory_limit,
     }
@@ -119,6 +121,11 @@ class Database:
     def closed(self) -> bool:
         """Whether the database is closed."""
         return self._sync.closed
+
+    @property
+    def given_up(self) -> list[str]:
+        """What ``recovery="salvage"`` has given up: a sentence each."""
+        return self._sync.given_up
 
     @property
     def threads(self) -> int:

@@ -5,7 +5,7 @@
 
 use super::health::{self, Health};
 use super::refresh::Seen;
-use super::{Database, stats, verify};
+use super::{Database, repair, stats, verify};
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::source::{LoadReport, RowSource};
@@ -284,6 +284,12 @@ impl Collection {
         Ok(records)
     }
 
+    /// Does one thing that the background thread does; simulations have no such thread.
+    #[cfg(feature = "sim")]
+    pub fn run_chore(&self, chore: maintain::Chore) -> Result<()> {
+        maintain::run_chore(&*self.state()?, MEASURING, chore)
+    }
+
     /// Lets no further background job begin. Flushes go on.
     pub fn pause_maintenance(&self) -> Result<()> {
         self.state()?.schedule.set_paused(true);
@@ -324,7 +330,18 @@ impl Collection {
 
     /// Reads every byte of every file, and checks that files and memory agree.
     pub fn verify(&self) -> Result<VerifyReport> {
-        verify::verify(&*self.state()?)
+        let mut report = verify::verify(&*self.state()?)?;
+        report.problems.extend(self.database.catalog_problems()?);
+        Ok(report)
+    }
+
+    /// Writes anew what [`Collection::verify`] finds damaged and what follows from sound bytes: logs, the bitstore,
+    /// manifests before the newest. What the report still lists cannot be repaired.
+    pub fn repair(&self) -> Result<VerifyReport> {
+        let mut report = repair::repair(&*self.state()?)?;
+        report.repaired.extend(self.database.repair_catalog()?);
+        report.problems.extend(self.database.catalog_problems()?);
+        Ok(report)
     }
 
     /// Figures of the collection.

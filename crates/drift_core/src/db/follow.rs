@@ -13,7 +13,7 @@ use crate::manifest::{Manifest, TombstoneFile};
 use crate::memtable::Memtable;
 use crate::state::{Calibration, CollectionState, Found, Index, Installed, Place, Version, Writes};
 use crate::types::{Fields, Seq};
-use crate::wal::{self, Expected, OwnedRecord};
+use crate::wal::{self, OwnedRecord};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -67,17 +67,12 @@ pub(super) fn follow(state: &CollectionState, opening: &Opening<'_>, newer: &Sna
 /// The records of the logs, and the seq after them.
 fn records(state: &CollectionState, opening: &Opening<'_>, newer: &Snapshot) -> Result<(Vec<OwnedRecord>, Seq)> {
     let numbers = opening.logs(newer.manifest.wal_floor, newer.manifest.last_log)?;
-    let (mut records, mut next_seq) = (Vec::new(), None);
-    for number in &numbers {
-        let expected = Expected { identity: state.identity, schema: &state.schema, next_seq };
-        let is_last = Some(number) == numbers.last();
-        let end = wal::replay(&*newer.files, *number, is_last, &expected, &mut |record| {
-            records.push(record);
-            Ok(())
-        })?;
-        next_seq = Some(end.next_seq);
-    }
-    Ok((records, next_seq.unwrap_or(1)))
+    let mut records = Vec::new();
+    let ends = wal::replay_all(&*newer.files, state.identity, &state.schema, &numbers, &mut |record| {
+        records.push(record);
+        Ok(())
+    })?;
+    Ok((records, ends.last().map_or(1, |(_, end)| end.next_seq)))
 }
 
 /// Points the bitstore at the rows of the segments from place `first` on, and kills what they and `tombstones` supersede.

@@ -1,8 +1,8 @@
 //! Opens a collection: from its manifest, files and log to the state that was last acknowledged.
 //!
 //! Layer 7. The manifest alone says what exists. Order: segments and buckets, the bitstore (from its checkpoint, caught
-//! up with newer segments, or rebuilt), deaths, then the log in numeric order and by seq. Nothing is logged anew; a torn
-//! end of the last log is cut off before a new log begins.
+//! up with newer segments, or rebuilt), deaths, then the log in numeric order and by seq. A torn end of the last log
+//! is given up, and frames that may not be durable are written anew, as a new log begins.
 
 use crate::bitstore::Bitstore;
 use crate::clock::Components;
@@ -19,9 +19,10 @@ use crate::state::{
     BucketTable, Calibration, CollectionState, Index, LiveSegment, Maintenance, NO_BUCKET, Parts, Router, Upkeep,
     Version, Writes,
 };
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::{Backend, names};
 use crate::types::{BucketId, Fields, Schema, Seq};
-use crate::wal::{self, Expected, OwnedRecord};
+use crate::wal::{self, Expected, OwnedRecord, Tail};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -38,7 +39,7 @@ pub(super) struct Opening<'a> {
 
 impl Opening<'_> {
     /// Recovers the collection.
-    pub(super) fn recover(self) -> Result<CollectionState> {
+    pub(super) fn recover(&self) -> Result<CollectionState> {
         let in_collection = |error: Error| error.context(format!("collection {:?}", self.name));
         self.try_recover().map_err(in_collection)
     }
@@ -187,11 +188,15 @@ impl Opening<'_> {
         };
         let numbers = self.logs(floor, last_log)?;
         let (mut next_seq, mut last) = (None, None);
-        for &number in &numbers {
-            let expected = Expected { identity: self.identity, schema: &state.schema, next_seq };
-            let is_last = Some(&number) == numbers.last();
-            let end = wal::replay(&*self.backend, number, is_last, &expected, &mut |record| apply(state, record))?;
-            if end.sealed && end.torn_bytes > 0 {
+        // Where each log ends that another one follows and that has more behind it.
+        let mut excess = Vec::new();
+        for (at, &number) in numbers.iter().enumerate() {
+            let mut expected = Expected { identity: self.identity, schema: &state.schema, next_seq, end: Tail::Torn };
+            if let Some(&follower) = numbers.get(at + 1) {
+                expected.end = Tail::Before(wal::beginning(&*self.backend, follower, &expected)?);
+            }
+            let end = wal::replay(&*self.backend, number, &expected, &mut |record| apply(state, record))?;
+            if end.mark_damaged {
                 state.add_damage_note(format!(
                     "{}/{}: offset {}: {} damaged bytes behind the mark of a clean close; no write is lost",
                     self.backend.describe(),
@@ -199,6 +204,9 @@ impl Opening<'_> {
                     end.end_offset,
                     end.torn_bytes
                 ));
+            }
+            if end.excess && at + 1 < numbers.len() {
+                excess.push((number, end.end_offset));
             }
             next_seq = Some(end.next_seq);
             last = Some((number, end));
@@ -213,19 +221,24 @@ impl Opening<'_> {
         }
         // A killed process may have left the newest log without a durable name; the next one must not outlive it.
         self.backend.settle(names::LOGS)?;
-        let mut number = floor;
-        if let Some((log, end)) = last {
-            let expected = Expected { identity: self.identity, schema: &state.schema, next_seq: None };
-            wal::settle(&*self.backend, log, &expected, &end, writes.next_seq)?;
-            number = log + 1;
+        for (number, end_offset) in excess {
+            wal::cut(&*self.backend, number, end_offset)?;
         }
+        let without_log = self.config.durability == Durability::None;
+        let (number, log) = match last {
+            Some((last, end)) => {
+                let expected =
+                    Expected { identity: self.identity, schema: &state.schema, next_seq: None, end: Tail::Torn };
+                (last + 1, wal::succeed(&*self.backend, last, &expected, &end, writes.next_seq)?)
+            }
+            None if without_log => return Ok(()),
+            None => (floor, state.create_log(floor, writes.next_seq)?),
+        };
         version.active.continue_in(number);
-        if self.config.durability == Durability::None {
-            return Ok(());
+        if !without_log {
+            writes.wal_sync = Some(log.syncer());
+            writes.wal = Some(log);
         }
-        let log = state.create_log(number, writes.next_seq)?;
-        writes.wal_sync = Some(log.syncer());
-        writes.wal = Some(log);
         let next_seq = writes.next_seq;
         drop(writes);
         self.note_log(state, number, next_seq)
@@ -245,6 +258,7 @@ impl Opening<'_> {
             let active = Arc::new(Memtable::new(&state.schema, number));
             state.publish(&mut writes, Version { active, ..(*version).clone() });
         }
+        reach(Failpoint::RecoverCommit)?;
         maintenance.commit(manifest)
     }
 

@@ -12,7 +12,7 @@ use crate::manifest::Catalog;
 use crate::state::CollectionState;
 use crate::storage::{Backend, SnapshotBackend, names};
 use crate::types::Seq;
-use crate::wal::{self, Expected, OwnedRecord};
+use crate::wal::{self, OwnedRecord};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -138,19 +138,13 @@ fn is_of(catalog: &Catalog, name: &str, open: &OpenCollection) -> bool {
 
 /// Applies the records of logs that are newer than all that `state` has, in order.
 fn advance(state: &CollectionState, backend: &dyn Backend, numbers: &[u64]) -> Result<()> {
-    let mut next_seq = None;
-    for number in numbers {
-        let expected = Expected { identity: state.identity, schema: &state.schema, next_seq };
-        let is_last = Some(number) == numbers.last();
-        let end = wal::replay(backend, *number, is_last, &expected, &mut |record| {
-            if first_seq(&record) >= state.writes.lock().next_seq {
-                open::apply(state, record)?;
-            }
-            Ok(())
-        })?;
-        next_seq = Some(end.next_seq);
-    }
-    Ok(())
+    wal::replay_all(backend, state.identity, &state.schema, numbers, &mut |record| {
+        if first_seq(&record) >= state.writes.lock().next_seq {
+            open::apply(state, record)?;
+        }
+        Ok(())
+    })
+    .map(|_| ())
 }
 
 fn first_seq(record: &OwnedRecord) -> Seq {

@@ -7,8 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{BucketFile, Manifest, MoveFile, TombstoneFile};
 use crate::state::{CollectionState, Version};
 use crate::storage::names;
-use crate::types::VerifyReport;
-use crate::wal::{self, Expected};
+use crate::types::{Seq, VerifyReport};
+use crate::wal::{self, Expected, Tail};
 
 /// Checks everything. The maintenance lock keeps files from changing meanwhile.
 pub(super) fn verify(collection: &CollectionState) -> Result<VerifyReport> {
@@ -74,14 +74,10 @@ impl VerifyReport {
         let mut numbers = names::numbers(names::LOGS, &collection.backend.list(names::LOGS)?);
         numbers.retain(|number| *number >= floor);
         let mut next_seq = None;
-        let last = numbers.last().copied();
-        for number in numbers {
-            // A writer in another process may be in the middle of a frame.
-            let is_growing = collection.config.read_only && Some(number) == last;
+        for (at, &number) in numbers.iter().enumerate() {
             self.count(collection, &names::wal(number));
-            let expected = Expected { identity: collection.identity, schema: &collection.schema, next_seq };
-            match wal::replay(&*collection.backend, number, is_growing, &expected, &mut |_| Ok(())) {
-                Ok(end) => next_seq = Some(end.next_seq),
+            match check_log(collection, number, numbers.get(at + 1).copied(), next_seq) {
+                Ok(end) => next_seq = Some(end),
                 Err(error) => {
                     self.note(Err(error))?;
                     next_seq = None;
@@ -114,6 +110,19 @@ impl VerifyReport {
         }
         self.rows = live;
     }
+}
+
+/// Reads log `number`, which `follower` follows, and returns the seq that it ends at.
+fn check_log(collection: &CollectionState, number: u64, follower: Option<u64>, next_seq: Option<Seq>) -> Result<Seq> {
+    let backend = &*collection.backend;
+    // A writer in another process may be in the middle of a frame.
+    let end = if collection.config.read_only { Tail::Torn } else { Tail::Sound };
+    let mut expected = Expected { identity: collection.identity, schema: &collection.schema, next_seq, end };
+    // What a damaged follower says of this one is not known; it tells of its damage itself.
+    if let Some(Ok(beginning)) = follower.map(|follower| wal::beginning(backend, follower, &expected)) {
+        expected.end = Tail::Before(beginning);
+    }
+    wal::replay(backend, number, &expected, &mut |_| Ok(())).map(|end| end.next_seq)
 }
 
 fn damage(error: &Error) -> bool {

@@ -12,6 +12,7 @@ use super::spool::{Chunk, Spool};
 use super::write::kill;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::{BucketTable, CollectionState, Index, Installed, Ordered, ResidualSums, Router, Version, Writes};
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::{BucketId, Columns, Fields, Seq};
 use crate::wal::Record;
 use std::ops::ControlFlow;
@@ -91,6 +92,7 @@ fn write(
     let mut router =
         if new.is_empty() { old } else { Arc::new(collection.next_router(&old, old.table().merged(&new, &[]))) };
     let mut sums = ResidualSums::new(router.len());
+    reach(Failpoint::LoadReserve)?;
     let first_seq = reserve(collection, rows as u64)?;
     let (mut segments, mut done) = (Vec::new(), 0);
     for chunk in spool.chunks() {
@@ -126,6 +128,7 @@ fn write(
     let mut writes = collection.writes.lock();
     let commit_seq = reserve_locked(&mut writes, 1)?;
     manifest.fields.clone_from(&collection.fields.read().list);
+    reach(Failpoint::LoadCommit)?;
     maintenance.commit(manifest)?;
     publish(collection, &mut writes, Arc::new(index), first, commit_seq);
     Ok(())

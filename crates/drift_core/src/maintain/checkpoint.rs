@@ -5,6 +5,7 @@
 
 use crate::error::Result;
 use crate::state::{CollectionState, Maintenance};
+use crate::storage::failpoint::{Failpoint, reach};
 
 /// Share of the flushed rows that may be missing from the last checkpoint before a flush writes a new one: replaying a
 /// quarter of the rows costs less than reading the rest.
@@ -13,6 +14,7 @@ const STALE_SHARE_MAX: f64 = 0.25;
 /// Writes the bitstore and commits it.
 pub fn checkpoint(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<()> {
     let mut manifest = maintenance.manifest.next();
+    reach(Failpoint::Checkpoint)?;
     let number = manifest.take_file_number();
     collection.bitstore.write(&*collection.backend, number, collection.identity)?;
     manifest.bitstore_file = Some(number);

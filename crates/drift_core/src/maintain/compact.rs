@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::segment::{PayloadSource, RunRows, Segment, SegmentWriter};
 use crate::state::{CollectionState, Index, LiveSegment, Maintenance, NO_BUCKET, Version};
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::{BucketId, Column, ElementType, Field, Ids, Precision, Value, VectorBuf};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -50,6 +51,7 @@ pub fn compact(collection: &CollectionState, maintenance: &mut Maintenance, plac
         sources.iter().enumerate().map(|(row, &(.., place, source))| ((place, source), row as u32)).collect();
     let rename = |place: u32, row: u32| new_rows.get(&(place, row)).copied();
     let next = Arc::new(index.compacted(places, added.clone(), rename, version.seq)?);
+    reach(Failpoint::CompactCommit)?;
     maintenance.commit(manifest)?;
     publish(collection, index, next, added.map(|live| live.segment), &sources);
     checkpoint(collection, maintenance)?;

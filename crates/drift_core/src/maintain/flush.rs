@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::manifest::{Manifest, TombstoneFile};
 use crate::memtable::{Extract, Memtable};
 use crate::state::{CollectionState, LiveSegment, Maintenance, Ordered, ResidualSums, Router, Version};
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::BucketId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,9 +37,11 @@ pub fn flush_oldest(collection: &CollectionState, maintenance: &mut Maintenance)
         if router.is_empty() {
             router = Arc::new(define_buckets(collection, &extract, &mut manifest)?);
         }
+        reach(Failpoint::FlushSegment)?;
         written = Some(write_segment(collection, &mut extract, &router, &mut manifest)?);
     }
     if !extract.tombstone_seqs.is_empty() {
+        reach(Failpoint::FlushTombstones)?;
         let number = manifest.take_file_number();
         let file = TombstoneFile { ids: extract.tombstone_ids.clone(), seqs: extract.tombstone_seqs.clone() };
         file.write(&*collection.backend, number, collection.identity)?;
@@ -50,6 +53,7 @@ pub fn flush_oldest(collection: &CollectionState, maintenance: &mut Maintenance)
         manifest.last_log = manifest.last_log.max(version.active.wal_last());
     }
     manifest.next_seq = manifest.next_seq.max(memtable.last_seq() + 1);
+    reach(Failpoint::FlushCommit)?;
     maintenance.commit(manifest)?;
     publish(collection, memtable, &extract, router, written)?;
     collection.counters.flushes.fetch_add(1, Ordering::Relaxed);

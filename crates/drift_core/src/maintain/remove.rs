@@ -6,6 +6,7 @@
 use super::checkpoint::checkpoint_if_stale;
 use crate::error::Result;
 use crate::state::CollectionState;
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::names;
 use std::collections::HashSet;
 
@@ -21,7 +22,8 @@ pub fn after_load(collection: &CollectionState) -> Result<()> {
 pub fn remove_logs_below(collection: &CollectionState, floor: u64) {
     let Ok(listed) = collection.backend.list(names::LOGS) else { return };
     for number in names::numbers(names::LOGS, &listed).into_iter().filter(|number| *number < floor) {
-        if let Err(error) = collection.backend.delete(&names::wal(number)) {
+        let deleted = reach(Failpoint::RemoveLogs).and_then(|()| collection.backend.delete(&names::wal(number)));
+        if let Err(error) = deleted {
             tracing::warn!(collection = %collection.name, number, %error, "an old log stays");
         }
     }
@@ -35,6 +37,7 @@ pub fn remove_unreferenced(collection: &CollectionState, store: &crate::manifest
         for name in collection.backend.list(folder)? {
             // What drift did not name is somebody's, and stays.
             if !kept.contains(&name) && names::Object::parse(&name).is_some() {
+                reach(Failpoint::RemoveFiles)?;
                 collection.backend.delete(&name)?;
             }
         }

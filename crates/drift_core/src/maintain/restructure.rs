@@ -16,6 +16,7 @@ use crate::manifest::{Manifest, MoveFile, SegmentMoves};
 use crate::state::{
     Assignment, BucketTable, CollectionState, Index, Maintenance, Reassignment, ResidualSums, Router, Version,
 };
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::Seq;
 use draft::{Draft, RowsOf};
 use rehome::Rehomed;
@@ -127,6 +128,7 @@ pub fn restructure(
     let next = index.reassigned(router.clone(), assignments, &change, version.seq)?;
     let mut manifest = maintenance.manifest.next();
     done.bytes = write(collection, maintenance, &mut manifest, &draft, &router, &next, moves)?;
+    reach(Failpoint::RestructureCommit)?;
     maintenance.commit(manifest)?;
     for position in draft.removed() {
         maintenance.upkeep.forget(index.router.table().ids[position]);

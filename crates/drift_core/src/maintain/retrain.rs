@@ -11,6 +11,7 @@ use crate::quant::sq8;
 use crate::state::{
     Assignment, BucketTable, CollectionState, Homes, LiveSegment, Reassignment, ResidualSums, Router, Version,
 };
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::BucketId;
 use rand::seq::index;
 use rayon::prelude::*;
@@ -77,6 +78,7 @@ pub fn retrain(collection: &CollectionState) -> Result<Retrained> {
     done.bytes += moves.write(&*collection.backend, number, collection.identity)?;
     manifest.move_files.push(number);
     manifest.trained_seq = version.seq;
+    reach(Failpoint::RetrainCommit)?;
     maintenance.commit(manifest)?;
     let upkeep = &mut maintenance.upkeep;
     upkeep.examined.clear();

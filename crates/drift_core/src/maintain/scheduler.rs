@@ -210,6 +210,34 @@ fn start_pool(collection: &CollectionState) -> Result<rayon::ThreadPool> {
         .map_err(|error| Error::new(ErrorKind::Exhausted, format!("cannot start a thread: {error}")).with_source(error))
 }
 
+/// What the background thread does at a time, for simulations, which choose the order themselves.
+#[cfg(feature = "sim")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chore {
+    /// Flushes the oldest frozen memtable.
+    Flush,
+    /// Fsyncs the log, as under `durability="interval"`.
+    Sync,
+    /// Does the most urgent job that is due.
+    Job,
+    /// Measures the stop rules, if enough has changed.
+    Measure,
+    /// Searches live queries again.
+    Shadows,
+}
+
+/// Does one chore, on the caller's thread.
+#[cfg(feature = "sim")]
+pub fn run_chore(collection: &CollectionState, measuring: Measuring, chore: Chore) -> Result<()> {
+    match chore {
+        Chore::Flush => flush_oldest(collection, &mut collection.maintenance.lock()).map(|_| ()),
+        Chore::Sync => sync(collection),
+        Chore::Job => collection.pool.install(|| step(collection)).map(|_| ()),
+        Chore::Measure => collection.pool.install(|| (measuring.refresh)(collection, true)).map(|_| ()),
+        Chore::Shadows => collection.pool.install(|| (measuring.check_shadows)(collection)).map(|_| ()),
+    }
+}
+
 fn sync(collection: &CollectionState) -> Result<()> {
     let writes = collection.writes.lock();
     let Some((wal_sync, end)) = writes.wal_sync.clone().zip(writes.wal.as_ref().map(|wal| wal.end())) else {

@@ -64,6 +64,10 @@ impl Catalog {
     }
 
     fn check(&self) -> std::result::Result<(), String> {
+        let printable = |entry: &&CatalogEntry| !entry.name.is_empty() && !entry.name.contains(char::is_control);
+        if let Some(entry) = self.collections.iter().find(|entry| !printable(entry)) {
+            return Err(format!("{:?} cannot name a collection", entry.name));
+        }
         let (mut names, mut folders) = (HashSet::new(), HashSet::new());
         match self.collections.iter().find(|entry| !names.insert(&entry.name) || !folders.insert(entry.folder)) {
             Some(twice) => Err(format!("collection {:?} or its folder is named twice", twice.name)),
@@ -86,6 +90,13 @@ impl CatalogStore {
     /// The newest catalog, or none when there is none. A damaged one is Corrupt, naming the file.
     pub fn load_newest(&mut self) -> Result<Option<Catalog>> {
         self.chain.load_newest()?.map(|link| Catalog::decode(&link)).transpose()
+    }
+
+    /// The newest catalog that can be read, and the number of the newest file, be it damaged: the next commit has the one
+    /// after it. For salvage.
+    pub fn load_newest_sound(&mut self) -> Result<(Option<Catalog>, u64)> {
+        let (link, _) = self.chain.load_newest_sound()?;
+        Ok((link.map(|link| Catalog::decode(&link)).transpose()?, self.chain.next_number() - 1))
     }
 
     /// Commits `catalog`, as [`ManifestStore::commit`](super::ManifestStore::commit) does a manifest.

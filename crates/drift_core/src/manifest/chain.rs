@@ -86,6 +86,28 @@ impl Chain {
         Ok(Some(link))
     }
 
+    /// The newest file that can be read, for salvage: the next commit goes above all that are there. Also tells whether
+    /// a newer one is damaged.
+    pub(super) fn load_newest_sound(&mut self) -> Result<(Option<Link>, bool)> {
+        let numbers = self.numbers()?;
+        for &number in numbers.iter().rev() {
+            match self.load(number) {
+                Ok(link) => {
+                    let newest = numbers.last().copied().unwrap_or(number);
+                    self.identity = Some(link.identity);
+                    // A digest that no file has: what a damaged one had is not known.
+                    let digest = if newest == number { link.digest } else { 0 };
+                    self.newest = Some(Newest { number: newest, digest });
+                    return Ok((Some(link), newest != number));
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.newest = numbers.last().map(|&number| Newest { number, digest: 0 });
+        Ok((None, !numbers.is_empty()))
+    }
+
     /// Number that the next commit must have.
     pub(super) fn next_number(&self) -> u64 {
         self.newest.map_or(1, |newest| newest.number + 1)

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::manifest::CalibrationPoint;
 use crate::state::{Calibration, CollectionState, ROW_TRACES_MAX, RecallLog, SCAN_ALL_ROWS, Version};
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::Seq;
 use fit::Group;
 use rand::RngExt;
@@ -118,6 +119,7 @@ fn trace_and_fit(collection: &CollectionState, version: &Version, wanted: usize)
     manifest.calibration = points.clone();
     manifest.calibrated_rows = version.index.rows();
     manifest.calibrated_codes = version.index.codes();
+    reach(Failpoint::CalibrationCommit)?;
     maintenance.commit(manifest)?;
     publish(collection, points, version.index.codes());
     Ok(())

@@ -6,7 +6,7 @@
 
 use super::buckets::{self, Limits, Work};
 use super::confidence::{rank_all, tau_of, weigh};
-use super::payload::Payload;
+use super::payload::{self, Payload};
 use super::scratch::{self, Scratch};
 use super::wanted::Wanted;
 use super::{check_options, geometry, limits, memory, push_hits, rerank, wanted};
@@ -53,10 +53,15 @@ pub fn explain(collection: &CollectionState, query: &[f32], options: &SearchOpti
     memory::scan(&version, SearchMode::Fast, wanted.map(Wanted::predicate), &mut scratch);
     times.memory = laps.lap();
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, 1);
-    push_hits(&version, &mut scratch, &mut hits, &mut Payload::new(&[]))?;
+    let fields = payload::fields(collection, &options.include)?;
+    let mut payload = Payload::new(&fields);
+    push_hits(&version, &mut scratch, &mut hits, &mut payload)?;
+    hits.payload = payload.finish()?;
     let in_memory = scratch.exact.sorted().iter().filter(|(_, key)| memory::place(*key).is_some()).count();
     let threshold = scratch.estimates.nth(used.k);
-    let seen = look(collection, &version, &used, &work, threshold, &mut scratch);
+    // Few rows that match a filter are measured wherever they are.
+    let direct = wanted.is_some() && work.buckets == 0;
+    let seen = look(collection, &version, &used, &work, direct, threshold, &mut scratch);
     Ok(Explanation {
         hits,
         recall: (options.nprobe.is_none() && options.confidence.is_none()).then_some(recall),
@@ -110,6 +115,7 @@ fn look(
     version: &Version,
     limits: &Limits,
     work: &Work,
+    direct: bool,
     threshold: f32,
     scratch: &mut Scratch,
 ) -> Seen {
@@ -118,8 +124,7 @@ fn look(
         return Seen { stop: Stop::All, confidence: 1.0, geometric: None, spread: 0.0, buckets: Vec::new() };
     }
     let metric = collection.schema.metric;
-    // Few rows that match a filter are measured wherever they are.
-    let everything = buckets::is_everything(version, limits) || work.buckets == 0;
+    let everything = direct || buckets::is_everything(version, limits);
     let stop = if everything { Stop::All } else { buckets::why(version, limits, work, threshold, scratch) };
     if everything {
         // Everything is scanned without a rank.

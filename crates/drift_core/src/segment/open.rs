@@ -9,7 +9,7 @@ use super::pages::{PAGE, Pages};
 use super::payload::StoredColumn;
 use super::{Assembled, Hot, RunEntry, Segment, SegmentFile, cold_stride};
 use crate::error::{Error, Result};
-use crate::format::{ByteReader, HEADER_BYTES, Header, magic, read_ids};
+use crate::format::{ByteReader, FileId, HEADER_BYTES, Header, magic, read_ids};
 use crate::quant::sq8::code_stride;
 use crate::storage::{Backend, names};
 use crate::types::{ElementType, Field, FieldType, IdType, Precision, Schema};
@@ -48,6 +48,24 @@ impl Segment {
         let payload = loader.payload()?;
         let parts = Assembled { dim: schema.dim, element_type, pages, payload };
         Ok(Segment::assemble(file, name, parts, hot))
+    }
+}
+
+impl Segment {
+    /// What a manifest would say of the segment `id`, from its own footer; the digest is not known. For salvage.
+    pub fn describe(backend: &dyn Backend, id: FileId) -> Result<SegmentFile> {
+        let object = names::segment(id);
+        let name = format!("{}/{object}", backend.describe());
+        let handle = backend.open(&object)?;
+        let start = handle.len().checked_sub(TRAILER_BYTES as u64);
+        let start = start.ok_or_else(|| Error::corrupt(format!("{name} ends before its trailer")))?;
+        let mut trailer = [0; TRAILER_BYTES];
+        handle.read_at(start, &mut trailer)?;
+        let (offset, length, sum) = footer::decode_trailer(&trailer, id, handle.len(), &name)?;
+        let mut bytes = vec![0; length as usize];
+        handle.read_at(offset, &mut bytes)?;
+        let (footer, _) = footer::decode(&bytes, id, offset, sum, &name)?;
+        Ok(SegmentFile { id, length: handle.len(), digest: 0, rows: footer.rows })
     }
 }
 

@@ -3,7 +3,8 @@
 //! Layer 3. How an object becomes durable: written under a temporary name, fsynced, linked to its own name (which
 //! fails when that exists: nothing is ever overwritten), the temporary name removed, the folder fsynced. Each folder
 //! that is used for writing is fsynced into its parent first, once per handle, also when it existed: a crashed process
-//! may have created it just before. Temporary names are never listed, and are removed by whoever takes the lock: only
+//! may have created it just before. That holds for the lowest existing folder above a missing database, too: folders
+//! are made from above, each durable before the next, so it alone may be one that a crash left behind. Temporary names are never listed, and are removed by whoever takes the lock: only
 //! then is it certain that no other process is about to link them.
 //!
 //! Every failed fsync poisons the backend, its scoped ones and all their open files: see the invariants of `storage`.
@@ -107,6 +108,16 @@ impl Disk {
         self.sync_dir(path.parent().unwrap_or(Path::new("/")))
     }
 
+    /// Makes the name of the folder `path` durable, which exists. Where its parent cannot be opened or synced, as with a
+    /// mount point in a folder of somebody else, drift has not made it.
+    fn settle_existing(&self, path: &Path) -> Result<()> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        match self.fs.sync_dir(parent) {
+            Err(error) if is_foreign(&error) => Ok(()),
+            result => self.synced(parent, result),
+        }
+    }
+
     /// Creates `folder` where it is missing, and makes it and the folders above it, up to `top`, durable.
     fn ensure_dir(&self, folder: &Path, top: &Path) -> Result<()> {
         let mut chain: Vec<&Path> = folder.ancestors().take_while(|path| path.starts_with(top)).collect();
@@ -152,6 +163,9 @@ impl LocalBackend {
                 && !disk.fs.is_dir(parent)
             {
                 top = parent;
+            }
+            if let Some(above) = top.parent().filter(|_| missing) {
+                disk.settle_existing(above)?;
             }
             disk.ensure_dir(&root, top)?;
         }
@@ -215,6 +229,12 @@ impl LocalBackend {
         }
         Ok(())
     }
+}
+
+/// Whether a folder does not let its names be synced by this user.
+fn is_foreign(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported)
 }
 
 /// Whether `name` ends as [`Disk::create_tmp`] ends names: `.<digits>.tmp`.

@@ -170,6 +170,18 @@ impl Object {
     }
 }
 
+/// Identities of the collections that have objects among `names` (those below [`COLLECTIONS`]), ascending.
+pub fn collections(names: &[String]) -> Vec<u128> {
+    let folder = |name: &String| {
+        let (folder, _) = name.strip_prefix(COLLECTIONS)?.strip_prefix('/')?.split_once('/')?;
+        Uuid::try_parse(folder).ok().map(|uuid| uuid.as_u128())
+    };
+    let mut found: Vec<u128> = names.iter().filter_map(folder).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// Numbers of the objects among `names` that `folder` holds, ascending.
 pub fn numbers(folder: &str, names: &[String]) -> Vec<u64> {
     let in_folder = |name: &&String| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));

@@ -97,10 +97,14 @@ impl Fault {
     }
 }
 
+/// Told of a call to the disk before it is made.
+pub type Observer = Arc<dyn Fn(Action, &Path) + Send + Sync>;
+
 /// A simulated disk. Clones share it.
 #[derive(Clone)]
 pub struct SimFs {
     state: Arc<Mutex<State>>,
+    observer: Arc<Mutex<Option<Observer>>>,
 }
 
 struct State {
@@ -129,7 +133,7 @@ impl SimFs {
             fault: None,
             locked: HashSet::new(),
         };
-        SimFs { state: Arc::new(Mutex::new(state)) }
+        SimFs { state: Arc::new(Mutex::new(state)), observer: Arc::default() }
     }
 
     /// Number of operations done so far: changes, and syncs.
@@ -150,6 +154,19 @@ impl SimFs {
     /// Makes the calls with these numbers fail, of those that `fault` fits; an earlier order is forgotten.
     pub fn fail(&self, calls: Range<u64>, fault: Fault) {
         self.state.lock().fault = Some((calls, fault));
+    }
+
+    /// Has `observer` told of each creation, write, link and sync before it is made, so that it can do in between what
+    /// another thread might. What it does itself is not told.
+    pub fn observe(&self, observer: Option<Observer>) {
+        *self.observer.lock() = observer;
+    }
+
+    fn tell(&self, action: Action, path: &Path) {
+        let observer = self.observer.lock().take();
+        let Some(observer) = observer else { return };
+        observer(action, path);
+        self.observer.lock().get_or_insert(observer);
     }
 
     /// Whatever the disk was told to do, it works from now on.
@@ -295,6 +312,7 @@ impl State {
 
 impl Fs for SimFs {
     fn create_new(&self, path: &Path) -> Result<Box<dyn FsFile>> {
+        self.tell(Action::Create, path);
         let mut state = self.state.lock();
         let node = state.disk.next_node;
         state.change(Action::Create, path, |state| {
@@ -316,6 +334,7 @@ impl Fs for SimFs {
     }
 
     fn link(&self, from: &Path, to: &Path) -> Result<()> {
+        self.tell(Action::Link, to);
         self.state.lock().change(Action::Link, to, |state| {
             let node = state.find_file(from)?;
             let (folder, name) = state.free_entry(to)?;
@@ -331,6 +350,7 @@ impl Fs for SimFs {
     }
 
     fn sync_dir(&self, path: &Path) -> Result<()> {
+        self.tell(Action::SyncFolder, path);
         let mut state = self.state.lock();
         let node = state.find(path)?;
         state.sync(Action::SyncFolder, path, node)
@@ -381,6 +401,7 @@ struct SimFile {
 
 impl FsFile for SimFile {
     fn write_all(&self, bytes: &[u8]) -> Result<()> {
+        self.fs.tell(Action::Write, &self.path);
         let mut state = self.fs.state.lock();
         let fault = state.enter(Action::Write, &self.path);
         let written = match fault {

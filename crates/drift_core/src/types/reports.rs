@@ -135,4 +135,6 @@ pub struct VerifyReport {
     pub rows: u64,
     /// One sentence for each problem, naming the file and the offset; empty when all is well.
     pub problems: Vec<String>,
+    /// Problems that were there and that `repair` has mended.
+    pub repaired: Vec<String>,
 }

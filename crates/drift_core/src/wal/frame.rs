@@ -9,7 +9,7 @@
 //! 72  first seq     8                        8  kind         1  1 upsert, 2 delete, 3 reserve, 4 seal
 //! 80  dim           4                        9  elements     1  1 f32, 2 f16; 0 where there are none
 //! 84  id type       1  1 int, 2 string      10  zero         2
-//! 85  zero          7                       12  rows         4
+//! 85  previous end  7                       12  rows         4
 //! 92  checksum      4  of 64..92            16  first seq    8
 //!                                           24  synced end   8  bytes of the file known to be durable
 //!                                           32  payload, then zeros up to a multiple of 8
@@ -43,7 +43,12 @@ pub(super) const ALIGNMENT: usize = 8;
 pub(super) struct Preamble {
     pub(super) number: u64,
     pub(super) first_seq: Seq,
+    /// Bytes of the file before it that count; 0 in the first.
+    pub(super) previous_end: u64,
 }
+
+/// Bytes that the preamble has for [`Preamble::previous_end`].
+const PREVIOUS_END_BYTES: usize = 7;
 
 fn element_code(element: ElementType) -> u8 {
     match element {
@@ -59,7 +64,7 @@ pub(super) fn encode_preamble(identity: u128, file: FileId, schema: &Schema, pre
     writer.u64(preamble.first_seq);
     writer.u32(schema.dim as u32);
     writer.u8(id_type_code(schema.id_type));
-    writer.zeros(7);
+    writer.bytes(&preamble.previous_end.to_le_bytes()[..PREVIOUS_END_BYTES]);
     writer.u32(checksum(file, HEADER_BYTES as u64, &writer.as_slice()[HEADER_BYTES..]));
     writer.into_vec()
 }
@@ -78,9 +83,11 @@ pub(super) fn decode_preamble(
     let rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
     let mut reader = ByteReader::new(name, HEADER_BYTES as u64, rest);
     let start = reader.clone();
-    let preamble = Preamble { number: reader.u64()?, first_seq: reader.u64()? };
+    let (number, first_seq) = (reader.u64()?, reader.u64()?);
     let (dim, id_type) = (reader.u32()?, reader.u8()?);
-    reader.zeros(7)?;
+    let mut previous_end = [0; 8];
+    previous_end[..PREVIOUS_END_BYTES].copy_from_slice(reader.bytes(PREVIOUS_END_BYTES)?);
+    let preamble = Preamble { number, first_seq, previous_end: u64::from_le_bytes(previous_end) };
     let covered = rest.get(..28).unwrap_or_default();
     if reader.u32()? != checksum(file, HEADER_BYTES as u64, covered) {
         return Err(start.corrupt("the checksum of the preamble is wrong"));
@@ -198,6 +205,26 @@ pub(super) fn encode_frame(
     let check = checksum_parts(file, offset, &[&frame[..4], &frame[8..]]);
     out.set(4, &check.to_le_bytes());
     Ok(())
+}
+
+/// Appends to `file` the frame of another file that had `head` and `payload`. What precedes it there is durable when it
+/// can be read.
+pub(super) fn encode_copy(file: &mut Vec<u8>, id: FileId, head: &Head, payload: &[u8]) {
+    let offset = file.len() as u64;
+    let mut frame = ByteWriter::with_capacity(head.frame_bytes());
+    frame.u32(payload.len() as u32);
+    frame.zeros(4);
+    frame.bytes(&head.kind.codes());
+    frame.zeros(2);
+    frame.u32(head.rows);
+    frame.u64(head.first_seq);
+    frame.u64(offset);
+    frame.bytes(payload);
+    frame.align(ALIGNMENT);
+    let bytes = frame.as_slice();
+    let check = checksum_parts(id, offset, &[&bytes[..4], &bytes[8..]]);
+    frame.set(4, &check.to_le_bytes());
+    file.extend_from_slice(frame.as_slice());
 }
 
 /// What to put into a frame.

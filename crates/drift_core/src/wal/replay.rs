@@ -1,19 +1,24 @@
 //! Reading a log file back, frame by frame, telling a torn end from damage.
 //!
 //! Layer 4; used at open and by verification. It reads through a window, never more than the file holds, and changes
-//! nothing; [`settle`] then makes the last file fit to be followed by another one.
+//! nothing; [`succeed`](super::succeed) then begins the next file.
 //!
-//! At the first place that is no frame: in a file that is not the last one this is damage. In the last one the rest is
-//! searched for a frame that was written after that place had become durable; if there is one, this is damage too.
+//! A file says how much of the one before it counts: all of that must be sound, and what stands behind is a leftover,
+//! of which a power loss may have left anything. In the last file, at the first place that is no frame, the rest is
+//! searched for a frame that was written after that place had become durable; if there is one, this is damage.
 //! Otherwise everything from there on was never durable, and a power loss may have torn it.
 
-use super::frame::{self, ALIGNMENT, Decoded, HEAD_BYTES, Head, PREAMBLE_BYTES};
-use super::{OwnedRecord, Record, WalWriter};
+use super::OwnedRecord;
+use super::frame::{self, ALIGNMENT, Content, Decoded, HEAD_BYTES, Head, Kind, PREAMBLE_BYTES, Preamble, encode_frame};
 use crate::error::{Error, Result};
-use crate::format::{FileId, magic};
+use crate::format::{ByteWriter, FileId, magic};
 use crate::storage::{Backend, ReadFile, names};
 use crate::types::{Schema, Seq};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// What a disk writes whole or not at all.
+const SECTOR_BYTES: u64 = 512;
 
 /// Bytes read at once: frames of small writes come by the thousand.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -31,6 +36,28 @@ pub struct Expected<'a> {
     pub schema: &'a Schema,
     /// Seq that the file must begin with: where the file before it ended. None for the first file replayed.
     pub next_seq: Option<Seq>,
+    /// What stands behind the file's records.
+    pub end: Tail,
+}
+
+/// What may stand behind the records of a log file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// It is the last file: what a power loss tore.
+    Torn,
+    /// Nothing, which is what verification wants of the last file.
+    Sound,
+    /// Another file follows: anything behind what counts.
+    Before(Beginning),
+}
+
+/// What a log file says of the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// Seq that the file begins with, and the one before it ends with.
+    pub first_seq: Seq,
+    /// Bytes of the file before it that count.
+    pub previous_end: u64,
 }
 
 /// Where a log file ended.
@@ -44,9 +71,18 @@ pub struct ReplayEnd {
     pub torn_bytes: u64,
     /// Records passed on.
     pub records: u64,
-    /// Whether the last whole frame says that the log was closed: a torn end behind it is no crash's work but damage,
-    /// or a crash during the very close. Nothing is lost with it either way.
+    /// Whether the last whole frame says that the log was closed.
     pub sealed: bool,
+    /// Whether what stands behind that frame is neither whole nor what a crash during the very close leaves: damage,
+    /// though nothing is lost with it.
+    pub mark_damaged: bool,
+    /// Whether a leftover stands behind what counts in a file that another one follows.
+    pub excess: bool,
+    /// Start of the frames that no later frame says were durable. A failed fsync may have lost them for good while they
+    /// can still be read, so they are written anew ([`succeed`](super::succeed)).
+    pub unproven_offset: u64,
+    /// Seq of the first row in them.
+    pub unproven_seq: Seq,
 }
 
 /// Passes every record of log file `number` to `apply`, in order of seq, and returns where the file ended. An error of
@@ -54,95 +90,122 @@ pub struct ReplayEnd {
 pub fn replay(
     backend: &dyn Backend,
     number: u64,
-    is_last: bool,
     expected: &Expected<'_>,
     apply: &mut dyn FnMut(OwnedRecord) -> Result<()>,
 ) -> Result<ReplayEnd> {
-    let name = names::wal(number);
-    let id = FileId::numbered(&magic::WAL, expected.identity, number);
-    let mut log = Log::open(backend, &name, id)?;
-    let preamble = log.get(0, PREAMBLE_BYTES)?.ok_or_else(|| corrupt(&name, 0, "the file ends within its preamble"))?;
-    let preamble = frame::decode_preamble(&name, preamble, expected.identity, id, expected.schema)?;
-    if preamble.number != number {
-        return Err(corrupt(&name, 64, format_args!("the file is number {}", preamble.number)));
+    let mut log = Log::open(backend, number, expected)?;
+    let first_seq = log.preamble(number, expected)?.first_seq;
+    if let Some(seq) = expected.next_seq.filter(|&seq| seq != first_seq) {
+        let message = format_args!("the file begins with seq {first_seq}, but the one before it ended at {seq}");
+        return Err(corrupt(&log.name, 72, message));
     }
-    if let Some(seq) = expected.next_seq.filter(|&seq| seq != preamble.first_seq) {
-        let message =
-            format_args!("the file begins with seq {}, but the one before it ended at {seq}", preamble.first_seq);
-        return Err(corrupt(&name, 72, message));
+    let mut excess = false;
+    if let Tail::Before(next) = expected.end {
+        if log.length < next.previous_end {
+            let message = format_args!("the file ends here, but {} bytes of it count", next.previous_end);
+            return Err(corrupt(&log.name, log.length, message));
+        }
+        excess = log.length > next.previous_end;
+        log.length = next.previous_end;
     }
-    let mut end = ReplayEnd {
-        next_seq: preamble.first_seq,
-        end_offset: PREAMBLE_BYTES as u64,
-        torn_bytes: 0,
-        records: 0,
-        sealed: false,
-    };
-    while end.end_offset < log.length {
-        let offset = end.end_offset;
-        let Some((head, bytes)) = log.frame(offset)? else {
-            if !is_last {
-                return Err(corrupt(&name, offset, "a damaged frame in a log file that others follow"));
-            }
-            if let Some(later) = log.find_proof_of_damage(offset, end.next_seq)? {
-                let message = format_args!("a damaged frame; it was durable when the frame at {later} was written");
-                return Err(corrupt(&name, offset, message));
-            }
-            end.torn_bytes = log.length - offset;
+    let mut place = Place::first(first_seq);
+    let (mut records, mut torn_bytes) = (0, 0);
+    while place.offset < log.length {
+        let Some((head, decoded)) = log.next(&place, expected)? else {
+            log.check_torn(&place, expected.end)?;
+            torn_bytes = log.length - place.offset;
             break;
         };
-        if head.synced_end > offset {
-            return Err(corrupt(&name, offset, "the frame was written before what stands in front of it"));
-        }
-        if head.first_seq != end.next_seq {
-            let message = format_args!("the frame has seq {}, but {} is the next", head.first_seq, end.next_seq);
-            return Err(corrupt(&name, offset, message));
-        }
-        let decoded = frame::decode_payload(&name, offset, &head, bytes, expected.schema)?;
-        let next_seq = end.next_seq.checked_add(decoded.seqs());
-        end.next_seq = next_seq.ok_or_else(|| corrupt(&name, offset, "sequence numbers end"))?;
-        end.end_offset += head.frame_bytes() as u64;
-        end.sealed = matches!(decoded, Decoded::Seal);
+        place.pass(&head, decoded.seqs()).ok_or_else(|| corrupt(&log.name, place.offset, "sequence numbers end"))?;
         if let Decoded::Record(record) = decoded {
             apply(record)?;
-            end.records += 1;
+            records += 1;
         }
     }
-    Ok(end)
+    if let Tail::Before(next) = expected.end
+        && place.seq != next.first_seq
+    {
+        let message = format_args!("the file ends with seq {}, but the next begins with {}", place.seq, next.first_seq);
+        return Err(corrupt(&log.name, place.offset, message));
+    }
+    Ok(ReplayEnd {
+        next_seq: place.seq,
+        end_offset: place.offset,
+        torn_bytes,
+        records,
+        sealed: place.sealed,
+        mark_damaged: torn_bytes > 0 && place.sealed && !log.is_torn_seal(&place)?,
+        excess,
+        unproven_offset: place.unproven.front().map_or(place.offset, |frame| frame.0),
+        unproven_seq: place.unproven.front().map_or(place.seq, |frame| frame.1),
+    })
 }
 
-/// Makes the last log file, which ended as `end` says, fit to be followed by another one: cuts off its torn end,
-/// accounts for the seqs up to `next_seq` (those of a bulk load committed elsewhere), and makes it durable, so that no
-/// row is shown that a power loss could still take.
-pub fn settle(
+/// Passes every record of consecutive log files to `apply`, with the number of its file, and returns where each ended. The
+/// last one may be torn, or be growing under a writer's hands.
+pub fn replay_all(
     backend: &dyn Backend,
-    number: u64,
-    expected: &Expected<'_>,
-    end: &ReplayEnd,
-    next_seq: Seq,
-) -> Result<()> {
-    let mut file = backend.append(&names::wal(number), false)?;
-    if file.len() != end.end_offset {
-        file.truncate(end.end_offset)?;
+    identity: u128,
+    schema: &Schema,
+    numbers: &[u64],
+    apply: &mut dyn FnMut(OwnedRecord) -> Result<()>,
+) -> Result<Vec<(u64, ReplayEnd)>> {
+    let (mut ends, mut next_seq) = (Vec::with_capacity(numbers.len()), None);
+    for (at, &number) in numbers.iter().enumerate() {
+        let mut expected = Expected { identity, schema, next_seq, end: Tail::Torn };
+        if let Some(&follower) = numbers.get(at + 1) {
+            expected.end = Tail::Before(beginning(backend, follower, &expected)?);
+        }
+        let end = replay(backend, number, &expected, apply)?;
+        next_seq = Some(end.next_seq);
+        ends.push((number, end));
     }
-    file.sync()?;
-    drop(file);
-    if next_seq > end.next_seq {
-        let mut writer = WalWriter::continue_at(backend, number, expected.identity, expected.schema, end.next_seq)?;
-        let record = Record::Reserve { first_seq: end.next_seq, count: next_seq - end.next_seq };
-        let end = writer.append(&record)?;
-        writer.syncer().sync_to(end)?;
-    }
-    Ok(())
+    Ok(ends)
 }
 
-fn corrupt(name: &str, offset: u64, message: impl std::fmt::Display) -> Error {
+/// What log file `number` says of the one before it.
+pub fn beginning(backend: &dyn Backend, number: u64, expected: &Expected<'_>) -> Result<Beginning> {
+    let preamble = Log::open(backend, number, expected)?.preamble(number, expected)?;
+    Ok(Beginning { first_seq: preamble.first_seq, previous_end: preamble.previous_end })
+}
+
+/// A place between two frames, and what is known from those before it.
+struct Place {
+    offset: u64,
+    seq: Seq,
+    sealed: bool,
+    /// Offset and seq of each frame that none behind it says was durable.
+    unproven: VecDeque<(u64, Seq)>,
+}
+
+impl Place {
+    fn first(seq: Seq) -> Place {
+        Place { offset: PREAMBLE_BYTES as u64, seq, sealed: false, unproven: VecDeque::new() }
+    }
+
+    /// Steps over a frame; none when seqs end.
+    fn pass(&mut self, head: &Head, seqs: u64) -> Option<()> {
+        let next = self.seq.checked_add(seqs)?;
+        let end = self.offset + head.frame_bytes() as u64;
+        self.unproven.push_back((self.offset, self.seq));
+        // A frame is proven when the one behind it begins within what was durable.
+        let ends = |unproven: &VecDeque<(u64, Seq)>| unproven.get(1).map_or(end, |frame| frame.0);
+        while !self.unproven.is_empty() && ends(&self.unproven) <= head.synced_end {
+            self.unproven.pop_front();
+        }
+        (self.offset, self.seq, self.sealed) = (end, next, head.kind == Kind::Seal);
+        Some(())
+    }
+}
+
+pub(super) fn corrupt(name: &str, offset: u64, message: impl std::fmt::Display) -> Error {
     Error::corrupt(format!("{name}: offset {offset}: {message}"))
 }
 
 /// A log file seen through a window.
-struct Log {
+pub(super) struct Log {
     file: Arc<dyn ReadFile>,
+    name: String,
     id: FileId,
     length: u64,
     start: u64,
@@ -150,10 +213,74 @@ struct Log {
 }
 
 impl Log {
-    fn open(backend: &dyn Backend, name: &str, id: FileId) -> Result<Log> {
-        let file = backend.open(name)?;
+    pub(super) fn open(backend: &dyn Backend, number: u64, expected: &Expected<'_>) -> Result<Log> {
+        let name = names::wal(number);
+        let id = FileId::numbered(&magic::WAL, expected.identity, number);
+        let file = backend.open(&name)?;
         let length = file.len();
-        Ok(Log { file, id, length, start: 0, window: Vec::new() })
+        Ok(Log { file, name, id, length, start: 0, window: Vec::new() })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Length of the file in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// What the file, which is to be number `number`, says of itself.
+    fn preamble(&mut self, number: u64, expected: &Expected<'_>) -> Result<Preamble> {
+        let (name, id) = (self.name.clone(), self.id);
+        let bytes =
+            self.get(0, PREAMBLE_BYTES)?.ok_or_else(|| corrupt(&name, 0, "the file ends within its preamble"))?;
+        let preamble = frame::decode_preamble(&name, bytes, expected.identity, id, expected.schema)?;
+        if preamble.number != number {
+            return Err(corrupt(&name, 64, format_args!("the file is number {}", preamble.number)));
+        }
+        Ok(preamble)
+    }
+
+    /// The frame at `place`, which must fit what is before it; none when there is no sound frame.
+    fn next(&mut self, place: &Place, expected: &Expected<'_>) -> Result<Option<(Head, Decoded)>> {
+        let (offset, name) = (place.offset, self.name.clone());
+        let Some((head, bytes)) = self.frame(offset)? else { return Ok(None) };
+        if head.synced_end > offset {
+            return Err(corrupt(&name, offset, "the frame was written before what stands in front of it"));
+        }
+        if head.first_seq != place.seq {
+            let message = format_args!("the frame has seq {}, but {} is the next", head.first_seq, place.seq);
+            return Err(corrupt(&name, offset, message));
+        }
+        Ok(Some((head, frame::decode_payload(&name, offset, &head, bytes, expected.schema)?)))
+    }
+
+    /// That the end of the file from `place` on is torn rather than damaged.
+    fn check_torn(&mut self, place: &Place, end: Tail) -> Result<()> {
+        if end != Tail::Torn {
+            return Err(corrupt(&self.name, place.offset, "a damaged frame in a log file that others follow"));
+        }
+        match self.find_proof_of_damage(place.offset, place.seq)? {
+            None => Ok(()),
+            Some(later) => {
+                let message = format_args!("a damaged frame; it was durable when the frame at {later} was written");
+                Err(corrupt(&self.name, place.offset, message))
+            }
+        }
+    }
+
+    /// Whether what stands behind the seal that ends at `place` is a part of the second one: a crash during the close
+    /// leaves of each sector what was to be written or zeros, and cuts the file anywhere.
+    fn is_torn_seal(&mut self, place: &Place) -> Result<bool> {
+        let mut seal = ByteWriter::new();
+        encode_frame(&mut seal, self.id, place.offset, place.offset, Content::Seal(place.seq))?;
+        let length = self.length - place.offset;
+        let Some(whole) = seal.as_slice().get(..length as usize) else { return Ok(false) };
+        let Some(found) = self.get(place.offset, length as usize)? else { return Ok(false) };
+        let first = ((SECTOR_BYTES - place.offset % SECTOR_BYTES) as usize).min(found.len());
+        let parts = [(&found[..first], &whole[..first]), (&found[first..], &whole[first..])];
+        Ok(parts.iter().all(|(found, whole)| found == whole || found.iter().all(|byte| *byte == 0)))
     }
 
     /// The `count` bytes at `offset`; none when the file ends before that.
@@ -176,7 +303,7 @@ impl Log {
     }
 
     /// The whole and sound frame at `offset`, if there is one.
-    fn frame(&mut self, offset: u64) -> Result<Option<(Head, &[u8])>> {
+    pub(super) fn frame(&mut self, offset: u64) -> Result<Option<(Head, &[u8])>> {
         let Some(head) = self.get(offset, HEAD_BYTES)?.and_then(Head::decode) else { return Ok(None) };
         let id = self.id;
         let Some(bytes) = self.get(offset, head.frame_bytes())? else { return Ok(None) };

@@ -6,6 +6,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::SyncFile;
+use crate::storage::failpoint::{Failpoint, reach};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,7 +59,7 @@ impl WalSync {
             state.leader = true;
             let written = self.written.load(Ordering::Acquire);
             drop(state);
-            let result = self.file.sync();
+            let result = reach(Failpoint::LogSync).and_then(|()| self.file.sync());
             state = self.state.lock();
             state.leader = false;
             match result {

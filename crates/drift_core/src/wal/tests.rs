@@ -66,8 +66,9 @@ fn read(
     next_seq: Option<Seq>,
 ) -> Result<(Vec<OwnedRecord>, ReplayEnd)> {
     let mut records = Vec::new();
-    let expected = Expected { identity: IDENTITY, schema, next_seq };
-    let end = replay(backend, number, is_last, &expected, &mut |record| {
+    let end = if is_last { Tail::Torn } else { Tail::Sound };
+    let expected = Expected { identity: IDENTITY, schema, next_seq, end };
+    let end = replay(backend, number, &expected, &mut |record| {
         records.push(record);
         Ok(())
     })?;
@@ -108,10 +109,9 @@ fn records_come_back_with_ids_and_elements_as_given() {
         let (records, bytes, ends) = sample(id_type, true);
         let (found, end) = read(&with_log(&bytes), 1, true, &schema(id_type), Some(5)).unwrap();
         assert_eq!(found, records);
-        assert_eq!(
-            end,
-            ReplayEnd { next_seq: 12, end_offset: *ends.last().unwrap(), torn_bytes: 0, records: 4, sealed: false }
-        );
+        assert_eq!((end.next_seq, end.end_offset, end.records), (12, *ends.last().unwrap(), 4));
+        assert!(end.torn_bytes == 0 && !end.sealed && !end.excess);
+        assert_eq!((end.unproven_offset, end.unproven_seq), (ends[3], 11), "only the last record is unproven");
     }
 }
 
@@ -184,9 +184,11 @@ fn frames_that_were_never_durable_may_be_lost_in_any_order() {
         let schema = schema(IdType::Int);
         let (found, end) = read(&backend, 1, true, &schema, None).unwrap();
         assert_eq!((found.as_slice(), end.end_offset), (&records[..lost], ends[lost]));
-        let expected = Expected { identity: IDENTITY, schema: &schema, next_seq: None };
-        settle(&backend, 1, &expected, &end, end.next_seq).unwrap();
-        let (found, end) = read(&backend, 1, false, &schema, None).unwrap();
+        let expected = Expected { identity: IDENTITY, schema: &schema, next_seq: None, end: Tail::Torn };
+        assert_eq!((end.unproven_offset, end.unproven_seq), (ends[0], 5), "no record is proven");
+        succeed(&backend, 1, &expected, &end, end.next_seq).unwrap();
+        assert_eq!(read(&backend, 1, false, &schema, None).unwrap().0, []);
+        let (found, end) = read(&backend, 2, false, &schema, Some(5)).unwrap();
         assert_eq!((found.as_slice(), end.torn_bytes), (&records[..lost], 0));
     }
 }
@@ -223,8 +225,8 @@ fn gaps_between_files_and_foreign_files_are_corrupt() {
     assert_eq!(read(&backend, 3, true, &schema, None).unwrap_err().kind(), ErrorKind::NotFound);
     let other = Schema::new(4, Metric::L2, IdType::Int).unwrap();
     assert_eq!(read(&backend, 1, true, &other, None).unwrap_err().kind(), ErrorKind::Corrupt);
-    let expected = Expected { identity: IDENTITY + 1, schema: &schema, next_seq: None };
-    assert!(replay(&backend, 1, true, &expected, &mut |_| Ok(())).is_err());
+    let expected = Expected { identity: IDENTITY + 1, schema: &schema, next_seq: None, end: Tail::Torn };
+    assert!(replay(&backend, 1, &expected, &mut |_| Ok(())).is_err());
 }
 
 #[test]
@@ -237,9 +239,10 @@ fn reserved_seqs_leave_no_gap() {
     writer.append(&borrow(&record)).unwrap();
     let (found, end) = read(&backend, 1, true, &schema, None).unwrap();
     assert_eq!((found, end.next_seq, end.records), (vec![record], 1_002, 1));
-    let expected = Expected { identity: IDENTITY, schema: &schema, next_seq: None };
-    settle(&backend, 1, &expected, &end, 5_000).unwrap();
-    assert_eq!(read(&backend, 1, false, &schema, None).unwrap().1.next_seq, 5_000);
+    let expected = Expected { identity: IDENTITY, schema: &schema, next_seq: None, end: Tail::Torn };
+    let mut writer = succeed(&backend, 1, &expected, &end, 5_000).unwrap();
+    writer.append(&borrow(&upsert(IdType::Int, 5_000, 1))).unwrap();
+    assert_eq!(read(&backend, 2, false, &schema, None).unwrap().1.next_seq, 5_001);
 }
 
 #[test]
@@ -521,8 +524,7 @@ fn throughput_of_append() {
         let end = replay(
             &backend,
             number,
-            true,
-            &Expected { identity: IDENTITY, schema: &schema, next_seq: None },
+            &Expected { identity: IDENTITY, schema: &schema, next_seq: None, end: Tail::Torn },
             &mut |_| Ok(()),
         );
         let replayed = crate::clock::Clock::monotonic(&start) - appended;
@@ -533,4 +535,79 @@ fn throughput_of_append() {
             mib / replayed.as_secs_f64()
         );
     }
+}
+
+/// A closed log, the offset of its second seal, and its bytes.
+fn sealed() -> (u64, Vec<u8>) {
+    let (backend, schema) = (memory(), schema(IdType::Int));
+    let mut writer = WalWriter::create(&backend, 1, IDENTITY, &schema, 1).unwrap();
+    // The second seal lies on both sides of a sector's end: 96 + 376 + 32 is 8 below 512.
+    writer.append(&borrow(&upsert(IdType::Int, 1, 17))).unwrap();
+    writer.seal().unwrap();
+    let bytes = backend.read(&names::wal(1)).unwrap();
+    (bytes.len() as u64 - 32, bytes)
+}
+
+#[test]
+fn regression_a_crash_between_the_two_seals_is_no_damage() {
+    let (second, bytes) = sealed();
+    let damaged = |bytes: &[u8]| read(&with_log(bytes), 1, true, &schema(IdType::Int), None).unwrap().1.mark_damaged;
+    assert_eq!(second % 512, 504);
+    for length in second..=bytes.len() as u64 {
+        assert!(!damaged(&bytes[..length as usize]), "cut to {length}");
+    }
+    for lost in [second as usize..512, 512..bytes.len(), second as usize..bytes.len()] {
+        let mut torn = bytes.clone();
+        torn[lost.clone()].fill(0);
+        assert!(!damaged(&torn), "{lost:?} lost");
+    }
+    for position in second as usize..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[position] ^= 0x40;
+        assert!(damaged(&flipped), "byte {position} flipped");
+    }
+}
+
+#[test]
+fn leftovers_behind_what_counts_may_be_torn() {
+    let (records, bytes, ends) = sample(IdType::Int, true);
+    let schema = schema(IdType::Int);
+    let read_before = |bytes: &[u8], first_seq: Seq, previous_end: u64| {
+        let end = Tail::Before(Beginning { first_seq, previous_end });
+        let expected = Expected { identity: IDENTITY, schema: &schema, next_seq: None, end };
+        let mut found = Vec::new();
+        let end = replay(&with_log(bytes), 1, &expected, &mut |record| {
+            found.push(record);
+            Ok(())
+        });
+        end.map(|end| (found, end))
+    };
+    let mut torn = bytes.clone();
+    torn[ends[3] as usize + 40..].fill(0);
+    for bytes in [&bytes, &torn] {
+        let (found, end) = read_before(bytes, 11, ends[3]).unwrap();
+        assert_eq!((found.as_slice(), end.next_seq, end.end_offset, end.excess), (&records[..3], 11, ends[3], true));
+    }
+    let (found, end) = read_before(&bytes, 12, ends[4]).unwrap();
+    assert_eq!((found, end.next_seq, end.excess), (records, 12, false));
+    assert_eq!(read_before(&torn, 12, ends[4]).unwrap_err().kind(), ErrorKind::Corrupt, "it counts up to there");
+    assert_eq!(read_before(&bytes, 12, ends[3]).unwrap_err().kind(), ErrorKind::Corrupt, "another seq");
+    assert_eq!(read_before(&bytes, 11, ends[4] + 8).unwrap_err().kind(), ErrorKind::Corrupt, "it is too short");
+}
+
+#[test]
+fn frames_that_may_not_be_durable_are_written_anew() {
+    let (records, bytes, ends) = sample(IdType::Int, true);
+    let (backend, schema) = (with_log(&bytes), schema(IdType::Int));
+    let (_, end) = read(&backend, 1, true, &schema, None).unwrap();
+    let expected = Expected { identity: IDENTITY, schema: &schema, next_seq: None, end: Tail::Torn };
+    let mut writer = succeed(&backend, 1, &expected, &end, end.next_seq).unwrap();
+    assert_eq!(backend.read(&names::wal(1)).unwrap(), bytes[..ends[3] as usize]);
+    let beginning = beginning(&backend, 2, &expected).unwrap();
+    assert_eq!(beginning, Beginning { first_seq: 11, previous_end: ends[3] });
+    let more = upsert(IdType::Int, 12, 2);
+    writer.append(&borrow(&more)).unwrap();
+    let (found, end) = read(&backend, 2, true, &schema, Some(11)).unwrap();
+    assert_eq!(found, [records[3].clone(), more]);
+    assert_eq!(end.unproven_seq, 12, "what the file appeared with is durable");
 }

@@ -8,6 +8,7 @@ use super::frame::{Content, Preamble, encode_frame, encode_preamble};
 use super::{Record, WalSync};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{ByteWriter, FileId, magic};
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::{AppendFile, Backend, names};
 use crate::types::{Ids, Schema, Seq, Vectors};
 use std::sync::Arc;
@@ -38,9 +39,23 @@ impl WalWriter {
         schema: &Schema,
         next_seq: Seq,
     ) -> Result<WalWriter> {
+        WalWriter::create_after(backend, number, identity, schema, next_seq, 0)
+    }
+
+    /// Creates a log file behind one of which `previous_end` bytes count.
+    fn create_after(
+        backend: &dyn Backend,
+        number: u64,
+        identity: u128,
+        schema: &Schema,
+        next_seq: Seq,
+        previous_end: u64,
+    ) -> Result<WalWriter> {
         let name = names::wal(number);
         let id = FileId::numbered(&magic::WAL, identity, number);
-        let preamble = encode_preamble(identity, id, schema, &Preamble { number, first_seq: next_seq });
+        let preamble = Preamble { number, first_seq: next_seq, previous_end };
+        let preamble = encode_preamble(identity, id, schema, &preamble);
+        reach(Failpoint::LogCreate)?;
         backend.put_if_absent(&name, &preamble)?;
         WalWriter::continue_at(backend, number, identity, schema, next_seq)
     }
@@ -49,7 +64,7 @@ impl WalWriter {
     /// takes no more writes: replay would find them behind the seq that the new file begins with.
     pub fn create_next(&self, backend: &dyn Backend, number: u64, identity: u128) -> Result<WalWriter> {
         self.sync.check()?;
-        let next = WalWriter::create(backend, number, identity, &self.schema, self.next_seq);
+        let next = WalWriter::create_after(backend, number, identity, &self.schema, self.next_seq, self.end);
         if let Err(error) = &next {
             match backend.open(&names::wal(number)) {
                 Err(missing) if missing.kind() == ErrorKind::NotFound => {}
@@ -88,6 +103,7 @@ impl WalWriter {
     /// Makes all records durable and says so in the file, twice, so that from now on any damage to it is recognised as
     /// such: the second seal proves the first one, and a torn end behind the first one is what is left of the second.
     pub fn seal(&mut self) -> Result<()> {
+        reach(Failpoint::LogSeal)?;
         for _ in 0..2 {
             self.sync.sync_to(self.end)?;
             self.write(Content::Seal(self.next_seq))?;
@@ -143,6 +159,7 @@ impl WalWriter {
 
     fn write(&mut self, content: Content<'_>) -> Result<()> {
         self.sync.check()?;
+        reach(Failpoint::LogAppend)?;
         self.buffer.clear(BUFFER_BYTES_KEPT);
         encode_frame(&mut self.buffer, self.id, self.end, self.sync.synced(), content)?;
         if let Err(error) = self.file.append(self.buffer.as_slice()) {

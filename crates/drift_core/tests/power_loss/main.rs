@@ -8,6 +8,7 @@
 mod crash;
 mod faults;
 mod script;
+mod simulation;
 mod timeline;
 mod world;
 
@@ -21,8 +22,9 @@ pub fn images(default: u64) -> u64 {
     number_of("DRIFT_CRASH_IMAGES", default)
 }
 
+/// A number from the environment, or the default.
 #[allow(clippy::disallowed_methods)] // The harness is told by the environment what to run.
-fn number_of(variable: &str, default: u64) -> u64 {
+pub fn number_of(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")),
         Err(_) => default,

@@ -7,7 +7,7 @@ use rand::RngExt;
 /// Flushes, rotations, replaced and deleted rows, tombstones, bulk load, optimize, checkpoints, collections created and
 /// dropped, clean closing and opening.
 pub fn every_job() -> Vec<Step> {
-    use Step::{Create, Delete, Drop, Flush, Load, Optimize, Reopen, Upsert};
+    use Step::{Create, Delete, Drop, Flush, Load, Maintain, Optimize, Reopen, Upsert};
     vec![
         Create("a"),
         Upsert("a", (0..5).collect()),
@@ -22,6 +22,7 @@ pub fn every_job() -> Vec<Step> {
         Upsert("a", vec![1, 20, 20]),
         Upsert("a", (20..40).collect()),
         Flush("a"),
+        Maintain("a"),
         Load("a", (30..46).collect()),
         Delete("a", vec![31, 45]),
         Drop("b"),
@@ -32,12 +33,31 @@ pub fn every_job() -> Vec<Step> {
         Load("b", (0..20).collect()),
         Upsert("b", (15..25).collect()),
         Flush("a"),
+        Maintain("b"),
+        Maintain("a"),
         Reopen,
         Upsert("a", vec![7]),
         Delete("b", vec![0, 24]),
         Optimize("b"),
         Upsert("b", (0..4).collect()),
         Upsert("a", (40..60).collect()),
+    ]
+}
+
+/// Rows of [`retraining`]: above what is searched without buckets, so that these are defined anew.
+const MANY_ROWS: i64 = 4_200;
+
+/// A collection so large that maintenance defines its buckets anew after as many writes.
+pub fn retraining() -> Vec<Step> {
+    use Step::{Create, Delete, Flush, Load, Maintain, Upsert};
+    vec![
+        Create("a"),
+        Load("a", (0..MANY_ROWS).collect()),
+        Delete("a", (0..MANY_ROWS).step_by(7).collect()),
+        Upsert("a", (0..MANY_ROWS).rev().collect()),
+        Flush("a"),
+        Maintain("a"),
+        Upsert("a", (9..30).collect()),
     ]
 }
 
@@ -54,7 +74,8 @@ fn step(rng: &mut Rng) -> Step {
         9..12 => Step::Delete(name, ids(rng, 12)),
         12..14 => Step::Load(name, ids(rng, 40)),
         14..16 => Step::Flush(name),
-        16..18 => Step::Optimize(name),
+        16 => Step::Optimize(name),
+        17 => Step::Maintain(name),
         18 => Step::Reopen,
         _ if name == "b" => Step::Drop(name),
         _ => Step::Upsert(name, ids(rng, 2)),

@@ -15,7 +15,7 @@ use crate::maintain;
 use crate::manifest::CatalogEntry;
 use crate::storage::names::{self, Object};
 use crate::storage::{Backend, LockGuard};
-use crate::wal::{self, Expected};
+use crate::wal;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -214,13 +214,6 @@ fn logs(taken: &snapshot::Snapshot, collection: u128) -> Result<Vec<(u64, u64)>>
     if let Some(missing) = (manifest.wal_floor..=last).find(|number| numbers.binary_search(number).is_err()) {
         return Err(Error::corrupt(format!("{}/{} is missing", files.describe(), names::wal(missing))));
     }
-    let mut next_seq = None;
-    let mut ends = Vec::new();
-    for &number in &numbers {
-        let expected = Expected { identity: collection, schema: &manifest.schema, next_seq };
-        let end = wal::replay(files, number, number == last, &expected, &mut |_| Ok(()))?;
-        next_seq = Some(end.next_seq);
-        ends.push((number, end.end_offset));
-    }
-    Ok(ends)
+    let ends = wal::replay_all(files, collection, &manifest.schema, &numbers, &mut |_| Ok(()))?;
+    Ok(ends.into_iter().map(|(number, end)| (number, end.end_offset)).collect())
 }

@@ -169,3 +169,18 @@ fn it_is_a_disk_for_the_local_backend() {
     backend.delete_tree("x").unwrap();
     assert_eq!(backend.list("").unwrap(), ["LOCK"]);
 }
+
+#[test]
+fn regression_folders_above_a_database_survive_a_kill_while_they_are_made() {
+    let fs = SimFs::default();
+    let open = |fs: &SimFs| LocalBackend::open(path("/a/b/c"), Arc::new(fs.clone()), true, false).unwrap();
+    open(&fs);
+    for operation in 0..=fs.operations() {
+        let killed = fs.after_kill(operation);
+        open(&killed).put_if_absent("x/1", b"1").unwrap();
+        for seed in 0..SEEDS / 10 {
+            let left = killed.after_power_loss(killed.operations(), seed);
+            assert_eq!(open(&left).read("x/1").unwrap(), b"1", "killed after operation {operation}, seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Every named step that changes what is durable is taken by a script, and may fail there: the error has a kind, reads
+//! go on, and the database opens again with all that was acknowledged.
+
+#[allow(dead_code)] // Shared with the power-loss tests, which use the rest.
+#[path = "power_loss/timeline.rs"]
+mod timeline;
+#[allow(dead_code)]
+#[path = "power_loss/world.rs"]
+mod world;
+
+use drift_core::clock::Components;
+use drift_core::config::{Config, Durability, Recovery};
+use drift_core::db::{Chore, Database};
+use drift_core::error::ErrorKind;
+use drift_core::storage::failpoint::{self, Failpoint};
+use drift_core::storage::{Backend, MemoryBackend};
+use drift_core::types::{IdType, Ids, Metric, Schema, Vectors};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use timeline::Crash;
+use world::{Step, World, check_allowed, open, read_all, verify_all};
+
+/// Failpoints that only repair and salvage take; they have a test of their own.
+const OF_REPAIR: [Failpoint; 2] = [Failpoint::RepairCommit, Failpoint::SalvageCommit];
+
+/// Rows above what is searched without buckets, so that these are defined anew after as many writes.
+const MANY_ROWS: i64 = 4_200;
+
+/// Rows of the other runs.
+const FEW_ROWS: i64 = 90;
+
+fn script(rows: i64) -> Vec<Step> {
+    use Step::{Background, Create, Delete, Drop, Flush, Load, Maintain, Optimize, Reopen, Upsert};
+    vec![
+        Reopen,
+        Create("b"),
+        Upsert("b", (0..30).collect()),
+        Drop("b"),
+        Create("a"),
+        Load("a", (0..rows).collect()),
+        Upsert("a", (0..rows).rev().collect()),
+        Delete("a", (0..rows / 5).collect()),
+        Background("a", Chore::Flush),
+        Maintain("a"),
+        Upsert("a", (0..60).collect()),
+        Flush("a"),
+        Delete("a", (3..rows / 2).collect()),
+        Flush("a"),
+        Maintain("a"),
+        Optimize("a"),
+        Upsert("a", vec![1]),
+        Reopen,
+        Upsert("a", vec![2, 3]),
+    ]
+}
+
+fn world(rows: i64) -> World {
+    let mut world = World::new(Durability::Always, 1);
+    world.config.bucket_rows_target = if rows == MANY_ROWS { 64 } else { 8 };
+    world
+}
+
+/// How often a run without failures reaches each failpoint.
+fn hits_of(rows: i64) -> BTreeMap<Failpoint, u64> {
+    failpoint::reset();
+    let mut clean = world(rows);
+    for step in &script(rows) {
+        clean.run(step).unwrap_or_else(|error| panic!("{step:?}: {error}"));
+    }
+    clean.close().expect("close");
+    failpoint::hits()
+}
+
+/// One test, so that no other one passes failpoints meanwhile.
+#[test]
+fn every_durable_step_is_taken_and_may_fail() {
+    let (few, many) = (hits_of(FEW_ROWS), hits_of(MANY_ROWS));
+    for point in Failpoint::ALL.into_iter().filter(|point| !OF_REPAIR.contains(point)) {
+        let (rows, hits) = match (few.get(&point), many.get(&point)) {
+            (Some(hits), _) => (FEW_ROWS, *hits),
+            (None, Some(hits)) => (MANY_ROWS, *hits),
+            (None, None) => panic!("{point:?} is never reached"),
+        };
+        for after in BTreeSet::from([0, hits / 2, hits - 1]) {
+            fail_at(rows, point, after);
+        }
+    }
+    repair_and_salvage_pass_theirs();
+}
+
+/// Runs the script while one failpoint fails, then opens what is left after a kill and after a power loss.
+fn fail_at(rows: i64, point: Failpoint, after: u64) {
+    failpoint::reset();
+    let mut world = world(rows);
+    failpoint::arm(point, after);
+    for step in &script(rows) {
+        if world.is_closed() && !matches!(step, Step::Reopen) {
+            world.run(&Step::Reopen).unwrap_or_else(|error| panic!("{point:?} {after}: opening again: {error}"));
+        }
+        if let Err(error) = world.run(step) {
+            let kind = error.kind();
+            assert!(matches!(kind, ErrorKind::Io | ErrorKind::NotFound), "{point:?} {after}: {step:?}: {error}");
+        }
+        if !world.is_closed() {
+            world.check().unwrap_or_else(|error| panic!("{point:?} {after}: reading after {step:?}: {error}"));
+        }
+        if world.uncertainty() > 4 {
+            break;
+        }
+    }
+    let operations = world.fs.operations();
+    for crash in [Crash::Kill, Crash::PowerLoss] {
+        let left = match crash {
+            Crash::Kill => world.fs.after_kill(operations),
+            Crash::PowerLoss => world.fs.after_power_loss(operations, after),
+        };
+        let database = open(&left, &world.config, &world.components)
+            .unwrap_or_else(|error| panic!("{point:?} {after}: open after {crash:?}: {error}"));
+        let outcome = read_all(&database, |_| ())
+            .and_then(|contents| check_allowed(&contents, &world.allowed(crash, operations)))
+            .and_then(|()| verify_all(&database));
+        outcome.unwrap_or_else(|error| panic!("{point:?} {after}: after {crash:?}: {error}"));
+    }
+}
+
+fn repair_and_salvage_pass_theirs() {
+    failpoint::reset();
+    let backend = MemoryBackend::open("failpoints", true, false).expect("a store in memory");
+    let open = |recovery| {
+        let config = Config { recovery, ..Config::default() };
+        Database::open_on(Arc::new(backend.clone()), config, Components::simulated(1)).expect("open")
+    };
+    let schema = Schema::new(2, Metric::L2, IdType::Int).expect("a schema");
+    let database = open(Recovery::Strict);
+    let collection = database.create_collection("rows", schema, false).expect("create");
+    collection.upsert(&Ids::Int(vec![1, 2]), Vectors::F32(&[1.0, 2.0, 3.0, 4.0]), None).expect("upsert");
+    collection.flush().expect("flush");
+    let named = |part: &str| {
+        let names = backend.list("").expect("list");
+        names.into_iter().rfind(|name| name.contains(part)).expect("a file")
+    };
+    backend.delete(&named("bitstore")).expect("delete");
+    assert!(collection.repair().expect("a report").problems.is_empty());
+    database.close().expect("close");
+    backend.delete(&named("segments")).expect("delete");
+    let database = open(Recovery::Salvage);
+    assert_eq!(database.open_collection("rows").and_then(|rows| rows.len()).expect("salvage"), 0);
+    assert!(!database.given_up().expect("a report").is_empty());
+    let hits = failpoint::hits();
+    assert!(OF_REPAIR.iter().all(|point| hits.contains_key(point)), "{hits:?}");
+}
