@@ -6,13 +6,18 @@ new. `tests/test_golden.py` opens all there are and compares them with the rows 
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import drift
 import numpy as np
 
 from tests import oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FOLDER = Path(__file__).with_name("golden")
 DIM = 16
@@ -34,6 +39,16 @@ def rows() -> tuple[list[int], oracle.F32]:
     return ids, oracle.vector_of(ids, [2 if id_ < 5 else 1 for id_ in ids], DIM)
 
 
+def metadata(ids: Iterable[int]) -> list[dict[str, Any]]:
+    """Return the metadata of rows: each type of field, and rows that lack some."""
+    at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    return [
+        {"n": id_, "half": id_ / 2, "name": f"größe {id_}", "even": id_ % 2 == 0, "tags": ["a", "b"][: id_ % 3]}
+        | ({"at": at + dt.timedelta(seconds=id_), "extra": {"deep": [id_, None]}} if id_ % 4 else {})
+        for id_ in ids
+    ]
+
+
 def write(folder: Path) -> None:
     """Make a database with every kind of file, a collection of each id type, f16 rows, and rows in the log alone."""
     with drift.connect(folder) as db:
@@ -44,12 +59,13 @@ def write(folder: Path) -> None:
             def ids(numbers: range, text: bool = id_type == "str") -> list[int] | list[str]:
                 return [f"row-{number:03}" for number in numbers] if text else list(numbers)
 
-            c.upsert(ids(range(80)), oracle.vector_of(range(80), [1] * 80, DIM))
+            c.upsert(ids(range(80)), oracle.vector_of(range(80), [1] * 80, DIM), metadata(range(80)))
             c.flush()
             c.delete(ids(range(20, 30)))
-            c.upsert(ids(range(5)), oracle.vector_of(range(5), [2] * 5, DIM))
+            c.upsert(ids(range(5)), oracle.vector_of(range(5), [2] * 5, DIM), metadata(range(5)))
             c.flush()
-            c.upsert(ids(range(80, COUNT)), oracle.vector_of(range(80, COUNT), [1] * (COUNT - 80), DIM))
+            last = range(80, COUNT)
+            c.upsert(ids(last), oracle.vector_of(last, [1] * len(last), DIM), metadata(last))
             c.delete(ids(range(100, 105)))
         halves = db.create_collection("halves", dim=DIM, metric="dot")
         halves.upsert(range(10), oracle.vector_of(range(10), [1] * 10, DIM).astype(np.float16))

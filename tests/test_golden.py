@@ -27,6 +27,8 @@ def check(database: Path) -> None:
             named = ids if name == "ints" else [f"row-{id_:03}" for id_ in ids]
             assert oracle.ids_of(c) == named
             np.testing.assert_array_equal(c.get(named).vectors, vectors)
+            assert c.get(named, include=True).metadata == golden.metadata(ids)
+            assert c.count(drift.col("n") < 50) == sum(id_ < 50 for id_ in ids)
             assert c.search(vectors[:3], k=1, exact=True).ids[:, 0].tolist() == named[:3]
             assert oracle.problems(c) == []
             c.upsert(named[:2], vectors[:2])

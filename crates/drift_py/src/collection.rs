@@ -231,6 +231,7 @@ impl Collection {
         Ok((output::hit_ids(py, hits.ids, shape, flat)?, output::matrix(py, hits.distances, shape, flat)?, payload))
     }
 
+    #[allow(clippy::too_many_arguments)] // Positional, as `search`: only drift._collection makes it.
     fn explain<'py>(
         &self,
         py: Python<'py>,

@@ -169,7 +169,7 @@ impl World {
             Step::Upsert(name, ids) => {
                 let values = values(ids, version);
                 let upsert = |to: &Collection| {
-                    to.upsert(&Ids::Int(ids.clone()), Vectors::F32(&values), Some(&payload(&ids, version)))
+                    to.upsert(&Ids::Int(ids.clone()), Vectors::F32(&values), Some(&payload(ids, version)))
                 };
                 self.call(name, write, |rows| with(rows, ids, version), upsert)
             }
@@ -417,7 +417,7 @@ fn payload(ids: &[i64], version: u64) -> Columns {
     ids.iter().for_each(|_| number.push(Value::Int(version as i64)));
     let mut columns = Columns::new(ids.len());
     columns.add("name", name).expect("a column");
-    columns.add(if version % 3 == 0 { "third" } else { "number" }, number).expect("a column");
+    columns.add(if version.is_multiple_of(3) { "third" } else { "number" }, number).expect("a column");
     columns
 }
 
@@ -436,7 +436,7 @@ pub fn read(collection: &Collection) -> Result<Rows> {
     let mut rows = Rows::new();
     for (row, (id, values)) in ids.iter().zip(found.vectors.chunks_exact(DIM)).enumerate() {
         let version = values[1] as u64;
-        let field = if version % 3 == 0 { "third" } else { "number" };
+        let field = if version.is_multiple_of(3) { "third" } else { "number" };
         let name = format!("{id} at {version}");
         if value("name", row) != Value::Str(&name) || value(field, row) != Value::Int(version as i64) {
             return Err(wrong(format!("id {id} at {version} has the metadata {:?}", value("name", row))));
