@@ -244,7 +244,7 @@ impl Collection {
     pub fn load(&self, source: &mut dyn RowSource, progress: OnProgress<'_>) -> Result<LoadReport> {
         let state = &self.state()?;
         let report = ingest::load(state, source, progress)?;
-        state.pool.install(|| calibrate::refresh(state, true))?;
+        calibrate::refresh(state, &state.pool, true)?;
         maintain::after_load(state)?;
         Ok(report)
     }
@@ -253,7 +253,7 @@ impl Collection {
     pub fn flush(&self) -> Result<()> {
         let state = &self.state()?;
         maintain::flush_all(state)?;
-        state.pool.install(|| calibrate::refresh(state, true)).map(|_| ())
+        calibrate::refresh(state, &state.pool, true).map(|_| ())
     }
 
     /// Rewrites the collection where that helps: one segment, no dead rows, buckets near their target size.
@@ -261,7 +261,7 @@ impl Collection {
         let state = &self.state()?;
         let report = maintain::optimize(state)?;
         if report.is_change() {
-            state.pool.install(|| calibrate::measure(state))?;
+            calibrate::measure(state, &state.pool)?;
         }
         Ok(report)
     }
@@ -276,10 +276,8 @@ impl Collection {
     pub fn run_maintenance(&self) -> Result<Vec<JobRecord>> {
         let state = &self.state()?;
         let records = maintain::run_once(state)?;
-        state.pool.install(|| {
-            calibrate::check_shadows(state)?;
-            calibrate::refresh(state, true)
-        })?;
+        calibrate::check_shadows(state, &state.pool)?;
+        calibrate::refresh(state, &state.pool, true)?;
         state.recall.want_shadows();
         Ok(records)
     }

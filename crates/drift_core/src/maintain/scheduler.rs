@@ -21,9 +21,9 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy)]
 pub struct Measuring {
     /// Measures the stop rules anew if enough has changed; told whether no job is due.
-    pub refresh: fn(&CollectionState, bool) -> Result<bool>,
+    pub refresh: fn(&CollectionState, &rayon::ThreadPool, bool) -> Result<bool>,
     /// Searches live queries again; tells how many.
-    pub check_shadows: fn(&CollectionState) -> Result<usize>,
+    pub check_shadows: fn(&CollectionState, &rayon::ThreadPool) -> Result<usize>,
 }
 
 /// Share of one core that searching live queries again may take.
@@ -121,7 +121,7 @@ impl Scheduler {
         let clock = self.collection.components.clock.clone();
         let start = clock.monotonic();
         let (collection, check) = (self.collection.clone(), self.measuring.check_shadows);
-        let outcome = self.pool().and_then(|pool| pool.install(|| check(&collection)));
+        let outcome = self.pool().and_then(|pool| check(&collection, pool));
         let took = clock.monotonic() - start;
         self.shadow_due = Some(clock.monotonic() + took.mul_f64(1.0 / SHADOW_SHARE - 1.0));
         self.note(start, outcome.map(|_| ()));
@@ -167,7 +167,7 @@ impl Scheduler {
 
     fn refresh(&mut self, settled: bool) -> Result<()> {
         let (collection, refresh) = (self.collection.clone(), self.measuring.refresh);
-        self.pool()?.install(|| refresh(&collection, settled)).map(|_| ())
+        refresh(&collection, self.pool()?, settled).map(|_| ())
     }
 
     fn pool(&mut self) -> Result<&rayon::ThreadPool> {
@@ -233,8 +233,8 @@ pub fn run_chore(collection: &CollectionState, measuring: Measuring, chore: Chor
         Chore::Flush => flush_oldest(collection, &mut collection.maintenance.lock()).map(|_| ()),
         Chore::Sync => sync(collection),
         Chore::Job => collection.pool.install(|| step(collection)).map(|_| ()),
-        Chore::Measure => collection.pool.install(|| (measuring.refresh)(collection, true)).map(|_| ()),
-        Chore::Shadows => collection.pool.install(|| (measuring.check_shadows)(collection)).map(|_| ()),
+        Chore::Measure => (measuring.refresh)(collection, &collection.pool, true).map(|_| ()),
+        Chore::Shadows => (measuring.check_shadows)(collection, &collection.pool).map(|_| ()),
     }
 }
 

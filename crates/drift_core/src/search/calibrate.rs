@@ -20,6 +20,7 @@ use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::Seq;
 use fit::Group;
 use rand::RngExt;
+use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,8 +52,13 @@ const LIVE_ENOUGH: usize = 128;
 const LIVE_SOME: usize = 64;
 
 /// Measures the rules anew if enough has changed since they were measured; whether it did. `settled` when no job is due. Runs
-/// on the caller's pool.
-pub fn refresh(collection: &CollectionState, settled: bool) -> Result<bool> {
+/// on `pool`.
+pub fn refresh(collection: &CollectionState, pool: &ThreadPool, settled: bool) -> Result<bool> {
+    let _one = collection.recall.measuring.lock();
+    pool.install(|| refresh_if_due(collection, settled))
+}
+
+fn refresh_if_due(collection: &CollectionState, settled: bool) -> Result<bool> {
     let version = collection.pin();
     let rows = version.index.rows();
     if rows <= SCAN_ALL_ROWS {
@@ -67,7 +73,7 @@ pub fn refresh(collection: &CollectionState, settled: bool) -> Result<bool> {
             collection.recall.log.lock().traced_at = Some(now);
             return Ok(false);
         }
-        measure(collection)?;
+        measure_all(collection)?;
         return Ok(true);
     };
     let share = (now - before) as f64 / version.live_rows.max(1) as f64;
@@ -79,8 +85,13 @@ pub fn refresh(collection: &CollectionState, settled: bool) -> Result<bool> {
     Ok(true)
 }
 
-/// Measures the rules on as many rows as they should be measured on, and commits them. Runs on the caller's pool.
-pub fn measure(collection: &CollectionState) -> Result<()> {
+/// Measures the rules on as many rows as they should be measured on, and commits them. Runs on `pool`.
+pub fn measure(collection: &CollectionState, pool: &ThreadPool) -> Result<()> {
+    let _one = collection.recall.measuring.lock();
+    pool.install(|| measure_all(collection))
+}
+
+fn measure_all(collection: &CollectionState) -> Result<()> {
     let version = collection.pin();
     if version.index.rows() <= SCAN_ALL_ROWS {
         return Ok(());

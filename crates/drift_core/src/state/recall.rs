@@ -203,6 +203,9 @@ impl RecallLog {
 /// The log, and the live queries that wait to be searched again.
 #[derive(Default)]
 pub struct Recall {
+    /// Held by the one that traces and fits, so that no rule is fitted while others have the traces in hand. Taken outside
+    /// of thread pools, whose threads may take up another's work while they wait.
+    pub measuring: Mutex<()>,
     /// See [`RecallLog`].
     pub log: Mutex<RecallLog>,
     pending: Mutex<Vec<Shadow>>,

@@ -10,6 +10,7 @@ use crate::manifest::TimelinePoint;
 use crate::memtable::SearchMode;
 use crate::search::{memory, scratch};
 use crate::state::{CollectionState, Maintenance, Measured, RecallLog, SCAN_ALL_ROWS, Shadow, Version};
+use rayon::ThreadPool;
 use std::sync::atomic::Ordering;
 
 /// Neighbours asked for, at most, by a query that is searched again: the trace finds [`TRUTH_WIDTH`] candidates for sure.
@@ -26,8 +27,13 @@ const SAME_SHARE: f32 = 1e-5;
 /// of some KB every few thousand queries.
 const SAVE_AFTER: u64 = 256;
 
-/// Searches the waiting live queries again, and follows what they show; how many there were. Runs on the caller's pool.
-pub fn check_shadows(collection: &CollectionState) -> Result<usize> {
+/// Searches the waiting live queries again, and follows what they show; how many there were. Runs on `pool`.
+pub fn check_shadows(collection: &CollectionState, pool: &ThreadPool) -> Result<usize> {
+    let _one = collection.recall.measuring.lock();
+    pool.install(|| check(collection))
+}
+
+fn check(collection: &CollectionState) -> Result<usize> {
     let version = collection.pin();
     let shadows = collection.recall.take();
     if shadows.is_empty() || version.index.rows() <= SCAN_ALL_ROWS {
