@@ -31,7 +31,7 @@ pub fn get_with_seqs(
     let mut cold = Vec::new();
     for (row, id) in ids.iter().enumerate() {
         let (version, found) = collection.find(id);
-        match live(found) {
+        match live(&version, found) {
             Some(found) => {
                 read(&version, found.place, &mut vector, &mut cold)?;
                 rows.ids.push(id);
@@ -55,7 +55,8 @@ pub fn get_with_seqs(
 /// Whether a live row has `id`.
 pub fn contains(collection: &CollectionState, id: IdRef<'_>) -> Result<bool> {
     collection.check_open()?;
-    Ok(live(collection.find(id).1).is_some())
+    let (version, found) = collection.find(id);
+    Ok(live(&version, found).is_some())
 }
 
 /// All live ids, oldest write first.
@@ -88,8 +89,10 @@ pub fn visible_rows(version: &Version) -> Vec<(Seq, Place)> {
     rows
 }
 
-fn live(found: Option<Found>) -> Option<Found> {
-    found.filter(|found| found.death == 0)
+/// A row that is there for a reader of `version`. What a write that is not published yet supersedes still is: the row that
+/// takes its place may not be there.
+fn live(version: &Version, found: Option<Found>) -> Option<Found> {
+    found.filter(|found| found.death == 0 || found.death > version.seq)
 }
 
 pub(super) fn read(version: &Version, place: Place, vector: &mut [f32], cold: &mut Vec<u8>) -> Result<()> {

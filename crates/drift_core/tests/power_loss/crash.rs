@@ -2,7 +2,7 @@
 
 use crate::script;
 use crate::timeline::{Crash, Rows};
-use crate::world::{Allowed, Contents, Step, World, check_allowed, open, read_all, vector, verify_all};
+use crate::world::{Allowed, Contents, Step, World, check_allowed, open, payload, read_all, vector, verify_all};
 use crate::{Doing, images, seed};
 use drift_core::clock::{self, Components, Rng};
 use drift_core::config::{Config, Durability};
@@ -245,7 +245,7 @@ fn regression_a_collection_seen_after_a_kill_survives_a_power_loss() {
         let database = open(&killed, &world.config, &world.components).expect("open after the kill");
         let Ok(collection) = database.open_collection("b") else { continue };
         let _doing = Doing(format!("kill after operation {operation}"));
-        collection.upsert(&Ids::Int(vec![1]), Vectors::F32(&vector(1, 1)), None).expect("a write");
+        collection.upsert(&Ids::Int(vec![1]), Vectors::F32(&vector(1, 1)), Some(&payload(&[1], 1))).expect("a write");
         for seed in 0..64 {
             let left = killed.after_power_loss(killed.operations(), seed);
             let database = open(&left, &world.config, &world.components).expect("open after the power loss");

@@ -411,7 +411,7 @@ fn without(rows: &State, ids: &[i64]) -> State {
 }
 
 /// Metadata that tell id and version, the latter under a name that not every row has.
-fn payload(ids: &[i64], version: u64) -> Columns {
+pub fn payload(ids: &[i64], version: u64) -> Columns {
     let (mut name, mut number) = (Column::new(FieldType::Str), Column::new(FieldType::Int));
     ids.iter().for_each(|id| name.push(Value::Str(&format!("{id} at {version}"))));
     ids.iter().for_each(|_| number.push(Value::Int(version as i64)));
