@@ -189,26 +189,30 @@ impl Database {
             return Err(Error::not_found(format!("there is no collection {name:?} in {}: {known}", self.inner.uri)));
         };
         let inner = &self.inner;
-        let mut backend = inner.backend.scoped(&names::collection_dir(entry.folder));
-        let mut seen = None;
-        if inner.config.read_only {
-            // A writer beside it must not take files away.
-            let snapshot = snapshot::take(&backend, entry.folder)?;
-            seen = Some(refresh::Seen { manifest: snapshot.manifest.number, files: snapshot.files.clone() });
-            backend = snapshot.files;
-        }
-        let parts = open::Opening {
+        let identity = entry.folder;
+        let backend = inner.backend.scoped(&names::collection_dir(identity));
+        let opening = |backend| open::Opening {
             name,
-            identity: entry.folder,
+            identity,
             backend,
             config: &inner.config,
             components: &inner.components,
             pool: &inner.pool,
         };
-        let identity = parts.identity;
-        let state = match salvage::open(&parts)? {
-            Some(state) => state,
-            None => self.salvage(catalog, name, salvage::Remains::gather(&parts)?, identity)?,
+        let (state, seen) = if inner.config.read_only {
+            // A writer beside it must not take files away.
+            let recover = |snapshot: snapshot::Snapshot| {
+                let seen = refresh::Seen { manifest: snapshot.manifest.number, files: snapshot.files.clone() };
+                Ok((opening(snapshot.files).recover()?, Some(seen)))
+            };
+            snapshot::read(&backend, identity, recover)?
+        } else {
+            let parts = opening(backend);
+            let state = match salvage::open(&parts)? {
+                Some(state) => state,
+                None => self.salvage(catalog, name, salvage::Remains::gather(&parts)?, identity)?,
+            };
+            (state, None)
         };
         let open = Arc::new(OpenCollection::start(state, seen)?);
         catalog.open.insert(name.to_owned(), open.clone());

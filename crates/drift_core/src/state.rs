@@ -4,8 +4,9 @@
 //! and never wait; it is immutable but for deaths, which carry the seq that caused them, so a pinned reader can tell
 //! what happened after it began. State moves forward only by [`CollectionState::publish`], after the durable commit.
 //!
-//! Locks, in the order in which they may be taken: `job` (one job at a time), `maintenance` (commits), `writes` (sequence numbers, log
-//! append, memtable insert, publication), `sync` inside the log.
+//! Locks, in the order in which they may be taken: `job` (one job at a time), `recall.measuring` (one measurement at a time),
+//! `maintenance` (commits), `writes` (sequence numbers, log append, memtable insert, publication), `sync` inside the log.
+//! `fields` and `recall.log` are held for a moment, and none of the others is taken meanwhile.
 
 mod assignment;
 mod buckets;

@@ -5,7 +5,7 @@
 //! read before the first change. Deaths that it finds carry the seq of the new version, so that searches which are under
 //! way on the old one miss nothing. Cost grows with what is new.
 
-use super::open::{Opening, learn_fields};
+use super::open::{Opening, learned};
 use super::snapshot::Snapshot;
 use crate::error::Result;
 use crate::ingest;
@@ -40,7 +40,9 @@ pub(super) fn follow(state: &CollectionState, opening: &Opening<'_>, newer: &Sna
     let tombstones = tombstones.map(read).collect::<Result<Vec<_>>>()?;
     let (records, end) = records(state, opening, newer)?;
     let mut fields = Fields { list: manifest.fields.clone(), is_fixed: !state.schema.fields.is_empty() };
-    records.iter().try_for_each(|record| learn_fields(&mut fields, record))?;
+    for record in &records {
+        fields = learned(&fields, record)?.unwrap_or(fields);
+    }
     let seq = end.max(manifest.next_seq) - 1;
     let version = state.pin();
     let first = version.index.segments.len();

@@ -296,19 +296,18 @@ fn named_but_missing(error: Error) -> Error {
     Error::corrupt(format!("a file that the manifest names is missing: {}", error.message())).with_source(error)
 }
 
-/// Adds the fields that a record brings.
-pub(super) fn learn_fields(fields: &mut Fields, record: &OwnedRecord) -> Result<()> {
-    let OwnedRecord::Upsert { payload: Some(payload), .. } = record else { return Ok(()) };
-    let grown = fields.grown(payload).map_err(|error| Error::corrupt(format!("the log: {}", error.message())))?;
-    grown.into_iter().for_each(|grown| *fields = grown);
-    Ok(())
+/// The fields after a record, when it brings any.
+pub(super) fn learned(fields: &Fields, record: &OwnedRecord) -> Result<Option<Fields>> {
+    let OwnedRecord::Upsert { payload: Some(payload), .. } = record else { return Ok(None) };
+    fields.grown(payload).map_err(|error| Error::corrupt(format!("the log: {}", error.message())))
 }
 
 /// Does again what a record of the log says.
 pub(super) fn apply(state: &CollectionState, record: OwnedRecord) -> Result<()> {
-    let mut fields = Fields::clone(&state.fields.read());
-    learn_fields(&mut fields, &record)?;
-    *state.fields.write() = Arc::new(fields);
+    let learned = learned(&state.fields.read(), &record)?;
+    if let Some(fields) = learned {
+        *state.fields.write() = Arc::new(fields);
+    }
     let mut writes = state.writes.lock();
     let version = state.pin();
     let (added, removed, end): (u64, u64, Seq) = match &record {

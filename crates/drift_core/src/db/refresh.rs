@@ -22,13 +22,6 @@ pub(super) struct Seen {
     pub(super) files: Arc<SnapshotBackend>,
 }
 
-impl Seen {
-    fn logs(files: &SnapshotBackend) -> BTreeMap<String, u64> {
-        let is_log = |name: &str| name.strip_prefix(names::LOGS).is_some_and(|rest| rest.starts_with('/'));
-        files.lengths().into_iter().filter(|(name, _)| is_log(name)).collect()
-    }
-}
-
 impl Database {
     /// Takes up what was written since the database was opened or last refreshed: collections that came, went or
     /// changed. Tells whether there was anything. A handle for writing is never behind.
@@ -80,9 +73,20 @@ impl Database {
         state.check_open()?;
         let inner = &self.inner;
         let backend = inner.backend.scoped(&names::collection_dir(state.identity));
-        let newer = snapshot::take(&backend, state.identity)?;
+        snapshot::read(&backend, state.identity, |newer| self.take_up(open, &state, seen, newer))
+    }
+
+    /// Brings a collection to what a newer snapshot has; whether that is anything new.
+    fn take_up(
+        &self,
+        open: &OpenCollection,
+        state: &Arc<CollectionState>,
+        seen: &mut Seen,
+        newer: snapshot::Snapshot,
+    ) -> Result<bool> {
+        let inner = &self.inner;
         let same_manifest = newer.manifest.number == seen.manifest;
-        if same_manifest && Seen::logs(&newer.files) == Seen::logs(&seen.files) {
+        if same_manifest && snapshot::logs_of(&newer.files).eq(snapshot::logs_of(&seen.files)) {
             return Ok(false);
         }
         let opening = open::Opening {
@@ -95,9 +99,9 @@ impl Database {
         };
         if same_manifest {
             let numbers = opening.logs(newer.manifest.wal_floor, newer.manifest.last_log)?;
-            advance(&state, &*newer.files, &numbers)?;
+            advance(state, &*newer.files, &numbers)?;
         }
-        if same_manifest || follow::follow(&state, &opening, &newer)? {
+        if same_manifest || follow::follow(state, &opening, &newer)? {
             state.pin().memtables().for_each(|memtable| memtable.extend_codes(&state.rotation));
             seen.manifest = newer.manifest.number;
             seen.files.replace(&newer.files);

@@ -38,6 +38,37 @@ pub(super) fn take(backend: &Arc<dyn Backend>, identity: u128) -> Result<Snapsho
     ))
 }
 
+/// Runs `read` on a snapshot, and again on another one where it met a log that a writer has cut or removed meanwhile: a
+/// writer that opens the collection writes the end of the last log anew, into the next one, and cuts it off.
+pub(super) fn read<T>(
+    backend: &Arc<dyn Backend>,
+    identity: u128,
+    mut read: impl FnMut(Snapshot) -> Result<T>,
+) -> Result<T> {
+    let mut tries = 1;
+    loop {
+        let snapshot = take(backend, identity)?;
+        let files = snapshot.files.clone();
+        match read(snapshot) {
+            Err(error) if error.kind() == ErrorKind::Corrupt && tries < TRIES_MAX && is_cut(&**backend, &files) => {
+                tries += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether a log is shorter than it was, or gone.
+fn is_cut(backend: &dyn Backend, files: &SnapshotBackend) -> bool {
+    logs_of(files).any(|(name, length)| backend.open(&name).map_or(true, |file| file.len() < length))
+}
+
+/// Names and lengths of the logs in a snapshot.
+pub(super) fn logs_of(files: &SnapshotBackend) -> impl Iterator<Item = (String, u64)> {
+    let is_log = |name: &str| name.strip_prefix(names::LOGS).is_some_and(|rest| rest.starts_with('/'));
+    files.lengths().into_iter().filter(move |(name, _)| is_log(name))
+}
+
 fn newest(backend: &dyn Backend) -> Result<Option<u64>> {
     Ok(names::numbers(names::MANIFESTS, &backend.list(names::MANIFESTS)?).last().copied())
 }

@@ -3,8 +3,8 @@
 //! Layer 6. A traced query has its buckets scanned in rank order to the end, once, which tells for every (difference,
 //! budget) pair where a search would have stopped and which of the true neighbours it would have had by then. Per target
 //! the pair that scans least is kept. Traced are sampled rows, as queries that must not find themselves: after a bulk load,
-//! after optimize, and a few more whenever a share of the rows has changed; and, as soon as there are enough, live queries
-//! (`shadow`), which then count alone.
+//! after optimize, and a few more whenever a share of the rows has changed; and live queries (`shadow`), which count alone once
+//! there are enough that came since. One measurement at a time: a rule is fitted to all traces there are.
 
 mod fit;
 mod shadow;

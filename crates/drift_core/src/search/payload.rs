@@ -8,21 +8,22 @@ use crate::types::{Column, Columns, Field, FieldType, Include, Value};
 
 /// The fields that an answer has.
 pub fn fields(collection: &CollectionState, include: &Include) -> Result<Vec<Field>> {
-    let known = collection.fields.read().clone();
-    match include {
-        Include::Nothing => Ok(Vec::new()),
-        Include::All => Ok(known.list.clone()),
-        Include::Fields(names) => names
-            .iter()
-            .map(|name| {
-                let field = known.list.iter().find(|field| field.name == *name).cloned();
-                field.ok_or_else(|| {
-                    let names: Vec<&str> = known.list.iter().map(|field| field.name.as_str()).collect();
-                    Error::not_found(format!("there is no field {name:?}: the collection has {names:?}"))
-                })
-            })
-            .collect(),
+    // The common case, and the one that takes no lock.
+    if *include == Include::Nothing {
+        return Ok(Vec::new());
     }
+    let known = collection.fields.read().clone();
+    let Include::Fields(names) = include else { return Ok(known.list.clone()) };
+    names
+        .iter()
+        .map(|name| {
+            let field = known.list.iter().find(|field| field.name == *name).cloned();
+            field.ok_or_else(|| {
+                let names: Vec<&str> = known.list.iter().map(|field| field.name.as_str()).collect();
+                Error::not_found(format!("there is no field {name:?}: the collection has {names:?}"))
+            })
+        })
+        .collect()
 }
 
 /// Payload under way.
@@ -48,7 +49,12 @@ impl<'a> Payload<'a> {
                 Place::Memtable(place, row) => {
                     let memtable = version.memtables().nth(place).expect("invariant: the place came from this version");
                     let column = memtable.payload(row).and_then(|(columns, at)| Some((columns.get(&field.name)?, at)));
-                    push(out, field, column.map_or(Value::Null, |(column, at)| column.get(at)));
+                    let value = column.map_or(Value::Null, |(column, at)| column.get(at));
+                    // Floats may have come into a field that was one of ints when the fields were looked up.
+                    if let Value::Float(_) = value {
+                        out.meet(FieldType::Float);
+                    }
+                    out.push(value);
                 }
                 Place::Segment(place, row) => {
                     let segment = &version.index.segments[place as usize].segment;
@@ -73,12 +79,4 @@ impl<'a> Payload<'a> {
         }
         Ok(columns)
     }
-}
-
-/// Appends a value that was written since the fields were looked up: floats may meet a field that was of ints then.
-fn push(out: &mut Column, field: &Field, value: Value<'_>) {
-    if let (FieldType::Int, Value::Float(_)) = (field.kind, value) {
-        out.meet(FieldType::Float);
-    }
-    out.push(value);
 }

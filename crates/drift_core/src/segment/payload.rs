@@ -75,10 +75,13 @@ impl Segment {
         Ok(built)
     }
 
-    /// Appends the value that one row has of a field to `out`, which is of the field's type or, for ints, of floats.
+    /// Appends the value that one row has of a field to `out`, which is of the field's type; ints and floats meet as floats.
     pub fn read_value(&self, row: u32, name: &str, out: &mut Column, scratch: &mut Vec<u8>) -> Result<()> {
         match self.stored(name) {
-            Some(stored) => Cell { segment: self, stored, row: row as usize }.read(out, scratch),
+            Some(stored) => {
+                out.meet(stored.field.kind);
+                Cell { segment: self, stored, row: row as usize }.read(out, scratch)
+            }
             None => {
                 out.push(Value::Null);
                 Ok(())

@@ -1,7 +1,8 @@
 //! What is known of the recall of searches: traces that stop rules are fitted to, and live queries that were searched again.
 //!
-//! Layer 5. Memory only; the rules themselves and a summary of what was measured (`summary`) are in the manifest. Old traces give way to new ones, and are forgotten when
-//! a share of the rows has changed since, so that the rules follow the data and the queries.
+//! Layer 5. Memory only; the rules themselves and a summary of what was measured (`summary`) are in the manifest. Old traces
+//! give way to new ones, and are taken again when a share of the rows has changed since, so that the rules follow the data
+//! and the queries.
 
 use super::PhysicalRuns;
 use crate::manifest::{TargetSum, TimelinePoint};

@@ -4,12 +4,12 @@
 //! when it holds for one of its items. Ints and floats compare by value; values of other types never equal each other.
 
 mod json;
-mod tests_of_values;
+mod values;
 
 use super::payload::{Columns, FieldType, Fields, Value};
 use crate::error::{Error, Result};
 
-pub use tests_of_values::{Bound, compare};
+pub use values::{Bound, compare};
 
 /// Deepest nesting of a predicate: it is walked by recursion.
 pub const DEPTH_MAX: usize = 64;

@@ -126,7 +126,8 @@ struct Source<'a> {
 
 impl Session<'_> {
     fn collection(&mut self, backend: &Arc<dyn Backend>, entry: &CatalogEntry) -> Result<RecordedCollection> {
-        let taken = snapshot::take(backend, entry.folder)?;
+        let read = |taken| logs(&taken, entry.folder).map(|logs| (taken, logs));
+        let (taken, logs) = snapshot::read(backend, entry.folder, read)?;
         let folder = names::collection_dir(entry.folder);
         let mut sources = Vec::new();
         let mut add = |object: String, length, digest| {
@@ -143,7 +144,7 @@ impl Session<'_> {
                 add(object, length, Some(digest));
             }
         }
-        for (number, end) in logs(&taken, entry.folder)? {
+        for (number, end) in logs {
             add(names::wal(number), end, None);
         }
         let bytes_total = sources.iter().map(|source| source.length).sum();

@@ -1,7 +1,8 @@
 //! Shadow queries: live queries that are searched again in the background, through everything, to measure what recall they
 //! had, and how far they would have had to go.
 //!
-//! Layer 6. Their traces replace those of sampled rows, and the measured recall corrects what the traces promise.
+//! Layer 6. Their traces count beside those of sampled rows, later instead of them (`calibrate`), and the measured recall
+//! corrects what the traces promise.
 
 use super::trace::TRUTH_WIDTH;
 use super::{fit_log, publish, trace_groups};
