@@ -35,7 +35,8 @@ CLASSES = [(drift.Database, aio.Database), (drift.Collection, aio.Collection)]
 
 def members(cls: type) -> dict[str, Any]:
     """Return the public attributes of a class."""
-    return {name: value for name, value in vars(cls).items() if not name.startswith("_")}
+    own = [base for base in reversed(cls.__mro__) if base is not object]
+    return {name: value for base in own for name, value in vars(base).items() if not name.startswith("_")}
 
 
 @pytest.mark.parametrize(("sync", "mirror"), CLASSES, ids=lambda cls: cls.__name__)

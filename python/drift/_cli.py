@@ -102,6 +102,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def bare_command(
+    commands: Any, run: Callable[[argparse.Namespace], int], name: str, summary: str, example: str
+) -> argparse.ArgumentParser:
+    """Add a command that has no arguments yet but ``--json``."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    command.add_argument("--json", action="store_true", help="print JSON for machines")
+    return command
+
+
 def _command(
     commands: Any,
     run: Callable[[argparse.Namespace], int],
@@ -111,18 +127,10 @@ def _command(
     *,
     collection: str | None = None,
 ) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(run=run)
+    command = bare_command(commands, run, name, summary, example)
     command.add_argument("database", metavar="DATABASE", help="folder of the database, or its URI")
     every = "; every collection when left out" if collection == "?" else ""
     command.add_argument("collection", metavar="COLLECTION", nargs=collection, help=f"name of the collection{every}")
-    command.add_argument("--json", action="store_true", help="print JSON for machines")
     return command
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +9,14 @@ import drift
 from drift import _cli
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import argparse
 
 COLUMNS = ["number", "time", "incremental", "files", "bytes", "files_copied", "bytes_copied"]
 
 
 def add_to(commands: Any) -> None:
     """Add the commands to the parser of the command line."""
-    command = _add(
+    command = _cli.bare_command(
         commands, _backup, "backup", "copy a database into a folder of backups", "drift backup ./db /mnt/backups"
     )
     command.add_argument("database", metavar="DATABASE", help="folder of the database; another process may be writing")
@@ -25,11 +24,13 @@ def add_to(commands: Any) -> None:
     command.add_argument("--full", action="store_true", help="copy also what earlier backups have copied")
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
-    command = _add(commands, _backups, "backups", "list the backups in a folder", "drift backups /mnt/backups --verify")
+    command = _cli.bare_command(
+        commands, _backups, "backups", "list the backups in a folder", "drift backups /mnt/backups --verify"
+    )
     command.add_argument("backups", metavar="BACKUPS", help="folder of backups")
     command.add_argument("--verify", action="store_true", help="read every byte of them; exit code 1 when one is wrong")
 
-    command = _add(
+    command = _cli.bare_command(
         commands,
         _restore,
         "restore",
@@ -44,21 +45,6 @@ def add_to(commands: Any) -> None:
         help="number of a backup, or a time (local unless it names a zone): the newest that began until then",
     )
     command.add_argument("--quiet", action="store_true", help="show no progress")
-
-
-def _add(
-    commands: Any, run: Callable[[argparse.Namespace], int], name: str, summary: str, example: str
-) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(run=run)
-    command.add_argument("--json", action="store_true", help="print JSON for machines")
-    return command
 
 
 def _progress(arguments: argparse.Namespace) -> bool:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drift import _core, _input, _metadata, _source
+from drift._checks import text
 from drift._errors import DriftError, InvalidArgumentError
-from drift._explain import Explanation
 from drift._filter import to_tree
 from drift._health import Health
 from drift._maintenance import Maintenance
 from drift._progress import display
-from drift._result import Page, Rows, SearchResult
+from drift._reading import Reading
 from drift._show import count, html_table
 
 if TYPE_CHECKING:
@@ -26,31 +26,16 @@ if TYPE_CHECKING:
     from drift._database import Database
     from drift._filter import FilterLike
     from drift._progress import Display
-    from drift._types import IdsLike, Include, LoadSource, MetadataLike, Missing, Progress, Routing, VectorsLike
+    from drift._types import IdsLike, Include, LoadSource, MetadataLike, Progress, VectorsLike
 
 __all__ = ["Collection"]
-
-
-def natural(name: str, value: object, least: int = 0) -> int:
-    """Return `value` when it is an int of at least `least`; the engine checks the upper bound."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
-        raise InvalidArgumentError(f"{name} is {value!r}: it must be an int, {least} or more")
-    return int(value)
-
-
-def text(name: str, value: object, *choices: str) -> str:
-    """Return `value` when it is a str; the engine checks that it is one of `choices`."""
-    if not isinstance(value, str):
-        wanted = " or ".join(f'"{choice}"' for choice in choices) if choices else "a str"
-        raise InvalidArgumentError(f"{name} is {value!r}: it must be {wanted}")
-    return value
 
 
 def _restore(database: Database, name: str) -> Collection:
     return database.open_collection(name)
 
 
-class Collection:
+class Collection(Reading):
     """Rows of an id, a vector and metadata. `Database.create_collection` and `Database.open_collection` make it.
 
     It is safe to use from several threads; readers never wait for writers. It pickles by its database's URI and its
@@ -229,232 +214,6 @@ class Collection:
         if filter is not None:
             return self._inner.delete_where(to_tree(filter))
         return self._inner.delete(_input.ids(ids, self._inner.id_type))
-
-    def count(self, filter: FilterLike | None = None) -> int:  # noqa: A002
-        """Return the number of rows, or of those that match a filter.
-
-        Parameters
-        ----------
-        filter : Expression, dict or str, optional
-            As in `search`.
-        """
-        return len(self._inner) if filter is None else self._inner.count(to_tree(filter))
-
-    def scroll(
-        self,
-        filter: FilterLike | None = None,  # noqa: A002
-        *,
-        limit: int = 100,
-        cursor: int | str | None = None,
-        include: Include = True,
-        vectors: bool = False,
-    ) -> Page:
-        """Return rows in ascending order of id, a page at a time.
-
-        Parameters
-        ----------
-        filter : Expression, dict or str, optional
-            Only rows that match it.
-        limit : int
-            Rows of a page, 1 to 65,536.
-        cursor : int or str, optional
-            ``.cursor`` of the page before; the first page when None. Rows that are written between two calls are seen
-            when their ids are still ahead.
-        include : bool, str or sequence of str
-            Metadata fields to return: all, or these.
-        vectors : bool
-            Whether to return the vectors.
-
-        Returns
-        -------
-        Page
-            ``.ids``, ``.metadata``, ``.vectors`` (None unless asked for) and ``.cursor``, None on the last page.
-
-        Examples
-        --------
-        >>> import drift
-        >>> c = drift.connect("memory://scroll").create_collection("c", dim=1, metric="l2")
-        >>> c.upsert([3, 1, 2], [[0.0], [1.0], [2.0]], metadata={"name": ["c", "a", "b"]})
-        >>> page = c.scroll(limit=2)
-        >>> page.ids.tolist(), page.metadata, page.cursor
-        ([1, 2], [{'name': 'a'}, {'name': 'b'}], 2)
-        >>> c.scroll(limit=2, cursor=page.cursor).ids.tolist()
-        [3]
-        """
-        natural("limit", limit, 1)
-        if cursor is not None and isinstance(cursor, str) != (self._inner.id_type == "str"):
-            raise InvalidArgumentError(f"cursor is {cursor!r}: pass the .cursor of the page before")
-        tree = None if filter is None else to_tree(filter)
-        found = self._inner.page(tree, cursor, limit, bool(vectors), _metadata.include(include))
-        return Page(*found, limit=limit, with_vectors=vectors)
-
-    def get(self, ids: IdsLike, *, missing: Missing = "error", include: Include = None) -> Rows:
-        """Return the stored vectors, and metadata, of rows.
-
-        Parameters
-        ----------
-        ids : sequence of int or str, integer array, Arrow array, int or str
-            A single id counts as a sequence of one.
-        missing : {"error", "skip"}
-            What to do about an unknown id.
-        include : bool, str or sequence of str
-            Metadata fields to return: True for all, or these.
-
-        Returns
-        -------
-        Rows
-            ``.ids`` of shape (n,) in the order asked for, ``.vectors`` float32 of shape (n, dim), ``.metadata`` a list
-            of n dictionaries.
-
-        Raises
-        ------
-        NotFoundError
-            When an id is unknown and `missing` is "error"; the message names the id and the row.
-
-        Examples
-        --------
-        >>> import drift
-        >>> c = drift.connect("memory://get").create_collection("c", dim=2, metric="dot")
-        >>> c.upsert([5], [[0.5, 2.0]])
-        >>> c.get([5, 6], missing="skip").vectors.tolist()
-        [[0.5, 2.0]]
-        """
-        fields = _metadata.include(include)
-        given = _input.ids(ids, self._inner.id_type)
-        found, vectors, metadata = self._inner.get(given, text("missing", missing, "error", "skip"), fields)
-        return Rows(found, vectors, None if fields is None else metadata)
-
-    def search(
-        self,
-        query: VectorsLike,
-        k: int = 10,
-        *,
-        recall: float | None = 0.95,
-        exact: bool = False,
-        filter: FilterLike | None = None,  # noqa: A002
-        include: Include = None,
-        nprobe: int | None = None,
-        threads: int | None = None,
-        target_confidence: float | None = None,
-        routing: Routing | None = None,
-        lambda_: float | None = None,
-        tau: float | None = None,
-    ) -> SearchResult:
-        """Find the nearest rows of one query or of several.
-
-        Parameters
-        ----------
-        query : array_like or Arrow array, shape (dim,) or (n, dim)
-            A C-contiguous float32 array is not copied.
-        k : int
-            Results per query, 0 to 65,536.
-        recall : float, optional
-            Share of the true nearest rows to aim at, in (0, 1]; the database's default when None.
-        exact : bool
-            Compare with every row: the true nearest rows, at a cost that grows with their number.
-        filter : Expression, dict or str, optional
-            Only rows whose metadata match it: ``drift.col("year") >= 2024``, ``{"year": {"$gte": 2024}}`` or
-            ``"year >= 2024"``. It is applied before rows are ranked: m matching rows give min(k, m) results.
-        include : bool, str or sequence of str
-            Metadata fields to return with the results: True for all, or these.
-        nprobe : int, optional
-            Expert override of `recall`: buckets to scan, 1 or more; with `target_confidence` the most of them.
-        threads : int, optional
-            Threads for several queries, 1 or more; all cores when None.
-        target_confidence : float, optional
-            Expert override of `recall`: a confidence in (0, 1] that a model of the buckets estimates, and at which the
-            search stops. What recall it comes to depends on the data; ``explain`` and ``health`` tell.
-        routing : {"density", "geometric"}, optional
-            The model. "density" (when None) ranks buckets by ``exp(-lambda_ * d / spread) * (1 - exp(-live / tau))``,
-            d being the distance of the query to the centroid, spread the standard deviation of the distances between
-            centroids, live the bucket's rows that are not deleted; it scans the likeliest ones until their shares sum
-            up to `target_confidence`. "geometric" scans buckets in the usual order until they have that share of the
-            ball around the query through the k-th row so far (Quake's adaptive partition scanning); not under dot.
-        lambda_ : float, optional
-            How fast the likelihood falls with distance, 0 to 10,000; 3.5 when None.
-        tau : float, optional
-            Live rows at which a bucket counts for 63 % of a full one; 3.2 when None, a tenth of what a bucket aims at.
-            0 leaves the term out.
-
-        Returns
-        -------
-        SearchResult
-            ``.ids`` and ``.distances`` of shape (k,) for one query and (n, k) for several, and ``.metadata``.
-
-        Raises
-        ------
-        InvalidArgumentError
-            When the query's shape, type or values or an option are wrong; the message names which.
-
-        Examples
-        --------
-        >>> import drift, numpy as np
-        >>> c = drift.connect("memory://search").create_collection("c", dim=2, metric="l2")
-        >>> c.upsert([1, 2, 3], [[0, 0], [1, 0], [0, 3]])
-        >>> r = c.search(np.zeros(2, dtype=np.float32), k=2)
-        >>> r.ids.tolist(), r.distances.tolist()
-        ([1, 2], [0.0, 1.0])
-        """
-        values = _input.queries(query, self._dim)
-        tree = None if filter is None else to_tree(filter)
-        fields = None if include is None else _metadata.include(include)
-        try:
-            confidence = _confidence(target_confidence, routing, lambda_, tau)
-            found = self._inner.search(values, k, recall, exact, nprobe, threads, tree, fields, confidence)
-        except (TypeError, OverflowError) as error:
-            raise _misfit(error, k, recall, exact, nprobe, threads) from None
-        ids, distances, metadata = found
-        return SearchResult(ids, distances, None if fields is None else metadata)
-
-    def explain(
-        self,
-        query: VectorsLike,
-        k: int = 10,
-        *,
-        recall: float | None = 0.95,
-        filter: FilterLike | None = None,  # noqa: A002
-        nprobe: int | None = None,
-        target_confidence: float | None = None,
-        routing: Routing | None = None,
-        lambda_: float | None = None,
-        tau: float | None = None,
-    ) -> Explanation:
-        """Search for one query, and explain how far the search went and why.
-
-        Parameters
-        ----------
-        query : array_like or Arrow array, shape (dim,)
-            One query.
-        k, recall, filter, nprobe, target_confidence, routing, lambda_, tau
-            As in `search`; `k` from 1.
-
-        Returns
-        -------
-        Explanation
-            Buckets in order of rank, the rule in force, what stopped the search, work and times; ``print()`` it.
-
-        Raises
-        ------
-        InvalidArgumentError
-            When the query's shape, type or values or an option are wrong; the message names which.
-
-        Examples
-        --------
-        >>> import drift, numpy as np
-        >>> c = drift.connect("memory://explain").create_collection("c", dim=2, metric="l2")
-        >>> c.load([(range(100), np.random.default_rng(1).normal(size=(100, 2)))])["rows"]
-        100
-        >>> e = c.explain([0.0, 0.0], k=5, nprobe=2)
-        >>> e.stop, e.work.buckets, e.scanned.sum() == 2
-        ('nprobe', 2, np.True_)
-        """
-        values = _input.queries(query, self._dim)
-        try:
-            confidence = _confidence(target_confidence, routing, lambda_, tau)
-            tree = None if filter is None else to_tree(filter)
-            return Explanation.read(int(k), self._inner.explain(values, k, recall, nprobe, tree, confidence))
-        except (TypeError, OverflowError) as error:
-            raise _misfit(error, k, recall, False, nprobe, None) from None
 
     def load(
         self,
@@ -648,39 +407,3 @@ class Collection:
         except DriftError as error:
             rows = [("error", str(error))]
         return html_table(repr(self), ["", ""], rows)
-
-
-def _confidence(
-    target: object, routing: object, lambda_: object, tau: object
-) -> tuple[float | None, str | None, float | None, float | None] | None:
-    """Return the options of the expert routing as the extension takes them; None when there are none."""
-    if target is None and routing is None and lambda_ is None and tau is None:
-        return None
-    if routing is not None:
-        routing = text("routing", routing, "density", "geometric")
-    return _number("target_confidence", target), routing, _number("lambda_", lambda_), _number("tau", tau)
-
-
-def _number(name: str, value: object) -> float | None:
-    """Return `value` when it is a number or None; the engine checks its bounds."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise InvalidArgumentError(f"{name} is {value!r}: it must be a number")
-    return float(value)
-
-
-def _misfit(error: Exception, k: object, recall: object, exact: object, nprobe: object, threads: object) -> Exception:
-    """Return the error that names the option which the extension could not convert."""
-    for name, value, least in (("k", k, 0), ("nprobe", nprobe, 1), ("threads", threads, 1)):
-        if value is None and name != "k":
-            continue
-        try:
-            natural(name, value, least)
-        except InvalidArgumentError as named:
-            return named
-    if recall is not None and not isinstance(recall, (int, float, np.number)):
-        return InvalidArgumentError(f"recall is {recall!r}: it must be a number above 0 and at most 1")
-    if not isinstance(exact, (bool, np.bool_)):
-        return InvalidArgumentError(f"exact is {exact!r}: it must be True or False")
-    return InvalidArgumentError(str(error))

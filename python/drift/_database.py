@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from drift import _backup, _core, _metadata
 from drift._address import address
-from drift._collection import Collection, natural, text
+from drift._checks import natural, text
+from drift._collection import Collection
 from drift._errors import DriftError, InvalidArgumentError
 from drift._progress import display
 from drift._show import ROWS_SHOWN, count, html_table

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from drift._collection import natural
+from drift._checks import natural
 from drift._errors import ClosedError, ForkError, InvalidArgumentError
 
 if TYPE_CHECKING:
