@@ -5,6 +5,7 @@
 //! [`ErrorKind::Invalid`](crate::error::ErrorKind::Invalid) with the file, the column and the row (from 0).
 
 mod columns;
+mod json;
 mod parquet;
 mod payload;
 
@@ -114,5 +115,6 @@ fn check_columns(arrow: &SchemaRef, names: &ColumnNames, schema: &Schema, source
 
 fn missing_column(name: &str, arrow: &SchemaRef, source: &str) -> Error {
     let present: Vec<&str> = arrow.fields().iter().map(|field| field.name().as_str()).collect();
-    Error::invalid(format!("{source}: no column {name:?}; it has {present:?}: name the columns with id= and vector="))
+    let ways = "name the columns with id= and vector=, those of metadata with metadata=[...] or, all, True";
+    Error::invalid(format!("{source}: no column {name:?}; it has {present:?}: {ways}"))
 }

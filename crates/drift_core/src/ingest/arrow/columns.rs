@@ -1,12 +1,13 @@
 //! One Arrow column to ids or to vectors.
 //!
 //! Layer 6, used by the Arrow and Parquet sources and by the binding for single arrays. f32 and f16 lists share the
-//! Arrow buffer; f64 is rounded to f32 once; ids are copied into the engine's columns. Rows are checked before any
+//! Arrow buffer; f64 and integers are rounded to f32 once; ids are copied into the engine's columns. Rows are checked before any
 //! value is used: nulls, list lengths, the range of ids.
 
+use super::payload;
 use crate::error::{Error, Result};
 use crate::ingest::source::BatchVectors;
-use crate::types::{ID_BYTES_MAX, IdType, Ids, StrIds, Vectors};
+use crate::types::{Column, ID_BYTES_MAX, IdType, Ids, StrIds, Value, Vectors};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
@@ -47,11 +48,18 @@ pub(super) fn check_id_type(found: &DataType, id_type: IdType) -> Result<()> {
     let of = match found {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => IdType::Str,
         other if other.is_integer() => IdType::Int,
+        DataType::Dictionary(_, values) => return check_id_type(values, id_type),
         other if is_list(other) => {
             let problem = format!("ids are integers or strings, not {other}: were ids and vectors swapped?");
             return Err(Error::invalid(problem));
         }
-        other => return Err(Error::invalid(format!("ids are integers or strings, not {other}"))),
+        other => {
+            let cast = match other {
+                DataType::FixedSizeBinary(16) => "write UUIDs as strings",
+                _ => "cast the column to int64 or to strings",
+            };
+            return Err(Error::invalid(format!("ids are integers or strings, not {other}: {cast}")));
+        }
     };
     if of != id_type {
         let have = id_type.name();
@@ -75,11 +83,35 @@ pub(super) fn check_vector_type(found: &DataType, dim: usize) -> Result<()> {
             element
         }
         DataType::List(element) | DataType::LargeList(element) => element,
-        other => return Err(Error::invalid(format!("vectors are lists of float16, float32 or float64, not {other}"))),
+        other => {
+            let remedy = not_a_list(other);
+            return Err(Error::invalid(format!(
+                "vectors are lists of float16, float32 or float64, not {other}: {remedy}"
+            )));
+        }
     };
     match element.data_type() {
         DataType::Float16 | DataType::Float32 | DataType::Float64 => Ok(()),
-        other => Err(Error::invalid(format!("vectors hold {other}: they must hold float16, float32 or float64"))),
+        other if other.is_integer() => Ok(()),
+        other => {
+            let remedy = if is_list(other) { "flatten each to one list" } else { "cast the column to list<float32>" };
+            Err(Error::invalid(format!("vectors hold {other}: they must hold float16, float32 or float64; {remedy}")))
+        }
+    }
+}
+
+/// What makes vectors of a column that holds no lists.
+fn not_a_list(found: &DataType) -> &'static str {
+    match found {
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "decode the bytes, as numpy.frombuffer does, and write lists"
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
+            "embed the text, or parse it, and write lists"
+        }
+        DataType::Struct(_) => "take the field that holds the lists out of the struct",
+        other if other.is_numeric() => "a row needs all its values in one list; put the columns of values into one",
+        _ => "cast the column to list<float32>",
     }
 }
 
@@ -98,6 +130,7 @@ pub fn ids(array: &dyn Array, id_type: IdType, place: &Place<'_>) -> Result<Ids>
         DataType::UInt64 => int_ids::<UInt64Type>(array, place),
         DataType::Utf8 => str_ids(array.as_string::<i32>().iter(), place),
         DataType::LargeUtf8 => str_ids(array.as_string::<i64>().iter(), place),
+        DataType::Dictionary(..) => dictionary_ids(&payload::column(array, place)?, id_type, place),
         _ => str_ids(array.as_string_view().iter(), place),
     }
 }
@@ -116,6 +149,20 @@ where
         }
     }
     Ok(Ids::Int(out))
+}
+
+fn dictionary_ids(column: &Column, id_type: IdType, place: &Place<'_>) -> Result<Ids> {
+    let rows = 0..column.len();
+    if id_type == IdType::Str {
+        let text = |row| if let Value::Str(text) = column.get(row) { Some(text) } else { None };
+        return str_ids(rows.map(text), place);
+    }
+    let id = |row| match column.get(row) {
+        Value::Int(id) if id >= 0 => Ok(id),
+        Value::Int(id) => Err(place.error(row, format!("id {id} is out of range: ids are int64 >= 0"))),
+        _ => Err(place.error(row, "is no integer")),
+    };
+    rows.map(id).collect::<Result<Vec<i64>>>().map(Ids::Int)
 }
 
 fn str_ids<'a>(values: impl Iterator<Item = Option<&'a str>>, place: &Place<'_>) -> Result<Ids> {
@@ -171,7 +218,7 @@ fn values(child: &dyn Array, start: usize, count: usize, dim: usize, place: &Pla
     Ok(match child.data_type() {
         DataType::Float16 => BatchVectors::SharedF16(Arc::new(child.as_primitive::<Float16Type>().values().clone())),
         DataType::Float32 => BatchVectors::SharedF32(Arc::new(child.as_primitive::<Float32Type>().values().clone())),
-        _ => {
+        DataType::Float64 => {
             let wide = child.as_primitive::<Float64Type>().values();
             let narrow: Vec<f32> = wide.iter().map(|&value| value as f32).collect();
             // What is infinite itself is refused with its place by the engine.
@@ -185,7 +232,24 @@ fn values(child: &dyn Array, start: usize, count: usize, dim: usize, place: &Pla
             }
             BatchVectors::F32(narrow)
         }
+        _ => BatchVectors::F32(integers(&child)),
     })
+}
+
+/// Integers of any width as f32, which all of them are within.
+fn integers(values: &dyn Array) -> Vec<f32> {
+    match values.data_type() {
+        DataType::Int8 => values.as_primitive::<Int8Type>().values().iter().map(|&value| f32::from(value)).collect(),
+        DataType::Int16 => values.as_primitive::<Int16Type>().values().iter().map(|&value| f32::from(value)).collect(),
+        DataType::Int32 => values.as_primitive::<Int32Type>().values().iter().map(|&value| value as f32).collect(),
+        DataType::Int64 => values.as_primitive::<Int64Type>().values().iter().map(|&value| value as f32).collect(),
+        DataType::UInt8 => values.as_primitive::<UInt8Type>().values().iter().map(|&value| f32::from(value)).collect(),
+        DataType::UInt16 => {
+            values.as_primitive::<UInt16Type>().values().iter().map(|&value| f32::from(value)).collect()
+        }
+        DataType::UInt32 => values.as_primitive::<UInt32Type>().values().iter().map(|&value| value as f32).collect(),
+        _ => values.as_primitive::<UInt64Type>().values().iter().map(|&value| value as f32).collect(),
+    }
 }
 
 /// Reads the chunks of one column of ids, as [`ids`] reads one array.

@@ -1,9 +1,10 @@
 //! Columns of payload.
 //!
 //! Layer 6. Integers of every width become ints, floats floats, dates and timestamps of every unit microseconds, texts texts,
-//! lists of texts lists; a dictionary is what its values are. Other types are refused by name rather than guessed at.
+//! lists of texts lists, structs, maps and other lists JSON; a dictionary is what its values are. Other types are refused by
+//! name rather than guessed at, lists of floats too: they are vectors more often than not, and as text ten times as large.
 
-use super::{ColumnNames, Place, missing_column};
+use super::{ColumnNames, Place, json, missing_column};
 use crate::error::{Error, Result};
 use crate::types::{Column, Columns, FieldType, Include, Value};
 use arrow_array::cast::AsArray;
@@ -32,10 +33,24 @@ pub fn names<'a>(arrow: &'a Schema, names: &'a ColumnNames) -> Vec<&'a str> {
 /// Checks names and types from the declared types alone.
 pub fn check(arrow: &arrow_schema::SchemaRef, columns: &ColumnNames, source: &str) -> Result<()> {
     for name in names(arrow, columns) {
+        if *name == columns.vector {
+            let problem = format!("{source}, column {name:?}: it holds the vectors: leave it out of metadata");
+            return Err(Error::invalid(problem));
+        }
         let field = arrow.field_with_name(name).map_err(|_| missing_column(name, arrow, source))?;
-        kind(field.data_type()).map_err(|error| error.context(format!("{source}, column {name:?}")))?;
+        kind(field.data_type()).map_err(|error| {
+            let error = error.context(format!("{source}, column {name:?}"));
+            Error::invalid(format!("{}; {}", error.message(), remedy(arrow, columns)))
+        })?;
     }
     Ok(())
+}
+
+/// How to load the columns that can be metadata, without the others.
+fn remedy(arrow: &Schema, columns: &ColumnNames) -> String {
+    let able = |name: &&str| arrow.field_with_name(name).is_ok_and(|field| kind(field.data_type()).is_ok());
+    let able: Vec<&str> = names(arrow, columns).into_iter().filter(able).collect();
+    if able.is_empty() { "or load without metadata=".into() } else { format!("or leave it out with metadata={able:?}") }
 }
 
 /// The payload of a batch, whose first row is row `first_row` of `source`; none when none is asked for.
@@ -54,7 +69,7 @@ pub fn columns(batch: &RecordBatch, names: &ColumnNames, source: &str, first_row
 }
 
 /// The field type of an Arrow type.
-fn kind(arrow: &DataType) -> Result<FieldType> {
+pub(super) fn kind(arrow: &DataType) -> Result<FieldType> {
     use DataType::*;
     Ok(match arrow {
         Boolean => FieldType::Bool,
@@ -66,11 +81,18 @@ fn kind(arrow: &DataType) -> Result<FieldType> {
         Dictionary(_, values) => kind(values)?,
         // A column without any value: it adds nothing.
         Null => FieldType::Str,
+        List(item) | LargeList(item) | FixedSizeList(item, _) if item.data_type().is_floating() => {
+            return Err(Error::invalid(format!("metadata cannot be {arrow}, which looks like vectors: leave it out")));
+        }
+        nested if json::is_nested(nested) => FieldType::Json,
         other => {
-            return Err(Error::invalid(format!(
-                "metadata cannot be {other}: use bool, ints, floats, text, timestamps or lists of text, or name the columns \
-                 to load with metadata=[...]"
-            )));
+            let cast = match other {
+                Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..) => "cast it to float64, or to text",
+                Time32(_) | Time64(_) | Duration(_) | Interval(_) => "cast it to integers, or to text",
+                Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => "write it as text, such as hex",
+                _ => "use bool, ints, floats, text, timestamps, lists or structs of them",
+            };
+            return Err(Error::invalid(format!("metadata cannot be {other}: {cast}")));
         }
     })
 }
@@ -78,7 +100,9 @@ fn kind(arrow: &DataType) -> Result<FieldType> {
 /// Reads one array.
 pub fn column(array: &dyn Array, place: &Place<'_>) -> Result<Column> {
     use DataType::*;
-    let mut out = Column::new(kind(array.data_type())?);
+    let kind = kind(array.data_type());
+    let kind = kind.map_err(|error| error.context(format!("{}, column {:?}", place.source, place.column)))?;
+    let mut out = Column::new(kind);
     match array.data_type() {
         Boolean => {
             array.as_boolean().iter().for_each(|value| out.push(value.map_or(Value::Null, Value::Bool)));
@@ -103,13 +127,18 @@ pub fn column(array: &dyn Array, place: &Place<'_>) -> Result<Column> {
         Timestamp(TimeUnit::Nanosecond, _) => times::<TimestampNanosecondType>(array, 1, 1_000, place, &mut out)?,
         Date32 => times::<Date32Type>(array, MICROS_PER_DAY, 1, place, &mut out)?,
         Date64 => times::<Date64Type>(array, 1_000, 1, place, &mut out)?,
+        nested if kind == FieldType::Json && json::is_nested(nested) => return json::texts(array, place),
         List(_) => lists::<i32>(array, place, &mut out)?,
         LargeList(_) => lists::<i64>(array, place, &mut out)?,
         Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             let values = column(dictionary.values().as_ref(), place)?;
-            let keys = dictionary.normalized_keys();
-            for (row, &key) in keys.iter().enumerate() {
+            if values.is_empty() {
+                // All rows are null, and have no keys to ask for.
+                out.extend_missing(array.len());
+                return Ok(out);
+            }
+            for (row, &key) in dictionary.normalized_keys().iter().enumerate() {
                 out.push(if dictionary.keys().is_null(row) { Value::Null } else { values.get(key) });
             }
         }
