@@ -197,3 +197,45 @@ def test_health_draws_itself(db: drift.Database) -> None:
     c.upsert(np.arange(100), rows_at(0, 100, 7))
     c.flush()
     assert len(c.health().plot().axes) == 3
+
+
+def test_optimize_and_verify_report_their_progress(path: str) -> None:
+    with drift.connect(path, durability="os") as db:
+        c = db.create_collection("docs", dim=DIM, metric="l2")
+        rows = rows_at(0.0, 3_000, 1)
+        c.load([(range(3_000), rows)])
+        c.upsert(range(500), rows[:500])
+        steps: list[tuple[int, int | None]] = []
+        c.optimize(progress=lambda done, total: steps.append((done, total)))
+        assert steps == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+        for repair in (False, True):
+            read: list[tuple[int, int | None]] = []
+            report = c.verify(repair=repair, progress=lambda done, total: read.append((done, total)))  # noqa: B023
+            assert report["problems"] == []
+            total = read[0][1]
+            assert total is not None
+            assert total > 3_000 * DIM * 4, "the bytes of all segments"
+            assert (read[0], read[-1]) == ((0, total), (total, total))
+            assert read == sorted(read)
+
+
+@pytest.mark.parametrize("call", ["optimize", "verify"])
+def test_what_a_progress_function_raises_ends_the_call(path: str, call: str) -> None:
+    with drift.connect(path, durability="os") as db:
+        c = db.create_collection("docs", dim=DIM, metric="l2")
+        rows = rows_at(0.0, 300, 1)
+        c.upsert(range(300), rows)
+        told = []
+
+        def progress(done: int, _total: int | None) -> None:
+            told.append(done)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            getattr(c, call)(progress=progress)
+        assert told == [0]
+        with pytest.raises(drift.InvalidArgumentError, match="progress is 'bar'"):
+            getattr(c, call)(progress="bar")
+        assert c.verify()["rows"] == 300
+        c.optimize(progress=True)
+        np.testing.assert_array_equal(c.get(range(300)).vectors, rows)

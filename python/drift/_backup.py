@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from drift import _core
 from drift._address import address
 from drift._errors import InvalidArgumentError
-from drift._progress import display
+from drift._progress import closing, display
 
 if TYPE_CHECKING:
     import os
@@ -66,11 +66,8 @@ def take(inner: _core.Database, uri: str | os.PathLike[str], incremental: object
     """Back a database up."""
     if not isinstance(incremental, bool):
         raise InvalidArgumentError(f"incremental is {incremental!r}: it must be True or False")
-    try:
-        return Backup._read(inner.backup(address(uri), incremental, None if shown is None else shown.update))
-    finally:
-        if shown is not None:
-            shown.close()
+    with closing(shown) as update:
+        return Backup._read(inner.backup(address(uri), incremental, update))
 
 
 def backups(uri: str | os.PathLike[str]) -> list[Backup]:
@@ -170,14 +167,19 @@ def restore(
     >>> drift.connect("memory://restore-target")["docs"].ids().tolist()
     [1]
     """
+    return make(backup_uri, target_uri, at, display(progress, "bytes"))
+
+
+def make(
+    backup_uri: str | os.PathLike[str],
+    target_uri: str | os.PathLike[str],
+    at: int | datetime | str | None,
+    shown: Display | None,
+) -> Backup:
+    """Make a database of a backup."""
     number, time = _moment(at)
-    shown = display(progress, "bytes")
-    try:
-        update = None if shown is None else shown.update
+    with closing(shown) as update:
         return Backup._read(_core.restore(address(backup_uri), address(target_uri), number, time, update))
-    finally:
-        if shown is not None:
-            shown.close()
 
 
 def _moment(at: object) -> tuple[int | None, int | None]:

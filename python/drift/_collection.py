@@ -13,7 +13,7 @@ from drift._errors import DriftError, InvalidArgumentError
 from drift._filter import to_tree
 from drift._health import Health
 from drift._maintenance import Maintenance
-from drift._progress import display
+from drift._progress import closing, display
 from drift._reading import Reading
 from drift._show import count, html_table
 
@@ -226,17 +226,20 @@ class Collection(Reading):
     ) -> dict[str, Any]:
         """Load many rows at once, all or none, straight into buckets.
 
+        Rows whose ids exist are replaced, and of an id that comes twice the last row wins.
+
         Parameters
         ----------
         source : path, sequence of paths, Arrow table or stream, or iterable of batches
             Parquet files; any object with the Arrow PyCapsule interface; or an iterable of ``(ids, vectors)`` pairs,
             of ``(ids, vectors, metadata)`` or of Arrow batches. Only one batch is in memory at a time; float16 columns
-            stay float16.
+            stay float16, float64 and integers become float32.
         id, vector : str
             Names of the columns of the ids and of the vectors.
         metadata : bool, str or sequence of str
             Columns that become metadata: True for all others, or these. Integers, floats, booleans, text, dates,
-            timestamps and lists of text are taken; other columns are refused by name.
+            timestamps and lists of text are taken as they are, structs, maps and other lists as JSON; other columns
+            (decimals, times of day, bytes) are refused by name.
         progress : bool or callable, optional
             True shows a bar (tqdm or rich when installed); a callable gets the rows so far and their total, or None
             for an unknown total: at the start and the end of each stage (reading, training, writing) and every 50 ms
@@ -272,25 +275,19 @@ class Collection(Reading):
         metadata: Include,
         shown: Display | None,
     ) -> dict[str, Any]:
-        update = None if shown is None else shown.update
-        try:
+        with closing(shown) as update:
             id, vector = text("id", id), text("vector", vector)  # noqa: A001
             fields = _metadata.include(metadata)
             if isinstance(source, (str, os.PathLike)):
-                report = self._inner.load_parquet(_source.paths([source]), id, vector, fields, update)
-            elif _input.is_arrow(source):
-                report = self._inner.load_arrow(source, id, vector, fields, update)  # type: ignore[arg-type]
-            elif _source.are_paths(source):
-                report = self._inner.load_parquet(_source.paths(source), id, vector, fields, update)
-            elif _source.are_batches(source):
+                return self._inner.load_parquet(_source.paths([source]), id, vector, fields, update)
+            if _input.is_arrow(source):
+                return self._inner.load_arrow(source, id, vector, fields, update)  # type: ignore[arg-type]
+            if _source.are_paths(source):
+                return self._inner.load_parquet(_source.paths(source), id, vector, fields, update)
+            if _source.are_batches(source):
                 batches = _source.batches(source, self._inner.id_type, self._dim, lambda: self.fields)
-                report = self._inner.load_batches(batches, id, vector, fields, update)
-            else:
-                raise _source.refusal(source)
-        finally:
-            if shown is not None:
-                shown.close()
-        return report
+                return self._inner.load_batches(batches, id, vector, fields, update)
+            raise _source.refusal(source)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -335,17 +332,30 @@ class Collection(Reading):
         """Background maintenance: pause, resume, run now, budget."""
         return Maintenance(self._inner)
 
-    def optimize(self) -> dict[str, Any]:
+    def optimize(self, *, progress: Progress = None) -> dict[str, Any]:
         """Split, merge and rewrite buckets and segments until they are near their target sizes.
+
+        Nothing needs it: maintenance does the same bit by bit. Ctrl-C, or an exception in `progress`, ends it after a
+        step; what is done stays.
+
+        Parameters
+        ----------
+        progress : bool or callable, optional
+            True shows a bar; a callable gets the steps so far and in all (flush, retrain, restructure, compact). It
+            must not use the collection.
 
         Returns
         -------
         dict
             Counts of what was done, and ``seconds`` (float).
         """
-        return self._inner.optimize()
+        return self._optimize(display(progress, "steps"))
 
-    def verify(self, *, repair: bool = False) -> dict[str, Any]:
+    def _optimize(self, shown: Display | None) -> dict[str, Any]:
+        with closing(shown) as update:
+            return self._inner.optimize(update)
+
+    def verify(self, *, repair: bool = False, progress: Progress = None) -> dict[str, Any]:
         """Read every stored byte and check it.
 
         Parameters
@@ -354,6 +364,9 @@ class Collection(Reading):
             Write anew what is damaged and follows from sound bytes: logs, the bitstore, manifests before the newest.
             Damaged vectors, ids and the newest manifest cannot be repaired; they stay in ``problems``. Restore those
             from a backup, or open the database with ``recovery="salvage"``.
+        progress : bool or callable, optional
+            True shows a bar; a callable gets the bytes of segments so far and in all, twice when `repair` finds
+            damage. It must not use the collection. An exception in it, or Ctrl-C, ends the check.
 
         Returns
         -------
@@ -361,7 +374,11 @@ class Collection(Reading):
             ``files``, ``bytes``, ``rows`` (int); ``problems``: a list of sentences that name the file and the offset,
             empty when all is well; ``repaired``: the problems that are gone.
         """
-        return self._inner.verify(bool(repair))
+        return self._verify(repair, display(progress, "bytes"))
+
+    def _verify(self, repair: bool, shown: Display | None) -> dict[str, Any]:
+        with closing(shown) as update:
+            return self._inner.verify(bool(repair), update)
 
     def stats(self) -> dict[str, Any]:
         """Return counts of rows, buckets, segments, bytes and work, and what is wrong.

@@ -1,24 +1,25 @@
-"""Progress of bulk loads and backups: tqdm or rich when installed, else a line on stderr, or the caller's function."""
+"""Progress of long calls: tqdm or rich when installed, else a line on stderr, or the caller's function."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from drift._errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from drift._types import Progress
 
 
 class Display(Protocol):
-    """Shows how far a load or a backup is."""
+    """Shows how far a call is."""
 
     def update(self, rows: int, total: int | None, stage: str) -> None:
-        """Show that `stage` has finished `rows` of `total` rows, or bytes."""
+        """Show that `stage` has finished `rows` of `total` rows, bytes or steps."""
         ...
 
     def close(self) -> None:
@@ -56,8 +57,18 @@ def display(progress: Progress, unit: str = "rows") -> Display | None:
         return _Plain(unit)
 
 
+@contextmanager
+def closing(shown: Display | None) -> Iterator[Callable[[int, int | None, str], object] | None]:
+    """Give the function that the extension reports to, if any, and leave the screen tidy after it."""
+    try:
+        yield None if shown is None else shown.update
+    finally:
+        if shown is not None:
+            shown.close()
+
+
 class StoppedError(Exception):
-    """Ends a load or a backup that nobody waits for any more."""
+    """Ends a call that nobody waits for any more."""
 
 
 class Stoppable:
@@ -108,6 +119,9 @@ class _Tqdm:
         import tqdm
 
         if stage != self._stage:
+            # A stage that another one follows has done all of it, even if it told nothing on its way.
+            if self._bar is not None and self._bar.total is not None:
+                self._bar.update(self._bar.total - self._bar.n)
             self.close()
             self._bar = tqdm.tqdm(total=total, desc=stage, unit=f" {self._unit}", unit_scale=True)
             self._stage = stage
@@ -128,12 +142,16 @@ class _Rich:
         self._progress: Any = RichProgress()
         self._progress.start()
         self._task: Any = None
+        self._total: int | None = None
         self._stage = ""
 
     def update(self, rows: int, total: int | None, stage: str) -> None:
         if stage != self._stage:
+            if self._task is not None:
+                self._progress.update(self._task, completed=self._total)
             self._task = self._progress.add_task(stage, total=total)
             self._stage = stage
+        self._total = total
         self._progress.update(self._task, completed=rows, total=total)
 
     def close(self) -> None:

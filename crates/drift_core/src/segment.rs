@@ -257,14 +257,15 @@ impl Segment {
         }
     }
 
-    /// Reads the whole file again and checks every byte of it.
-    pub fn verify(&self) -> Result<()> {
+    /// Reads the whole file again and checks every byte of it; `read` is told of each piece and may end the check.
+    pub fn verify(&self, read: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
         let mut hasher = Xxh3::new();
         let mut scratch = Vec::new();
         let footer = self.pages.end();
         for start in (0..footer).step_by(1 << 20) {
             let len = (footer - start).min(1 << 20) as usize;
             hasher.update(self.pages.read(start, len, &mut scratch)?);
+            read(len as u64)?;
         }
         let mut rest = vec![0; (self.file.length - footer) as usize];
         self.pages.file().read_at(footer, &mut rest)?;

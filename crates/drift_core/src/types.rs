@@ -23,7 +23,7 @@ pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
 pub use lines::{LINE_BYTES, Lines};
 pub use payload::{Column, Columns, Field, FieldType, Fields, Value};
 pub use predicate::Predicate;
-pub use reports::{OptimizeReport, Stats, VerifyReport};
+pub use reports::{OnWork, OptimizeReport, Stats, VerifyReport, WorkProgress, unwatched};
 pub use search::{HitIds, Hits, Include, Interrupt, Missing, Rows, SearchOptions, never_interrupt};
 pub use topk::TopK;
 pub use vectors::{ElementType, VectorBuf, Vectors};

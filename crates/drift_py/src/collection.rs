@@ -9,6 +9,7 @@ use crate::load;
 use crate::output;
 use crate::payload::{self, FieldIn, FieldOut};
 use crate::signals::Signals;
+use crate::work;
 use drift_core::db::Budget;
 use drift_core::search::Page;
 use drift_core::types::{Confidence, IdRef, Missing, SearchOptions, Vectors};
@@ -301,8 +302,8 @@ impl Collection {
         py.detach(|| self.inner.refresh()).or_raise(py)
     }
 
-    fn optimize<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let report = py.detach(|| self.inner.optimize()).or_raise(py)?;
+    fn optimize<'py>(&self, py: Python<'py>, progress: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyDict>> {
+        let report = work::run(py, progress, |watch| self.inner.optimize_watched(watch))?;
         let dict = output::counts(py, &report.entries())?;
         dict.set_item("seconds", report.seconds)?;
         Ok(dict)
@@ -348,9 +349,11 @@ impl Collection {
         self.inner.set_budget(budget).or_raise(py)
     }
 
-    fn verify<'py>(&self, py: Python<'py>, repair: bool) -> PyResult<Bound<'py, PyDict>> {
-        let check = || if repair { self.inner.repair() } else { self.inner.verify() };
-        let report = py.detach(check).or_raise(py)?;
+    fn verify<'py>(&self, py: Python<'py>, repair: bool, progress: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyDict>> {
+        let report = work::run(py, progress, |watch| match repair {
+            true => self.inner.repair_watched(watch),
+            false => self.inner.verify_watched(watch),
+        })?;
         let dict = output::counts(py, &[("files", report.files), ("bytes", report.bytes), ("rows", report.rows)])?;
         dict.set_item("problems", report.problems)?;
         dict.set_item("repaired", report.repaired)?;

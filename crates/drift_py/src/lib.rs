@@ -17,6 +17,7 @@ mod load;
 mod output;
 mod payload;
 mod signals;
+mod work;
 
 use pyo3::prelude::*;
 

@@ -14,8 +14,8 @@ use crate::maintain;
 use crate::search::{self, Page, calibrate};
 use crate::state::{Budget, CollectionState, JobRecord};
 use crate::types::{
-    Columns, Explanation, Field, Hits, IdRef, Ids, Include, Interrupt, Missing, OptimizeReport, Predicate, Rows,
-    Schema, SearchOptions, Stats, VectorBuf, Vectors, VerifyReport,
+    Columns, Explanation, Field, Hits, IdRef, Ids, Include, Interrupt, Missing, OnWork, OptimizeReport, Predicate,
+    Rows, Schema, SearchOptions, Stats, VectorBuf, Vectors, VerifyReport, unwatched,
 };
 use arc_swap::ArcSwap;
 use half::f16;
@@ -258,8 +258,13 @@ impl Collection {
 
     /// Rewrites the collection where that helps: one segment, no dead rows, buckets near their target size.
     pub fn optimize(&self) -> Result<OptimizeReport> {
+        self.optimize_watched(&mut unwatched)
+    }
+
+    /// As [`Collection::optimize`]. When `progress` stops it, the steps that are done stay.
+    pub fn optimize_watched(&self, progress: OnWork<'_>) -> Result<OptimizeReport> {
         let state = &self.state()?;
-        let report = maintain::optimize(state)?;
+        let report = maintain::optimize(state, progress)?;
         if report.is_change() {
             calibrate::measure(state, &state.pool)?;
         }
@@ -328,7 +333,12 @@ impl Collection {
 
     /// Reads every byte of every file, and checks that files and memory agree.
     pub fn verify(&self) -> Result<VerifyReport> {
-        let mut report = verify::verify(&*self.state()?)?;
+        self.verify_watched(&mut unwatched)
+    }
+
+    /// As [`Collection::verify`], unless `progress` stops it.
+    pub fn verify_watched(&self, progress: OnWork<'_>) -> Result<VerifyReport> {
+        let mut report = verify::verify(&*self.state()?, progress)?;
         report.problems.extend(self.database.catalog_problems()?);
         Ok(report)
     }
@@ -336,7 +346,12 @@ impl Collection {
     /// Writes anew what [`Collection::verify`] finds damaged and what follows from sound bytes: logs, the bitstore,
     /// manifests before the newest. What the report still lists cannot be repaired.
     pub fn repair(&self) -> Result<VerifyReport> {
-        let mut report = repair::repair(&*self.state()?)?;
+        self.repair_watched(&mut unwatched)
+    }
+
+    /// As [`Collection::repair`], unless `progress` stops it.
+    pub fn repair_watched(&self, progress: OnWork<'_>) -> Result<VerifyReport> {
+        let mut report = repair::repair(&*self.state()?, progress)?;
         report.repaired.extend(self.database.repair_catalog()?);
         report.problems.extend(self.database.catalog_problems()?);
         Ok(report)

@@ -7,11 +7,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{BucketFile, Manifest, MoveFile, TombstoneFile};
 use crate::state::{CollectionState, Version};
 use crate::storage::names;
-use crate::types::{Seq, VerifyReport};
+use crate::types::{OnWork, Seq, VerifyReport, WorkProgress};
 use crate::wal::{self, Expected, Tail};
 
-/// Checks everything. The maintenance lock keeps files from changing meanwhile.
-pub(super) fn verify(collection: &CollectionState) -> Result<VerifyReport> {
+/// Checks everything. The maintenance lock keeps files from changing meanwhile; `progress` hears of the bytes of segments.
+pub(super) fn verify(collection: &CollectionState, progress: OnWork<'_>) -> Result<VerifyReport> {
     let maintenance = collection.maintenance.lock();
     let mut report = VerifyReport { problems: maintenance.store.problems()?, ..VerifyReport::default() };
     report.problems.extend(collection.damage_notes());
@@ -19,7 +19,7 @@ pub(super) fn verify(collection: &CollectionState) -> Result<VerifyReport> {
         report.count(collection, &name);
     }
     let version = collection.pin();
-    report.files_of(collection, &maintenance.manifest)?;
+    report.files_of(collection, &maintenance.manifest, progress)?;
     report.logs(collection, maintenance.manifest.wal_floor)?;
     report.rows(collection, &version);
     Ok(report)
@@ -45,14 +45,23 @@ impl VerifyReport {
         Ok(())
     }
 
-    fn files_of(&mut self, collection: &CollectionState, manifest: &Manifest) -> Result<()> {
+    fn files_of(&mut self, collection: &CollectionState, manifest: &Manifest, progress: OnWork<'_>) -> Result<()> {
         let (backend, identity) = (&*collection.backend, collection.identity);
         for name in manifest.files() {
             self.count(collection, &name);
         }
-        for live in &collection.pin().index.segments {
-            self.note(live.segment.verify())?;
+        let version = collection.pin();
+        let segments = &version.index.segments;
+        let total = segments.iter().map(|live| live.segment.file().length).sum();
+        let mut now = WorkProgress { done: 0, total, stage: "verify" };
+        now.tell(progress)?;
+        for live in segments {
+            self.note(live.segment.verify(&mut |bytes| {
+                now.done += bytes;
+                now.tell(progress)
+            }))?;
         }
+        WorkProgress { done: total, ..now }.tell(progress)?;
         for &number in &manifest.bucket_files {
             self.note(BucketFile::read(backend, number, identity, collection.schema.dim).map(|_| ()))?;
         }

@@ -8,7 +8,7 @@ use super::restructure::{Restructured, restructure};
 use super::retrain::retrain;
 use crate::error::Result;
 use crate::state::{CollectionState, SCAN_ALL_ROWS};
-use crate::types::OptimizeReport;
+use crate::types::{OnWork, OptimizeReport, WorkProgress};
 
 /// Writes since the buckets were defined together, as a share of the rows, for which they are defined anew.
 const RETRAIN_SHARE: f64 = 0.1;
@@ -17,11 +17,20 @@ const RETRAIN_SHARE: f64 = 0.1;
 /// ones find are the few that the ones before have made due.
 const ROUNDS_MAX: usize = 12;
 
-/// Brings buckets and segments into order.
-pub fn optimize(collection: &CollectionState) -> Result<OptimizeReport> {
+/// The steps, as progress names them.
+const STEPS: [&str; 4] = ["flush", "retrain", "restructure", "compact"];
+
+/// Brings buckets and segments into order; `progress` hears of each step before it begins, and of the end.
+pub fn optimize(collection: &CollectionState, progress: OnWork<'_>) -> Result<OptimizeReport> {
+    let mut step = |at: usize| {
+        let stage = STEPS[at.min(STEPS.len() - 1)];
+        WorkProgress { done: at as u64, total: STEPS.len() as u64, stage }.tell(progress)
+    };
     let clock = collection.components.clock.clone();
     let start = clock.monotonic();
+    step(0)?;
     flush_all(collection)?;
+    step(1)?;
     let mut report = OptimizeReport::default();
     let _job = collection.job.lock();
     let version = collection.pin();
@@ -30,6 +39,7 @@ pub fn optimize(collection: &CollectionState) -> Result<OptimizeReport> {
     if writes >= RETRAIN_SHARE * version.index.rows() as f64 && version.index.rows() > SCAN_ALL_ROWS {
         report.buckets_retrained = collection.pool.install(|| retrain(collection))?.buckets;
     }
+    step(2)?;
     let mut maintenance = collection.maintenance.lock();
     let maintenance = &mut *maintenance;
     let mut restructured = Restructured::default();
@@ -42,6 +52,7 @@ pub fn optimize(collection: &CollectionState) -> Result<OptimizeReport> {
     report.buckets_merged = restructured.merged;
     report.buckets_recentred = restructured.recentred;
     report.rows_moved = restructured.moved;
+    step(3)?;
     let version = collection.pin();
     let segments = &version.index.segments;
     if segments.len() > 1 || segments.iter().any(|live| live.segment.dead_rows() > 0) {
@@ -51,6 +62,7 @@ pub fn optimize(collection: &CollectionState) -> Result<OptimizeReport> {
         report.rows_written = compacted.rows;
         report.rows_dropped = compacted.dropped;
     }
+    step(STEPS.len())?;
     report.seconds = (clock.monotonic() - start).as_secs_f64();
     Ok(report)
 }

@@ -3,6 +3,41 @@
 //! Layer 0: plain data. Every report lists itself as named counts (`entries`), so that the binding and the command
 //! line show a new count without a change.
 
+use crate::error::{Error, ErrorKind, Result};
+use std::ops::ControlFlow;
+
+/// How far a verify or an optimize is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkProgress {
+    /// Bytes read, or steps done, of the stage.
+    pub done: u64,
+    /// All of them.
+    pub total: u64,
+    /// Name of the stage, one word for people.
+    pub stage: &'static str,
+}
+
+impl WorkProgress {
+    /// Tells how far the work is; an error when it is to stop.
+    pub fn tell(self, progress: OnWork<'_>) -> Result<()> {
+        match progress(self) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::new(
+                ErrorKind::Interrupted,
+                "interrupted: no row has been changed; what is done of it stays",
+            )),
+        }
+    }
+}
+
+/// Told of progress; may stop the call.
+pub type OnWork<'a> = &'a mut dyn FnMut(WorkProgress) -> ControlFlow<()>;
+
+/// Goes on to the end, and tells nobody.
+pub fn unwatched(_: WorkProgress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 /// State of a collection at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
