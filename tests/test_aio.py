@@ -14,6 +14,7 @@ import drift
 import numpy as np
 import pytest
 from drift import aio
+from drift.aio import _maintenance as aio_maintenance
 
 from tests import oracle
 
@@ -31,6 +32,8 @@ NAMED = {
 }
 OWN = {"Collection": {"contains"}, "Database": {"contains", "threads"}}
 CLASSES = [(drift.Database, aio.Database), (drift.Collection, aio.Collection)]
+# Functions that touch no file.
+PURE = {"col", "fuse", "rank"}
 
 
 def members(cls: type) -> dict[str, Any]:
@@ -70,6 +73,20 @@ def test_both_modules_connect_alike() -> None:
     assert extra == {"threads"}
     assert [one for name, one in ours.parameters.items() if name not in extra] == list(theirs.parameters.values())
     assert ours.return_annotation == f"Opening[{theirs.return_annotation}]"
+
+
+def test_every_function_that_works_is_awaitable_here() -> None:
+    functions = {name for name in drift.__all__ if inspect.isfunction(getattr(drift, name))} - PURE
+    assert functions == {name for name in aio.__all__ if inspect.isfunction(getattr(aio, name))}
+    for name in functions - {"connect"}:
+        ours, theirs = inspect.signature(getattr(aio, name)), inspect.signature(getattr(drift, name))
+        assert inspect.iscoroutinefunction(getattr(aio, name))
+        assert ours.parameters == theirs.parameters, name
+        assert ours.return_annotation.replace("drift.", "") == theirs.return_annotation
+
+
+def test_maintenance_has_the_same_names() -> None:
+    assert members(aio_maintenance.Maintenance).keys() == members(drift.Maintenance).keys()
 
 
 async def opened(path: str, threads: int | None = None) -> tuple[aio.Database, aio.Collection]:
@@ -113,6 +130,14 @@ def test_every_method_answers_as_its_counterpart_does(path: str) -> None:
             await db.drop_collection("docs")
             assert await db.list_collections() == []
         assert db.closed
+        assert [backup.number for backup in await aio.backups(f"{path}-backups")] == [1]
+        assert await aio.verify_backups(f"{path}-backups") == []
+        seen_bytes: list[tuple[int, int | None]] = []
+        progress = lambda done, total: seen_bytes.append((done, total))  # noqa: E731
+        restored = await aio.restore(f"{path}-backups", f"{path}-again", progress=progress)
+        assert (restored.number, seen_bytes[-1][0]) == (1, restored.bytes)
+        async with aio.connect(f"{path}-again") as db:
+            assert await (await db.open_collection("docs")).count() == 60
 
     asyncio.run(main())
 
@@ -234,6 +259,60 @@ def test_a_cancelled_load_changes_nothing(path: str) -> None:
         release.set()
         assert await c.count() == 0
         assert (await c.load(iter([(IDS, ROWS)])))["rows"] == 60
+        await db.close()
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_restore_leaves_nothing(path: str) -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def progress(_done: int, _total: int | None) -> None:
+        started.set()
+        assert release.wait(60)
+
+    async def main() -> None:
+        db, c = await opened(path)
+        await c.upsert(IDS, ROWS)
+        await db.backup(f"{path}-backups")
+        await db.close()
+        task = asyncio.create_task(aio.restore(f"{path}-backups", f"{path}-again", progress=progress))
+        await asyncio.to_thread(started.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        release.set()
+
+    asyncio.run(main())  # It ends when its threads have.
+    restored = drift.restore(f"{path}-backups", f"{path}-again")
+    assert restored.collections == ("docs",)
+
+
+def test_a_cancelled_verify_and_optimize_end_early(path: str) -> None:
+    async def stopped(c: aio.Collection, call: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        started, release = threading.Event(), threading.Event()
+        reports: list[int] = []
+
+        def progress(done: int, _total: int | None) -> None:
+            reports.append(done)
+            started.set()
+            assert release.wait(60)
+
+        task = asyncio.create_task(call(progress=progress))
+        await asyncio.to_thread(started.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        release.set()
+        assert await c.count() == 60, "one thread: it has ended"
+        assert len(reports) == 1
+
+    async def main() -> None:
+        db, c = await opened(path, threads=1)
+        await c.upsert(IDS, ROWS)
+        await stopped(c, c.optimize)
+        await stopped(c, c.verify)
+        assert (await c.verify())["rows"] == 60
         await db.close()
 
     asyncio.run(main())

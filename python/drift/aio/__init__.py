@@ -15,9 +15,10 @@ threads end with ``await db.close()``.
 **Cancellation.** A cancelled task raises ``CancelledError`` at once. Its call never starts when it still waits for a
 thread. When it has started, it ends by itself and its result is dropped: a search keeps its thread until then, and a
 write takes effect as a whole. Since the task cannot know which of the two happened, make the write again: `upsert` and
-`delete` may be repeated. `Collection.load` stops at its next report of progress, with no row changed, unless it has
-committed already. `connect` closes what it opened, and ``close`` closes all the same. Timeouts (``asyncio.timeout``)
-cancel, and so behave in the same way.
+`delete` may be repeated. `Collection.load`, `Database.backup` and `restore` stop at their next report of progress with
+nothing changed, unless they have committed already; `Collection.optimize` and `Collection.verify` stop there too.
+`connect` closes what it opened, and ``close`` closes all the same. Timeouts (``asyncio.timeout``) cancel, and so behave
+in the same way.
 
 Arguments are read in the thread: leave arrays as they are until the call returns. A `progress` function is called in
 the thread too. Handles belong to no event loop: any loop, of any thread, may await them.
@@ -36,7 +37,8 @@ the thread too. Handles belong to no event loop: any loop, of any thread, may aw
 
 from __future__ import annotations
 
+from drift.aio._backup import backups, restore, verify_backups
 from drift.aio._collection import Collection
 from drift.aio._database import Database, connect
 
-__all__ = ["Collection", "Database", "connect"]
+__all__ = ["Collection", "Database", "backups", "connect", "restore", "verify_backups"]

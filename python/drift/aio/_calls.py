@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from drift._checks import natural
 from drift._errors import ClosedError, ForkError, InvalidArgumentError
+from drift._progress import Stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from concurrent.futures import Future
     from types import TracebackType
     from typing import ParamSpec
+
+    from drift._progress import Display
 
     P = ParamSpec("P")
 
@@ -89,6 +92,15 @@ class Calls:
         with self._lock:
             future = self._submit(call, *args, **options)
         return await asyncio.wrap_future(future)
+
+    async def watched(self, call: Callable[[Display | None], T], shown: Display | None) -> T:
+        """Return what `call` returns in a thread; when cancelled, end it at its next report of progress."""
+        cancelled = threading.Event()
+        try:
+            return await self.run(call, Stoppable(shown, cancelled))
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
     async def open(self, call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Return the database that `call` opens; when cancelled, close it as soon as it is open."""

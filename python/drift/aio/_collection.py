@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from drift._progress import Stoppable, display
+from drift._progress import display
 from drift.aio._maintenance import Maintenance
 
 if TYPE_CHECKING:
@@ -118,6 +117,10 @@ class Collection:
         """Return the stored vectors, and metadata, of rows, as `drift.Collection.get`."""
         return await self._calls.run(self._sync.get, ids, missing=missing, include=include)
 
+    async def check_filter(self, filter: FilterLike) -> list[str]:  # noqa: A002
+        """Return what is likely wrong with a filter that finds nothing, as `drift.Collection.check_filter`."""
+        return await self._calls.run(self._sync.check_filter, filter)
+
     async def scroll(
         self,
         filter: FilterLike | None = None,  # noqa: A002
@@ -208,16 +211,7 @@ class Collection:
         `source` is read, and a `progress` function is called, in a thread of the database. When cancelled, the load
         stops at its next report of progress, without a row changed, unless it has committed already.
         """
-        cancelled = threading.Event()
-
-        def load() -> dict[str, Any]:
-            return self._sync._load(source, id, vector, metadata, Stoppable(display(progress), cancelled))
-
-        try:
-            return await self._calls.run(load)
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
+        return await self._calls.watched(partial(self._sync._load, source, id, vector, metadata), display(progress))
 
     async def count(self, filter: FilterLike | None = None) -> int:  # noqa: A002
         """Return the number of rows, or of those that match a filter, as `drift.Collection.count`."""
@@ -248,13 +242,16 @@ class Collection:
         """Background maintenance: pause, resume, run now, budget."""
         return Maintenance(self._sync.maintenance, self._calls)
 
-    async def optimize(self) -> dict[str, Any]:
-        """Split, merge and rewrite buckets and segments, as `drift.Collection.optimize`."""
-        return await self._calls.run(self._sync.optimize)
+    async def optimize(self, *, progress: Progress = None) -> dict[str, Any]:
+        """Split, merge and rewrite buckets and segments, as `drift.Collection.optimize`.
 
-    async def verify(self, *, repair: bool = False) -> dict[str, Any]:
-        """Read every stored byte and check it, as `drift.Collection.verify`."""
-        return await self._calls.run(self._sync.verify, repair=repair)
+        When cancelled, it ends after a step; what is done stays.
+        """
+        return await self._calls.watched(self._sync._optimize, display(progress, "steps"))
+
+    async def verify(self, *, repair: bool = False, progress: Progress = None) -> dict[str, Any]:
+        """Read every stored byte and check it, as `drift.Collection.verify`. When cancelled, it ends early."""
+        return await self._calls.watched(partial(self._sync._verify, repair), display(progress, "bytes"))
 
     async def stats(self) -> dict[str, Any]:
         """Return counts of rows, buckets, segments, bytes and work, as `drift.Collection.stats`."""

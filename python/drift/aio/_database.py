@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import drift
-from drift._progress import Stoppable, display
+from drift._progress import display
 from drift.aio._calls import Calls, Opening, thread_count
 from drift.aio._collection import Collection
 
@@ -179,16 +178,7 @@ class Database:
         A `progress` function is called in a thread of the database. When cancelled, the backup stops at its next report
         of progress, and is not listed, unless it has finished already.
         """
-        cancelled = threading.Event()
-
-        def backup() -> Backup:
-            return self._sync._backup(uri, incremental, Stoppable(display(progress, "bytes"), cancelled))
-
-        try:
-            return await self._calls.run(backup)
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
+        return await self._calls.watched(partial(self._sync._backup, uri, incremental), display(progress, "bytes"))
 
     async def close(self) -> None:
         """Close the database, its collections and its threads. Calls that were made before begin before.
