@@ -160,6 +160,39 @@ def test_rows_leave_in_every_form_and_load_again(c: drift.Collection) -> None:
     np.testing.assert_array_equal(again.get(ids).vectors, ROWS)
 
 
+def test_metadata_stands_in_tables_and_in_every_form(db: drift.Database) -> None:
+    c = db.create_collection("named", dim=2, metric="l2", id_type="str")
+    metadata: list[dict[str, Any]] = [
+        {"id": HOSTILE, "id_": 1, "vector": "v", "tags": ["a"], "long": "x" * 200},
+        {"tags": []},
+    ]
+    c.upsert(["a", "b"], [[0, 0], [3, 4]], metadata=metadata)
+    for thing, own in (
+        (c.search([0, 0], k=3, include=True), ["id", "distance"]),
+        (c.get(["a", "b"], include=True), ["id", "vector"]),
+        (c.scroll(vectors=True), ["id", "vector"]),
+        (c.scroll(), ["id"]),
+    ):
+        taken = "vector" if own == ["id", "distance"] else "vector_"
+        names = [*own, "id__", "id_", taken, "tags", "long"]
+        table = shown(thing)
+        assert (table.texts["th"], table.rows) == (names, 2)
+        assert HOSTILE in table.texts["td"]
+        assert "x" * 77 + "..." in table.texts["td"]
+        assert list(thing.to_pandas().columns) == thing.to_polars().columns == thing.to_arrow().column_names == names
+        assert thing.to_arrow()["tags"].to_pylist() == [["a"], []]
+        assert [row["metadata"] for row in thing.to_list()] == metadata
+    assert "vector" not in c.scroll().to_list()[0]
+    empty = c.scroll("id_ > 5", vectors=True)
+    assert (len(empty.to_pandas()), empty.to_arrow().num_rows, empty.to_polars().height, empty.to_list()) == (
+        0,
+        0,
+        0,
+        [],
+    )
+    assert shown(empty).rows == 0
+
+
 def test_asynchronous_handles_show_what_they_wrap(path: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with aio.connect(path) as db, db.create_collection("docs", dim=2) as c:

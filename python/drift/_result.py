@@ -11,12 +11,20 @@ from drift._errors import InvalidArgumentError
 from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
     import polars as pl
     import pyarrow as pa
     from numpy.typing import NDArray
 
 __all__ = ["Page", "Rows", "SearchResult"]
+
+# The columns of rows that are no metadata.
+_ROW_COLUMNS = ("id", "vector")
+# A notebook shows so many values of a vector, and characters of a text.
+VALUES_SHOWN = 6
+TEXT_SHOWN = 80
 
 
 class _Columns(NamedTuple):
@@ -33,9 +41,36 @@ class _Columns(NamedTuple):
         return {name: values for name, values in own.items() if values is not None}
 
     def metadata(self) -> list[_metadata.Field]:
-        """Return the metadata; a field that is named like a column of the results gets a trailing underscore."""
-        taken = set(self.named())
-        return [(f"{name}_" if name in taken else name, kind, values) for name, kind, values in self.fields]
+        """Return the metadata, named apart from the other columns."""
+        return _named(self.fields, self.named())
+
+
+def _named(fields: list[_metadata.Field], columns: Iterable[str]) -> list[_metadata.Field]:
+    """Return metadata; a field that is named like one of the columns gets trailing underscores until it is not."""
+    taken = {*columns, *(name for name, _, _ in fields)}
+    out = []
+    for name, kind, values in fields:
+        own = name
+        if name in columns:
+            while own in taken:
+                own += "_"
+            taken.add(own)
+        out.append((own, kind, values))
+    return out
+
+
+def _shown(fields: list[_metadata.Field], rows: int) -> tuple[list[str], list[tuple[object, ...]]]:
+    """Return names and first values of metadata for an HTML table of so many rows."""
+    first = [(name, kind, values[:ROWS_SHOWN]) for name, kind, values in fields]
+    listed = _metadata.rows(first, min(rows, ROWS_SHOWN))
+    names = [name for name, _, _ in fields]
+    return names, [tuple(_text(row.get(name)) for name in names) for row in listed]
+
+
+def _text(value: object) -> str:
+    """Return a value of metadata as a cell: its text, cut where it is long, nothing where it is missing."""
+    text = "" if value is None else str(value)
+    return text if len(text) <= TEXT_SHOWN else text[: TEXT_SHOWN - 3] + "..."
 
 
 def _asked(fields: list[_metadata.Field] | None, method: str) -> list[_metadata.Field]:
@@ -199,8 +234,12 @@ class SearchResult:
         # Ids and query numbers are names: they get no thousands separators.
         query = [] if columns.query is None else [map(str, columns.query[:ROWS_SHOWN].tolist())]
         ids, distances = columns.id[:ROWS_SHOWN].tolist(), columns.distance[:ROWS_SHOWN].tolist()
-        rows = list(zip(*query, map(str, ids), distances, strict=True))
-        return html_table(repr(self), list(columns.named()), rows, columns.id.size)
+        names, values = _shown(columns.metadata(), columns.id.size)
+        rows = [
+            (*row, *value)
+            for row, value in zip(zip(*query, map(str, ids), distances, strict=True), values, strict=True)
+        ]
+        return html_table(repr(self), [*columns.named(), *names], rows, columns.id.size)
 
 
 def _series(pd: Any, kind: str, values: list[Any]) -> Any:
@@ -211,6 +250,43 @@ def _series(pd: Any, kind: str, values: list[Any]) -> Any:
     rows = _metadata.rows([("value", kind, values)], len(values))
     plain = [row.get("value") for row in rows]
     return pd.Series(plain, dtype=dtypes.get(kind, "object"))
+
+
+def _arrow_columns(
+    ids: NDArray[Any], vectors: NDArray[np.float32] | None, fields: list[_metadata.Field]
+) -> list[tuple[str, Any]]:
+    """Return the columns of rows as the extension takes them."""
+    columns: list[tuple[str, Any]] = [("id", ids.tolist() if ids.dtype == object else ids)]
+    if vectors is not None:
+        columns.append(("vector", vectors))
+    return [*columns, *((name, (kind, values)) for name, kind, values in _named(fields, _ROW_COLUMNS))]
+
+
+def _frame(ids: NDArray[Any], vectors: NDArray[np.float32] | None, fields: list[_metadata.Field]) -> pd.DataFrame:
+    """Return the columns of rows as a data frame."""
+    import pandas as pd
+
+    frame = pd.DataFrame({"id": ids})
+    if vectors is not None:
+        frame["vector"] = pd.Series(list(vectors), dtype=object)
+    for name, kind, values in _named(fields, _ROW_COLUMNS):
+        frame[name] = _series(pd, kind, values)
+    return frame
+
+
+def _rows_html(
+    title: str, ids: NDArray[Any], vectors: NDArray[np.float32] | None, fields: list[_metadata.Field]
+) -> str:
+    """Return rows as an HTML table."""
+    names, values = _shown(_named(fields, _ROW_COLUMNS), len(ids))
+    rows: list[tuple[object, ...]] = [(str(row_id),) for row_id in ids[:ROWS_SHOWN].tolist()]
+    if vectors is not None:
+        dots = ["..."] * (vectors.shape[1] > VALUES_SHOWN)
+        texts = [[f"{value:.4g}" for value in vector[:VALUES_SHOWN].tolist()] for vector in vectors[:ROWS_SHOWN]]
+        rows = [(*row, " ".join([*text, *dots])) for row, text in zip(rows, texts, strict=True)]
+    head = ["id"] if vectors is None else ["id", "vector"]
+    rows = [(*row, *value) for row, value in zip(rows, values, strict=True)]
+    return html_table(title, [*head, *names], rows, len(ids))
 
 
 class Rows:
@@ -279,20 +355,13 @@ class Rows:
                 row["metadata"] = metadata
         return rows
 
-    def _named_fields(self) -> list[_metadata.Field]:
-        """Return the metadata; a field that is named like a column of the rows gets a trailing underscore."""
-        fields = self._fields or []
-        return [(f"{name}_" if name in ("id", "vector") else name, kind, values) for name, kind, values in fields]
-
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Export the rows through the Arrow PyCapsule interface; pyarrow is not needed.
 
         Columns are ``id`` (int64 or string), ``vector`` (a fixed-size list of float32) and the metadata fields that
         were asked for, as `Collection.load` takes them with ``vector="vector", metadata=True``.
         """
-        ids: Any = self.ids.tolist() if self.ids.dtype == object else self.ids
-        metadata = [(name, (kind, values)) for name, kind, values in self._named_fields()]
-        return _core.stream([("id", ids), ("vector", self.vectors), *metadata], requested_schema)
+        return _core.stream(_arrow_columns(self.ids, self.vectors, self._fields or []), requested_schema)
 
     def to_arrow(self) -> pa.Table:
         """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
@@ -302,12 +371,7 @@ class Rows:
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a ``pandas.DataFrame``: ``id``, ``vector`` with an array in each row, metadata. Needs ``pandas``."""
-        import pandas as pd
-
-        frame = pd.DataFrame({"id": self.ids, "vector": list(self.vectors)})
-        for name, kind, values in self._named_fields():
-            frame[name] = _series(pd, kind, values)
-        return frame
+        return _frame(self.ids, self.vectors, self._fields or [])
 
     def to_polars(self) -> pl.DataFrame:
         """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
@@ -319,13 +383,7 @@ class Rows:
         return f"Rows({count(len(self), 'row')}, dim={self.vectors.shape[1]})"
 
     def _repr_html_(self) -> str:
-        values_shown = 6
-        dots = ["..."] * (self.vectors.shape[1] > values_shown)
-        rows = [
-            (str(row_id), " ".join([*(f"{value:.4g}" for value in vector[:values_shown].tolist()), *dots]))
-            for row_id, vector in zip(self.ids[:ROWS_SHOWN].tolist(), self.vectors[:ROWS_SHOWN], strict=True)
-        ]
-        return html_table(repr(self), ["id", "vector"], rows, len(self))
+        return _rows_html(repr(self), self.ids, self.vectors, self._fields or [])
 
 
 class Page:
@@ -372,11 +430,47 @@ class Page:
         """Return the number of rows."""
         return len(self.ids)
 
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return the rows as plain Python objects.
+
+        Returns
+        -------
+        list
+            ``[{"id": ..., "vector": [...], "metadata": {...}}, ...]``, the vector only when asked for.
+        """
+        rows: list[dict[str, Any]] = [{"id": row_id} for row_id in self.ids.tolist()]
+        if self.vectors is not None:
+            for row, vector in zip(rows, self.vectors.tolist(), strict=True):
+                row["vector"] = vector
+        for row, metadata in zip(rows, self.metadata, strict=True):
+            row["metadata"] = metadata
+        return rows
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Export the rows through the Arrow PyCapsule interface; pyarrow is not needed.
+
+        Columns are ``id``, ``vector`` when asked for, and the metadata fields, as of `Rows`.
+        """
+        return _core.stream(_arrow_columns(self.ids, self.vectors, self._fields), requested_schema)
+
+    def to_arrow(self) -> pa.Table:
+        """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
+        import pyarrow as pa
+
+        return pa.table(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a ``pandas.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``pandas``."""
+        return _frame(self.ids, self.vectors, self._fields)
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
+        import polars as pl
+
+        return pl.DataFrame(self)
+
     def __repr__(self) -> str:
         return f"Page({count(len(self), 'row')}, cursor={self.cursor!r})"
 
     def _repr_html_(self) -> str:
-        names = [name for name, _, _ in self._fields]
-        shown = zip(self.ids[:ROWS_SHOWN].tolist(), self.metadata[:ROWS_SHOWN], strict=True)
-        rows = [(str(row_id), *(str(row.get(name, "")) for name in names)) for row_id, row in shown]
-        return html_table(repr(self), ["id", *names], rows, len(self))
+        return _rows_html(repr(self), self.ids, self.vectors, self._fields)
