@@ -208,7 +208,7 @@ def _plain(value: object) -> object:
         return value.isoformat()
     if isinstance(value, (set, frozenset, tuple)):
         return list(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    raise TypeError(f"{type(value).__name__} has no JSON form: make it a number or a text")
 
 
 def include(value: Include) -> list[str] | bool | None:

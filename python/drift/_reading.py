@@ -11,6 +11,7 @@ from drift._checks import natural, text
 from drift._errors import InvalidArgumentError
 from drift._explain import Explanation
 from drift._filter import to_tree
+from drift._filter.doubts import doubts
 from drift._result import Page, Rows, SearchResult
 
 if TYPE_CHECKING:
@@ -36,6 +37,31 @@ class Reading:
             As in `search`.
         """
         return len(self._inner) if filter is None else self._inner.count(to_tree(filter))
+
+    def check_filter(self, filter: FilterLike) -> list[str]:  # noqa: A002
+        """Return what is likely wrong with a filter that finds nothing.
+
+        Fields that no row has, and values of another type than their field's, are no errors: they match nothing.
+
+        Parameters
+        ----------
+        filter : Expression, dict or str
+            As in `search`.
+
+        Returns
+        -------
+        list of str
+            A sentence for each such condition; empty when every field is known and every type fits.
+
+        Examples
+        --------
+        >>> import drift
+        >>> c = drift.connect("memory://check-filter").create_collection("c", dim=1, metric="l2")
+        >>> c.upsert([1], [[0.0]], metadata=[{"year": 2024}])
+        >>> c.count("yaer >= 2024"), c.check_filter("yaer >= 2024")
+        (0, ["no row has the field 'yaer': did you mean 'year'?"])
+        """
+        return doubts(to_tree(filter), dict(self._inner.fields()))
 
     def scroll(
         self,

@@ -132,4 +132,4 @@ _OPERATORS: Final[dict[str, Callable[[str, object], Tree]]] = {
 def _unknown(operator: str, known: list[str]) -> InvalidArgumentError:
     near = difflib.get_close_matches(operator, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    return InvalidArgumentError(f"unknown operator {operator}: {hint}There are {', '.join(known)}")
+    return InvalidArgumentError(f"unknown operator {operator}: {hint}there are {', '.join(known)}")
