@@ -21,9 +21,12 @@ ROWS = np.eye(DIM, dtype=np.float32)
 COMMANDS = [
     "create",
     "load",
+    "drop",
+    "get",
+    "count",
+    "scroll",
     "delete",
     "search",
-    "get",
     "stats",
     "health",
     "verify",
@@ -98,6 +101,48 @@ def test_every_command_speaks_json(capsys: pytest.CaptureFixture[str], path: str
     assert as_json("stats", again) == as_json("stats", path)
 
 
+def test_metadata_and_filters_reach_every_command(capsys: pytest.CaptureFixture[str], path: str, file: str) -> None:
+    def as_json(*arguments: str) -> Any:
+        return json.loads(call(capsys, *arguments, "--json"))
+
+    as_json("create", path, "docs", "--dim", "8", "--metric", "l2", "--field", "name=str")
+    assert as_json("load", path, "docs", file, "--metadata", "all")["rows"] == 8
+    named = ("--filter", "name IN ('row 3', 'row 5')")
+    assert as_json("count", path, "docs") == {"rows": 8}
+    assert as_json("count", path, "docs", *named) == {"rows": 2}
+    assert as_json("get", path, "docs", "3", "99", "--skip-missing", "--include", "name") == [
+        {"id": 3, "vector": ROWS[3].tolist(), "metadata": {"name": "row 3"}}
+    ]
+    found = as_json("search", path, "docs", "--id", "3", *named, "--include", "all")
+    assert [(hit["id"], hit["metadata"]) for hit in found] == [(3, {"name": "row 3"}), (5, {"name": "row 5"})]
+    assert as_json("explain", path, "docs", "--id", "3", *named)["results"][1]["id"] == 5
+    first = as_json("scroll", path, "docs", *named, "--limit", "1")
+    assert first == {"rows": [{"id": 3, "metadata": {"name": "row 3"}}], "cursor": 3}
+    after = as_json("scroll", path, "docs", *named, "--cursor", "3", "--vectors")
+    assert after == {"rows": [{"id": 5, "vector": ROWS[5].tolist(), "metadata": {"name": "row 5"}}], "cursor": None}
+    assert call(capsys, "scroll", path, "docs", "--limit", "1").splitlines()[-1] == "more rows follow: --cursor 0"
+    assert call(capsys, "search", path, "docs", "--id", "3", *named, "--include", "name").split()[-2:] == ["row", "5"]
+    assert as_json("delete", path, "docs", *named) == {"deleted": 2}
+    assert "--yes" in call(capsys, "drop", path, "docs", code=2)
+    assert as_json("count", path, "docs") == {"rows": 6}
+    assert as_json("drop", path, "docs", "--yes") == {"dropped": "docs"}
+    assert as_json("stats", path) == []
+
+
+def test_a_filter_that_finds_nothing_says_why(capsys: pytest.CaptureFixture[str], path: str, file: str) -> None:
+    call(capsys, "create", path, "docs", "--dim", "8")
+    call(capsys, "load", path, "docs", file, "--metadata", "name")
+    for condition, words in {
+        "nmae = 'row 3'": "no row has the field 'nmae': did you mean 'name'?",
+        "name = 3": "'name' is str and is compared with the number 3",
+    }.items():
+        for command in (["count"], ["scroll"], ["search", "--id", "3"], ["delete"]):
+            assert _cli.main([command[0], path, "docs", *command[1:], "--filter", condition]) == 0
+            assert words in capsys.readouterr().err
+    assert _cli.main(["count", path, "docs", "--filter", "name = 'row 99'"]) == 0
+    assert capsys.readouterr().err == "", "every field and type fits"
+
+
 def test_every_command_speaks_to_people(capsys: pytest.CaptureFixture[str], path: str, file: str) -> None:
     call(capsys, "create", path, "docs", "--dim", "8", "--metric", "l2")
     call(capsys, "load", path, "docs", file)
@@ -145,6 +190,9 @@ def test_wrong_usage_ends_with_two_and_one_clear_line(capsys: pytest.CaptureFixt
         ("search", path, "docs", "--vector", "[1, 2"): "JSON",
         ("create", path, "other", "--dim", "8", "--metric", "euclidean"): "euclidean",
         ("completion", "powershell"): "powershell",
+        ("delete", path, "docs"): "--filter",
+        ("delete", path, "docs", "3", "--filter", "id = 3"): "--filter",
+        ("create", path, "other", "--dim", "8", "--field", "year"): "year=int",
     }
     for arguments, named in wrong.items():
         assert named in call(capsys, *arguments, code=2).splitlines()[-1]
@@ -168,7 +216,7 @@ def completed(line: str, folder: Path) -> list[str]:
 
 def test_bash_completes_commands_options_and_choices(tmp_path: Path) -> None:
     assert completed("drift ", tmp_path) == [*COMMANDS, "--help", "--version"]
-    assert completed("drift s", tmp_path) == ["search", "stats", "simulate"]
+    assert completed("drift s", tmp_path) == ["scroll", "search", "stats", "simulate"]
     assert completed("drift create db docs --m", tmp_path) == ["--metric"]
     assert completed("drift create db docs --metric ", tmp_path) == ["cosine", "l2", "dot"]
     assert completed("drift completion z", tmp_path) == ["zsh"]

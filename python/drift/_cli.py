@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import drift
-from drift import _completion
+from drift import _cli_rows, _completion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   drift create ./db packages --dim 384 --metric cosine
-  drift load ./db packages examples/data/packages_5k.parquet --id id --vector embedding
-  drift search ./db packages --id 17 -k 5 --show name,summary --from examples/data/packages_5k.parquet
+  drift load ./db packages examples/data/packages_5k.parquet --metadata all
+  drift search ./db packages --id 17 -k 5 --filter "month >= 202001" --include name,summary
   drift search ./db packages --vector query.npy --exact --json
   drift stats ./db
 
@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"drift {drift.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_writers(commands)
+    _cli_rows.add_to(commands)
     _add_readers(commands)
     _add_upkeep(commands)
     # Imported here: the modules print with the functions of this one.
@@ -147,6 +148,12 @@ def _add_writers(commands: Any) -> None:
         default="1bit",
         help="what a search reads first: 1-bit or 8-bit codes (%(default)s)",
     )
+    command.add_argument(
+        "--field",
+        metavar="NAME=TYPE",
+        action="append",
+        help="fix a metadata field: bool, int, float, str, timestamp, list (of str) or json; once for each",
+    )
     command.add_argument("--exist-ok", action="store_true", help="succeed when the same collection exists")
 
     command = _command(
@@ -155,10 +162,24 @@ def _add_writers(commands: Any) -> None:
     command.add_argument("files", metavar="FILE", nargs="+", help="Parquet file")
     command.add_argument("--id", metavar="COLUMN", default="id", help="column of the ids (%(default)s)")
     command.add_argument("--vector", metavar="COLUMN", default="embedding", help="column of the vectors (%(default)s)")
+    command.add_argument(
+        "--metadata", metavar="COLUMNS", help='columns that become metadata: names with commas between them, or "all"'
+    )
+    _add_quiet(command)
+
+    command = _command(
+        commands, _drop, "drop", "delete a collection and all its rows", "drift drop ./db packages --yes"
+    )
+    command.add_argument("--yes", action="store_true", help="do it: without this, only say what would be deleted")
+
+
+def _add_quiet(command: argparse.ArgumentParser) -> None:
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
-    command = _command(commands, _delete, "delete", "delete rows by their ids", "drift delete ./db packages 17 18")
-    command.add_argument("ids", metavar="ID", nargs="+", help="id of a row")
+
+def _wants_progress(arguments: argparse.Namespace) -> bool:
+    """Whether to show a bar: to people at a terminal, on stderr."""
+    return not arguments.quiet and not arguments.json and sys.stderr.isatty()
 
 
 def _add_readers(commands: Any) -> None:
@@ -167,7 +188,7 @@ def _add_readers(commands: Any) -> None:
         _search,
         "search",
         "find the rows nearest to a stored row or to a vector",
-        "drift search ./db packages --id 17 -k 5 --show name,summary --from packages.parquet",
+        'drift search ./db packages --id 17 -k 5 --filter "month >= 202001" --include name,summary',
     )
     query = command.add_mutually_exclusive_group(required=True)
     query.add_argument("--id", help="search by example: the vector of the row with this id")
@@ -177,12 +198,11 @@ def _add_readers(commands: Any) -> None:
         "--recall", metavar="R", type=float, default=0.95, help="recall to aim at, in (0, 1] (%(default)s)"
     )
     command.add_argument("--exact", action="store_true", help="compare with every row")
+    _cli_rows.add_filter(command, "find only rows that match it")
+    _cli_rows.add_include(command)
     command.add_argument("--show", metavar="COLUMNS", help="columns of --from to print, with commas between them")
     command.add_argument("--from", dest="source", metavar="FILE", help="Parquet file that has the columns of --show")
     command.add_argument("--from-id", default="id", metavar="COLUMN", help="column of the ids in --from (%(default)s)")
-
-    command = _command(commands, _get, "get", "print stored vectors", "drift get ./db packages 17 --json")
-    command.add_argument("ids", metavar="ID", nargs="+", help="id of a row")
 
 
 def _add_upkeep(commands: Any) -> None:
@@ -195,9 +215,11 @@ def _add_upkeep(commands: Any) -> None:
         commands, _verify, "verify", "read and check every stored byte", "drift verify ./db", collection="?"
     )
     command.add_argument("--repair", action="store_true", help="write anew what is damaged and follows from the rest")
-    _command(
+    _add_quiet(command)
+    command = _command(
         commands, _optimize, "optimize", "bring buckets and segments to their target sizes", "drift optimize ./db docs"
     )
+    _add_quiet(command)
 
 
 def _add_completion(commands: Any) -> None:
@@ -223,26 +245,42 @@ def _create(arguments: argparse.Namespace) -> int:
             arguments.metric,
             arguments.id_type,
             precision=arguments.precision,
+            fields=_fields(arguments.field),
             exist_ok=arguments.exist_ok,
         )
         facts = {"collection": c.name, "dim": c.dim, "metric": c.metric, "id_type": c.id_type, "rows": len(c)}
     return _print_facts(facts, arguments.json)
 
 
+def _fields(given: list[str] | None) -> Any:
+    if given is None:
+        return None
+    wrong = next((text for text in given if "=" not in text), None)
+    if wrong is not None:
+        raise UsageError(f"--field {wrong!r} has no type: write it as {wrong}=int")
+    return dict(text.split("=", 1) for text in given)
+
+
 def _load(arguments: argparse.Namespace) -> int:
-    progress = not arguments.quiet and not arguments.json and sys.stderr.isatty()
     with drift.connect(arguments.database) as db:
         report = db[arguments.collection].load(
-            arguments.files, id=arguments.id, vector=arguments.vector, progress=progress
+            arguments.files,
+            id=arguments.id,
+            vector=arguments.vector,
+            metadata=_cli_rows.include(arguments.metadata),
+            progress=_wants_progress(arguments),
         )
     return _print_facts(report, arguments.json)
 
 
-def _delete(arguments: argparse.Namespace) -> int:
+def _drop(arguments: argparse.Namespace) -> int:
+    if not arguments.yes:
+        with drift.connect(arguments.database, read_only=True) as db:
+            c = db[arguments.collection]
+            raise UsageError(f"this would delete {c!r}: add --yes to do it")
     with drift.connect(arguments.database) as db:
-        c = db[arguments.collection]
-        deleted = c.delete(_ids(c, arguments.ids))
-    return _print_facts({"deleted": deleted}, arguments.json)
+        db.drop_collection(arguments.collection)
+    return _print_facts({"dropped": arguments.collection}, arguments.json)
 
 
 def _search(arguments: argparse.Namespace) -> int:
@@ -254,7 +292,15 @@ def _search(arguments: argparse.Namespace) -> int:
             query = c.get(_ids(c, [arguments.id])).vectors[0]
         else:
             query = _read_vector(arguments.vector)
-        result = c.search(query, arguments.k, recall=arguments.recall, exact=arguments.exact)
+        result = c.search(
+            query,
+            arguments.k,
+            recall=arguments.recall,
+            exact=arguments.exact,
+            filter=arguments.filter,
+            include=_cli_rows.include(arguments.include),
+        )
+        _cli_rows.note_doubts(c, arguments.filter, int((result.distances < np.inf).sum()))
     found = result.to_list()
     if found and isinstance(found[0], list):
         found = [{"query": row, **hit} for row, hits in enumerate(found) for hit in hits]
@@ -262,22 +308,9 @@ def _search(arguments: argparse.Namespace) -> int:
         _add_columns(found, arguments.source, arguments.from_id, arguments.show.split(","))
     if arguments.json:
         return _print_json(found)
-    rows = [{**hit, "distance": f"{hit['distance']:.6f}"} for hit in found]
-    _print_table(list(rows[0]) if rows else ["id", "distance"], [list(row.values()) for row in rows])
-    return 0
-
-
-def _get(arguments: argparse.Namespace) -> int:
-    with drift.connect(arguments.database, read_only=True) as db:
-        c = db[arguments.collection]
-        found = c.get(_ids(c, arguments.ids))
-    ids, vectors = found.ids.tolist(), found.vectors
-    if arguments.json:
-        return _print_json([{"id": i, "vector": v.tolist()} for i, v in zip(ids, vectors, strict=True)])
-    shown = 6
-    dots = " ..." if vectors.shape[1] > shown else ""
-    rows = [[i, " ".join(f"{x:.4g}" for x in v[:shown]) + dots] for i, v in zip(ids, vectors, strict=True)]
-    _print_table(["id", f"vector ({vectors.shape[1]} values)"], rows)
+    _cli_rows.print_rows(
+        [{**hit, "distance": f"{hit['distance']:.6f}"} for hit in _cli_rows.spread(found)], ["id", "distance"]
+    )
     return 0
 
 
@@ -333,7 +366,10 @@ def _print_health(figures: dict[str, Any], as_json: bool) -> None:
 def _verify(arguments: argparse.Namespace) -> int:
     with drift.connect(arguments.database, read_only=not arguments.repair) as db:
         names = db.list_collections() if arguments.collection is None else [arguments.collection]
-        reports = [{"collection": name, **db[name].verify(repair=arguments.repair)} for name in names]
+        progress = _wants_progress(arguments)
+        reports = [
+            {"collection": name, **db[name].verify(repair=arguments.repair, progress=progress)} for name in names
+        ]
     problems = [problem for report in reports for problem in report["problems"]]
     if arguments.json:
         _print_json(reports)
@@ -350,7 +386,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _optimize(arguments: argparse.Namespace) -> int:
     with drift.connect(arguments.database) as db:
-        return _print_facts(db[arguments.collection].optimize(), arguments.json)
+        return _print_facts(db[arguments.collection].optimize(progress=_wants_progress(arguments)), arguments.json)
 
 
 def _complete(arguments: argparse.Namespace) -> int:
@@ -410,6 +446,10 @@ def _add_columns(found: list[dict[str, Any]], path: str, id_column: str, names: 
 
 
 # Output -----------------------------------------------------------------------------------------------------------
+
+
+def _print_line(text: str) -> None:
+    sys.stdout.write(text + "\n")
 
 
 def _print_json(value: object) -> int:

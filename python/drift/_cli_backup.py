@@ -22,7 +22,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("database", metavar="DATABASE", help="folder of the database; another process may be writing")
     command.add_argument("backups", metavar="BACKUPS", help="folder of its backups, created when it is missing")
     command.add_argument("--full", action="store_true", help="copy also what earlier backups have copied")
-    command.add_argument("--quiet", action="store_true", help="show no progress")
+    _cli._add_quiet(command)
 
     command = _cli.bare_command(
         commands, _backups, "backups", "list the backups in a folder", "drift backups /mnt/backups --verify"
@@ -44,11 +44,7 @@ def add_to(commands: Any) -> None:
         metavar="MOMENT",
         help="number of a backup, or a time (local unless it names a zone): the newest that began until then",
     )
-    command.add_argument("--quiet", action="store_true", help="show no progress")
-
-
-def _progress(arguments: argparse.Namespace) -> bool:
-    return not arguments.quiet and not arguments.json and sys.stderr.isatty()
+    _cli._add_quiet(command)
 
 
 def _facts(backup: drift.Backup, as_json: bool) -> int:
@@ -58,7 +54,7 @@ def _facts(backup: drift.Backup, as_json: bool) -> int:
 
 def _backup(arguments: argparse.Namespace) -> int:
     with drift.connect(arguments.database, read_only=True) as db:
-        taken = db.backup(arguments.backups, incremental=not arguments.full, progress=_progress(arguments))
+        taken = db.backup(arguments.backups, incremental=not arguments.full, progress=_cli._wants_progress(arguments))
     return _facts(taken, arguments.json)
 
 
@@ -76,5 +72,5 @@ def _backups(arguments: argparse.Namespace) -> int:
 
 def _restore(arguments: argparse.Namespace) -> int:
     at = int(arguments.at) if arguments.at is not None and arguments.at.isdecimal() else arguments.at
-    done = drift.restore(arguments.backups, arguments.database, at=at, progress=_progress(arguments))
+    done = drift.restore(arguments.backups, arguments.database, at=at, progress=_cli._wants_progress(arguments))
     return _facts(done, arguments.json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import drift
-from drift import _cli
+from drift import _cli, _cli_rows
 
 if TYPE_CHECKING:
     import argparse
@@ -32,6 +32,7 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--recall", metavar="R", type=float, default=0.95, help="recall to aim at, in (0, 1] (%(default)s)"
     )
+    _cli_rows.add_filter(command, "search only rows that match it")
     command.add_argument("--nprobe", metavar="N", type=int, help="scan so many buckets instead")
     command.add_argument("--target-confidence", metavar="C", type=float, help="stop at this confidence instead")
     command.add_argument("--routing", choices=["density", "geometric"], help="what estimates the confidence (density)")
@@ -50,6 +51,7 @@ def _explain(arguments: argparse.Namespace) -> int:
             query,
             arguments.k,
             recall=arguments.recall,
+            filter=arguments.filter,
             nprobe=arguments.nprobe,
             target_confidence=arguments.target_confidence,
             routing=arguments.routing,
