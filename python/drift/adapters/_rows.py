@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from drift._filter import Tree
 
 # Rows that are held at once while all matching rows are read.
-_PAGE_ROWS = 1_000
+PAGE_ROWS = 1_000
 
 
 def as_filter(tree: Tree) -> Expression:
@@ -27,7 +27,7 @@ def matching(collection: drift.Collection, filter: Expression | None) -> Iterato
     opened: Any = collection
     cursor = None
     while True:
-        page = opened.scroll(filter=filter, limit=_PAGE_ROWS, cursor=cursor)
+        page = opened.scroll(filter=filter, limit=PAGE_ROWS, cursor=cursor)
         if len(page.ids):
             yield opened.get(page.ids, missing="skip", include=True)
         cursor = page.cursor

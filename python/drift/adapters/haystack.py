@@ -16,6 +16,7 @@ from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
 
 import drift
+from drift.adapters import _haystack_metadata as _metadata
 from drift.adapters._haystack_filters import CONTENT, to_filter
 from drift.adapters._rows import matching, present
 
@@ -159,6 +160,46 @@ class DriftDocumentStore:
         """Return how many documents match filters."""
         return sum(part.count(filter=to_filter(filters)) for part in self._parts())
 
+    def count_unique_metadata_by_filter(self, filters: dict[str, Any], metadata_fields: list[str]) -> dict[str, int]:
+        """Return how many distinct values each field has in the documents that match filters."""
+        chosen, parts = to_filter(filters), self._parts()
+        return {
+            _metadata.plain_name(field): len(_metadata.distinct(_metadata.values(parts, chosen, field)))
+            for field in metadata_fields
+        }
+
+    def get_metadata_fields_info(self) -> dict[str, dict[str, str]]:
+        """Return the type of each meta field: ``{"year": {"type": "long"}}``."""
+        return _metadata.info(self._parts())
+
+    def get_metadata_field_min_max(self, metadata_field: str) -> dict[str, Any]:
+        """Return the least and the greatest value of a meta field: ``{"min": ..., "max": ...}``, None without any."""
+        return _metadata.extremes(_metadata.values(self._parts(), None, metadata_field))
+
+    def get_metadata_field_unique_values(
+        self,
+        metadata_field: str,
+        search_term: str | None = None,
+        from_: int = 0,
+        size: int = 10,
+        filters: dict[str, Any] | None = None,
+    ) -> tuple[list[Any], int]:
+        """Return distinct values of a meta field, and how many there are.
+
+        Parameters
+        ----------
+        metadata_field : str
+            Its name, with or without ``meta.``.
+        search_term : str, optional
+            Only values that have it in them, in capitals or not.
+        from_, size : int
+            The page of values to return, which are in order.
+        filters : dict, optional
+            Only of documents that match these filters of Haystack.
+        """
+        found = _metadata.values(self._parts(), to_filter(filters), metadata_field)
+        return _metadata.page(found, search_term, from_, size)
+
     def nearest(
         self, embedding: Sequence[float], filters: dict[str, Any] | None = None, top_k: int = 10
     ) -> list[Document]:
@@ -210,6 +251,32 @@ class DriftDocumentStore:
     async def count_documents_by_filter_async(self, filters: dict[str, Any]) -> int:
         """Return how many documents match filters."""
         return await asyncio.to_thread(self.count_documents_by_filter, filters)
+
+    async def count_unique_metadata_by_filter_async(
+        self, filters: dict[str, Any], metadata_fields: list[str]
+    ) -> dict[str, int]:
+        """Return how many distinct values each field has in the documents that match filters."""
+        return await asyncio.to_thread(self.count_unique_metadata_by_filter, filters, metadata_fields)
+
+    async def get_metadata_fields_info_async(self) -> dict[str, dict[str, str]]:
+        """Return the type of each meta field."""
+        return await asyncio.to_thread(self.get_metadata_fields_info)
+
+    async def get_metadata_field_min_max_async(self, metadata_field: str) -> dict[str, Any]:
+        """Return the least and the greatest value of a meta field."""
+        return await asyncio.to_thread(self.get_metadata_field_min_max, metadata_field)
+
+    async def get_metadata_field_unique_values_async(
+        self,
+        metadata_field: str,
+        search_term: str | None = None,
+        from_: int = 0,
+        size: int = 10,
+        filters: dict[str, Any] | None = None,
+    ) -> tuple[list[Any], int]:
+        """Return distinct values of a meta field, and how many there are."""
+        unique = self.get_metadata_field_unique_values
+        return await asyncio.to_thread(unique, metadata_field, search_term, from_, size, filters)
 
     def _parts(self) -> tuple[Any, Any]:
         """Return the collections of documents with and without embeddings."""
