@@ -47,7 +47,7 @@ test-simd: $(BUILT)   ## the core tests under each instruction set that this mac
 
 test-suites: $(BUILT) ## adapters under the suites of other projects, and the documentation
 	$(call install,dev$(comma)suites,$(PROFILE))
-	$(BIN)/python -m pytest -q -rs tests/adapters tests/docs tests/filters
+	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -q -rs tests/adapters tests/docs tests/filters
 	$(BIN)/python -m pytest -q --doctest-modules -o python_files=none python/drift/adapters --ignore python/drift/adapters/vectordb_bench.py
 
 lint: $(BUILT)        ## formatting, lints and types

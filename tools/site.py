@@ -1,7 +1,7 @@
 """What the documentation site adds to `docs/`: files that live elsewhere in the repository, and links to them.
 
-A hook of MkDocs. `benches/RESULTS.md` and `CHANGELOG.md` become pages, and links that leave `docs/` are pointed at
-them, so that a page reads the same in the repository and on the site.
+A hook of MkDocs. `benches/RESULTS.md`, `tests/bugs/RESULTS.md` and `CHANGELOG.md` become pages, and links that leave
+`docs/` are pointed at them, so that a page reads the same in the repository and on the site.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ PAGES = {
     "benches/RESULTS.md": "RESULTS.md",
     "benches/results/packages_200k.png": "results/packages_200k.png",
     "benches/results/packages_200k.json": "results/packages_200k.json",
+    "benches/results/simulate/paper/paper.json": "results/simulate/paper/paper.json",
+    "benches/results/simulate/paper-packages/paper.json": "results/simulate/paper-packages/paper.json",
+    "tests/bugs/RESULTS.md": "bugs.md",
     "CHANGELOG.md": "CHANGELOG.md",
 }
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
