@@ -6,6 +6,19 @@
 ...     docs.upsert([1, 2, 3], np.eye(3, dtype=np.float32))
 ...     docs.search([0.9, 0.1, 0.0], k=2).ids.tolist()
 [1, 2]
+
+Where to look, each with ``help()``:
+
+* `connect` opens a database, a folder; it gives a `Database`, whose `Database.create_collection` and
+  `Database.open_collection` give a `Collection`.
+* `Collection.add`, `Collection.upsert`, `Collection.delete` and `Collection.load` write; `Collection.search`,
+  `Collection.get`, `Collection.scroll` and `Collection.count` read, and return a `SearchResult`, `Rows` or `Page`.
+* `col` begins a filter: ``drift.col("year") >= 2024``. `fuse` and `rank` order results by more than distance.
+* `Collection.health`, `Collection.explain` and `Collection.verify` tell how accurate, why, and whether all is sound.
+* `Database.backup`, `backups`, `verify_backups` and `restore` keep and use copies.
+* Every exception is a `DriftError`, whose message says what is wrong and where.
+
+``drift.aio`` has the same for asyncio, ``drift.adapters`` other frameworks, and ``drift --help`` the command line.
 """
 
 from __future__ import annotations
