@@ -302,7 +302,9 @@ impl Collection {
     }
 
     fn optimize<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let report = py.detach(|| self.inner.optimize()).or_raise(py)?;
+        let signals = Signals::new();
+        let done = py.detach(|| self.inner.optimize_until(&|| signals.stop()));
+        let report = signals.finish(py, done)?;
         let dict = output::counts(py, &report.entries())?;
         dict.set_item("seconds", report.seconds)?;
         Ok(dict)
@@ -349,8 +351,10 @@ impl Collection {
     }
 
     fn verify<'py>(&self, py: Python<'py>, repair: bool) -> PyResult<Bound<'py, PyDict>> {
-        let check = || if repair { self.inner.repair() } else { self.inner.verify() };
-        let report = py.detach(check).or_raise(py)?;
+        let signals = Signals::new();
+        let check = || if repair { self.inner.repair() } else { self.inner.verify_until(&|| signals.stop()) };
+        let done = py.detach(check);
+        let report = signals.finish(py, done)?;
         let dict = output::counts(py, &[("files", report.files), ("bytes", report.bytes), ("rows", report.rows)])?;
         dict.set_item("problems", report.problems)?;
         dict.set_item("repaired", report.repaired)?;

@@ -13,13 +13,13 @@ use crate::ingest::{self, OnProgress};
 use crate::maintain;
 use crate::search::{self, Page, calibrate};
 use crate::state::{Budget, CollectionState, JobRecord};
+use crate::sync::ArcSwap;
+use crate::sync::Mutex;
 use crate::types::{
     Columns, Explanation, Field, Hits, IdRef, Ids, Include, Interrupt, Missing, OptimizeReport, Predicate, Rows,
-    Schema, SearchOptions, Stats, VectorBuf, Vectors, VerifyReport,
+    Schema, SearchOptions, Stats, VectorBuf, Vectors, VerifyReport, never_interrupt,
 };
-use arc_swap::ArcSwap;
 use half::f16;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -258,8 +258,13 @@ impl Collection {
 
     /// Rewrites the collection where that helps: one segment, no dead rows, buckets near their target size.
     pub fn optimize(&self) -> Result<OptimizeReport> {
+        self.optimize_until(&never_interrupt)
+    }
+
+    /// As [`Collection::optimize`], but stops where `interrupt` says so: what was done until then stays done.
+    pub fn optimize_until(&self, interrupt: Interrupt<'_>) -> Result<OptimizeReport> {
         let state = &self.state()?;
-        let report = maintain::optimize(state)?;
+        let report = maintain::optimize(state, interrupt)?;
         if report.is_change() {
             calibrate::measure(state, &state.pool)?;
         }
@@ -328,7 +333,12 @@ impl Collection {
 
     /// Reads every byte of every file, and checks that files and memory agree.
     pub fn verify(&self) -> Result<VerifyReport> {
-        let mut report = verify::verify(&*self.state()?)?;
+        self.verify_until(&never_interrupt)
+    }
+
+    /// As [`Collection::verify`], but stops where `interrupt` says so.
+    pub fn verify_until(&self, interrupt: Interrupt<'_>) -> Result<VerifyReport> {
+        let mut report = verify::verify(&*self.state()?, interrupt)?;
         report.problems.extend(self.database.catalog_problems()?);
         Ok(report)
     }

@@ -10,12 +10,12 @@ use crate::maintain;
 use crate::manifest::MANIFESTS_KEPT;
 use crate::state::CollectionState;
 use crate::storage::failpoint::{Failpoint, reach};
-use crate::types::VerifyReport;
+use crate::types::{VerifyReport, never_interrupt};
 
 /// Verifies, replaces what can be replaced, and verifies again. Changes nothing when all is well.
 pub(super) fn repair(collection: &CollectionState) -> Result<VerifyReport> {
     collection.check_writable()?;
-    let before = verify(collection)?;
+    let before = verify(collection, &never_interrupt)?;
     if before.problems.is_empty() {
         return Ok(before);
     }
@@ -32,7 +32,7 @@ pub(super) fn repair(collection: &CollectionState) -> Result<VerifyReport> {
     maintain::remove_unreferenced(collection, &maintenance.store)?;
     drop(maintenance);
     collection.clear_damage_notes();
-    let mut after = verify(collection)?;
+    let mut after = verify(collection, &never_interrupt)?;
     after.repaired = before.problems.into_iter().filter(|problem| !after.problems.contains(problem)).collect();
     Ok(after)
 }

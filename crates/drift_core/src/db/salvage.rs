@@ -19,7 +19,7 @@ use crate::segment::{Segment, SegmentFile};
 use crate::state::CollectionState;
 use crate::storage::Backend;
 use crate::storage::names::{self, Object};
-use crate::types::{Column, Columns, ElementType, IdRef, Ids, Schema, Seq, VectorBuf, Vectors};
+use crate::types::{Column, Columns, ElementType, IdRef, Ids, Schema, Seq, VectorBuf, Vectors, never_interrupt};
 use crate::wal::{self, Expected, OwnedRecord, Tail};
 use half::f16;
 use std::collections::HashMap;
@@ -73,7 +73,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Option<CollectionState>> {
         Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => return Ok(None),
         opened => opened?,
     };
-    let sound = verify(&state)?.problems.is_empty() || repair(&state)?.problems.is_empty();
+    let sound = verify(&state, &never_interrupt)?.problems.is_empty() || repair(&state)?.problems.is_empty();
     Ok(sound.then_some(state))
 }
 

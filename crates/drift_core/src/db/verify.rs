@@ -7,11 +7,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{BucketFile, Manifest, MoveFile, TombstoneFile};
 use crate::state::{CollectionState, Version};
 use crate::storage::names;
-use crate::types::{Seq, VerifyReport};
+use crate::types::{Interrupt, Seq, VerifyReport};
 use crate::wal::{self, Expected, Tail};
 
-/// Checks everything. The maintenance lock keeps files from changing meanwhile.
-pub(super) fn verify(collection: &CollectionState) -> Result<VerifyReport> {
+/// Checks everything. The maintenance lock keeps files from changing meanwhile. `interrupt` is asked
+/// between files.
+pub(super) fn verify(collection: &CollectionState, interrupt: Interrupt<'_>) -> Result<VerifyReport> {
     let maintenance = collection.maintenance.lock();
     let mut report = VerifyReport { problems: maintenance.store.problems()?, ..VerifyReport::default() };
     report.problems.extend(collection.damage_notes());
@@ -19,8 +20,9 @@ pub(super) fn verify(collection: &CollectionState) -> Result<VerifyReport> {
         report.count(collection, &name);
     }
     let version = collection.pin();
-    report.files_of(collection, &maintenance.manifest)?;
+    report.files_of(collection, &maintenance.manifest, interrupt)?;
     report.logs(collection, maintenance.manifest.wal_floor)?;
+    go_on(interrupt)?;
     report.rows(collection, &version);
     Ok(report)
 }
@@ -45,12 +47,13 @@ impl VerifyReport {
         Ok(())
     }
 
-    fn files_of(&mut self, collection: &CollectionState, manifest: &Manifest) -> Result<()> {
+    fn files_of(&mut self, collection: &CollectionState, manifest: &Manifest, interrupt: Interrupt<'_>) -> Result<()> {
         let (backend, identity) = (&*collection.backend, collection.identity);
         for name in manifest.files() {
             self.count(collection, &name);
         }
         for live in &collection.pin().index.segments {
+            go_on(interrupt)?;
             self.note(live.segment.verify())?;
         }
         for &number in &manifest.bucket_files {
@@ -123,6 +126,13 @@ fn check_log(collection: &CollectionState, number: u64, follower: Option<u64>, n
         expected.end = Tail::Before(beginning);
     }
     wal::replay(backend, number, &expected, &mut |_| Ok(())).map(|end| end.next_seq)
+}
+
+fn go_on(interrupt: Interrupt<'_>) -> Result<()> {
+    if interrupt() {
+        return Err(Error::new(ErrorKind::Interrupted, "verify was interrupted: what it has read is not told"));
+    }
+    Ok(())
 }
 
 fn damage(error: &Error) -> bool {
