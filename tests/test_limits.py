@@ -1,4 +1,4 @@
-"""Limits of the system: a full disk, a folder that may not be written, few descriptors, the end of the interpreter.
+"""Limits: a full disk, a folder that may not be written, few descriptors, memory, the end of the interpreter.
 
 The error says what is missing, reads go on, and nothing acknowledged is lost. Each runs in a process of its own, which
 takes the limit upon itself.
@@ -173,6 +173,70 @@ os._exit(0)
     kind, acknowledged = done.stdout.split()
     assert kind == "ResourceExhaustedError"
     assert_whole(tmp_path / "db", int(acknowledged))
+
+
+def test_writers_are_refused_within_the_memory_limit_when_nothing_can_be_flushed(tmp_path: Path) -> None:
+    done = run(
+        """
+from pathlib import Path
+
+WIDE, BATCH, LIMIT = 256, 500, 64 << 20
+
+def resident():
+    return 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
+
+def write(c, start):
+    ids = list(range(start, start + BATCH))
+    c.upsert(ids, oracle.vector_of(ids, [1] * BATCH, WIDE))
+
+def read(c, rows):
+    assert len(c) == rows
+    for start in (0, rows - BATCH):
+        ids = list(range(start, start + BATCH))
+        assert (c.get(ids).vectors == oracle.vector_of(ids, [1] * BATCH, WIDE)).all()
+    assert c.search(oracle.vector_of([3], [1], WIDE)[0], k=1, exact=True).ids.tolist() == [3]
+
+db = drift.connect(path, durability="os", memory_limit=LIMIT)
+c = db.create_collection("docs", dim=WIDE, metric="l2")
+write(c, 0)
+c.maintenance.pause()
+# No segment can be written: its folder is a file.
+segments = next(Path(path).glob("collections/*")) / "segments"
+if segments.exists():
+    segments.rmdir()
+segments.write_bytes(b"")
+before, most, rows = resident(), 0, BATCH
+try:
+    while rows < 10**6:
+        write(c, rows)
+        rows += BATCH
+        most = max(most, resident())
+except drift.ResourceExhaustedError as error:
+    assert "memory_limit" in str(error), error
+# More of them are refused at once, and nothing of them stays.
+for _ in range(20):
+    try:
+        write(c, rows)
+        raise AssertionError("there was no room")
+    except drift.ResourceExhaustedError:
+        pass
+read(c, rows)
+most = max(most, resident())
+segments.unlink()
+c.flush()
+write(c, rows)
+read(c, rows + BATCH)
+db.close()
+with drift.connect(path) as db:
+    read(db["docs"], rows + BATCH)
+    assert oracle.problems(db["docs"]) == []
+print(rows, most - before, LIMIT)
+""",
+        tmp_path / "db",
+    )
+    rows, grown, limit = map(int, done.stdout.split())
+    assert rows * 256 * 4 > limit // 4, "the room is used"
+    assert grown <= 1.25 * limit
 
 
 def test_an_interpreter_that_ends_with_open_handles_ends_at_once_and_loses_nothing(tmp_path: Path) -> None:

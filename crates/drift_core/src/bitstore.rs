@@ -7,8 +7,8 @@
 mod file;
 mod shard;
 
+use crate::sync::RwLock;
 use crate::types::{BucketId, Seq};
-use parking_lot::RwLock;
 use shard::{Shard, Slot};
 
 /// Shards, by the top eight bits of the hash. A shard grows on its own, so growth never stalls for more than a 256th of

@@ -84,7 +84,8 @@ pub struct Config {
     /// costs at most ten fsyncs a second and a tenth of a second of writes.
     pub sync_interval_ms: u64,
     /// Bytes that the engine may hold in memory for a bulk load and the memtables, 64 MiB or more. A bulk load above
-    /// it goes through a spool file.
+    /// it goes through a spool file; writes that would take the memtables above their share wait for a flush, and are
+    /// refused when it fails.
     pub memory_limit_bytes: usize,
     /// Rows of a memtable before it is frozen and flushed, 16 to 1,000,000. A flush of 16k rows
     /// writes each bucket of half a million rows once on average.
@@ -124,7 +125,23 @@ impl Default for Config {
     }
 }
 
+/// Of the memory limit, a half is for memtables; the other is for the flush, which has copies of one memtable's rows.
+const MEMTABLES_SHARE: usize = 2;
+
+/// Of the memory limit, the part of one memtable: its flush takes some three times as much.
+const MEMTABLE_SHARE: usize = 8;
+
 impl Config {
+    /// Bytes of all memtables before writers wait.
+    pub fn memtables_bytes_max(&self) -> usize {
+        self.memory_limit_bytes / MEMTABLES_SHARE
+    }
+
+    /// Bytes of a memtable before it is frozen and flushed.
+    pub fn memtable_bytes(&self) -> usize {
+        self.memtable_bytes_max.min(self.memory_limit_bytes / MEMTABLE_SHARE)
+    }
+
     /// Checks every bound; the error names the setting, its value and its range.
     pub fn validate(&self) -> Result<()> {
         let ranges = [

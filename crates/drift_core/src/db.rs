@@ -34,9 +34,9 @@ use crate::manifest::{Catalog, CatalogEntry, CatalogStore, MANIFESTS_KEPT, Manif
 use crate::state::CollectionState;
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::{Backend, LockGuard, names};
+use crate::sync::{Mutex, Pool};
 use crate::types::Schema;
 use collection::OpenCollection;
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,7 +58,7 @@ struct Inner {
     backend: Arc<dyn Backend>,
     config: Config,
     components: Components,
-    pool: Arc<rayon::ThreadPool>,
+    pool: Arc<Pool>,
     process: u32,
     closed: AtomicBool,
     catalog: Mutex<OpenCatalog>,
@@ -389,7 +389,7 @@ fn check_free(backend: &dyn Backend) -> Result<()> {
 }
 
 /// Threads for bulk work: one per core.
-fn pool(components: &Components) -> Result<rayon::ThreadPool> {
+fn pool(components: &Components) -> Result<Pool> {
     let spawner = components.spawner.clone();
     rayon::ThreadPoolBuilder::new()
         .num_threads(components.spawner.bulk_threads())
@@ -398,6 +398,7 @@ fn pool(components: &Components) -> Result<rayon::ThreadPool> {
             spawner.spawn(&name, Box::new(move || thread.run())).map(|_| ())
         })
         .build()
+        .map(Pool::from)
         .map_err(|error| Error::new(ErrorKind::Exhausted, format!("cannot start threads: {error}")).with_source(error))
 }
 

@@ -13,7 +13,7 @@
 //! 3 storage                    backends, file names
 //! 2 format │ quant             bytes <-> values, f32 <-> codes, clustering
 //! 1 kernels                    SIMD on slices: the only `unsafe`
-//! 0 types · error · config · clock
+//! 0 types · error · config · clock · sync
 //! ```
 #![deny(unsafe_code)]
 
@@ -33,5 +33,6 @@ pub mod search;
 pub mod segment;
 pub mod state;
 pub mod storage;
+pub mod sync;
 pub mod types;
 pub mod wal;

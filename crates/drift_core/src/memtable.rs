@@ -15,12 +15,12 @@ pub use codes::MemtableQuery;
 pub use extract::Extract;
 pub use search::SearchMode;
 
+use crate::sync::{Mutex, RwLock};
 use crate::types::{Columns, IdRef, Ids, Metric, Predicate, Schema, Seq, VectorBuf};
 use arena::{Batch, Row};
 use codes::Codes;
 use hashbrown::HashTable;
 use hnsw::Hnsw;
-use parking_lot::{Mutex, RwLock};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 

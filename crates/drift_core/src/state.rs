@@ -59,10 +59,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Manifest, ManifestStore};
 use crate::quant::rotation::Rotation;
 use crate::storage::Backend;
+use crate::sync::ArcSwap;
+use crate::sync::{Condvar, Mutex, Pool, RwLock};
 use crate::types::{Fields, Schema, Seq};
 use crate::wal::{WalSync, WalWriter};
-use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -151,7 +151,7 @@ pub struct CollectionState {
     /// Fields of the payload; replaced under the write lock.
     pub fields: RwLock<Arc<Fields>>,
     /// Threads for bulk work.
-    pub pool: Arc<rayon::ThreadPool>,
+    pub pool: Arc<Pool>,
     /// The write side.
     pub writes: Mutex<Writes>,
     /// The durable side.
@@ -173,9 +173,10 @@ pub struct CollectionState {
     /// Number of the newest manifest.
     pub manifest_number: Arc<AtomicU64>,
     version: ArcSwap<Version>,
-    commits: AtomicU64,
+    commits: crate::sync::AtomicU64,
     closed: AtomicBool,
     degraded: Mutex<Option<String>>,
+    flush_failure: Mutex<Option<String>>,
     damage_notes: Mutex<Vec<String>>,
 }
 
@@ -198,7 +199,7 @@ pub struct Parts {
     /// See [`CollectionState::bitstore`].
     pub bitstore: Bitstore,
     /// See [`CollectionState::pool`].
-    pub pool: Arc<rayon::ThreadPool>,
+    pub pool: Arc<Pool>,
     /// The first writer.
     pub writes: Writes,
     /// The manifest in force.
@@ -234,9 +235,10 @@ impl CollectionState {
             signal: Signal::default(),
             counters: Counters::default(),
             version: ArcSwap::from_pointee(parts.version),
-            commits: AtomicU64::new(0),
+            commits: crate::sync::AtomicU64::new(0),
             closed: AtomicBool::new(false),
             degraded: Mutex::new(None),
+            flush_failure: Mutex::new(None),
             damage_notes: Mutex::default(),
         }
     }
@@ -318,6 +320,20 @@ impl CollectionState {
     /// Why background work fails at present.
     pub fn degraded(&self) -> Option<String> {
         self.degraded.lock().clone()
+    }
+
+    /// Says why the last flush failed, or that it did not, to the writers that wait for room.
+    pub fn set_flush_failure(&self, reason: Option<String>) {
+        // Under the lock that they wait with, so that none looks just before and waits just after.
+        let writes = self.writes.lock();
+        *self.flush_failure.lock() = reason;
+        drop(writes);
+        self.room.notify_all();
+    }
+
+    /// Why the last flush failed.
+    pub fn flush_failure(&self) -> Option<String> {
+        self.flush_failure.lock().clone()
     }
 
     /// Scales `vector` to unit length when the metric is cosine; what the engine works on from there.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of each layer, lowest first.
 const LAYERS: [&[&str]; 8] = [
-    &["types", "error", "config", "clock", "metrics"],
+    &["types", "error", "config", "clock", "metrics", "sync"],
     &["kernels"],
     &["format", "quant"],
     &["storage"],

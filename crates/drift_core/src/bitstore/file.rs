@@ -7,7 +7,7 @@ use super::{Bitstore, SHARDS};
 use crate::error::Result;
 use crate::format::{ByteWriter, FileId, Header, magic, open_sealed, seal};
 use crate::storage::{Backend, names};
-use parking_lot::RwLock;
+use crate::sync::RwLock;
 
 impl Bitstore {
     /// Writes checkpoint `number`.

@@ -13,13 +13,13 @@ use crate::ingest::{self, OnProgress};
 use crate::maintain;
 use crate::search::{self, Page, calibrate};
 use crate::state::{Budget, CollectionState, JobRecord};
+use crate::sync::ArcSwap;
+use crate::sync::Mutex;
 use crate::types::{
     Columns, Explanation, Field, Hits, IdRef, Ids, Include, Interrupt, Missing, OnWork, OptimizeReport, Predicate,
     Rows, Schema, SearchOptions, Stats, VectorBuf, Vectors, VerifyReport, unwatched,
 };
-use arc_swap::ArcSwap;
 use half::f16;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;

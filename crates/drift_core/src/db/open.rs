@@ -21,6 +21,7 @@ use crate::state::{
 };
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::{Backend, names};
+use crate::sync::Pool;
 use crate::types::{BucketId, Fields, Schema, Seq};
 use crate::wal::{self, Expected, OwnedRecord, Tail};
 use std::collections::HashMap;
@@ -34,7 +35,7 @@ pub(super) struct Opening<'a> {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) config: &'a Config,
     pub(super) components: &'a Components,
-    pub(super) pool: &'a Arc<rayon::ThreadPool>,
+    pub(super) pool: &'a Arc<Pool>,
 }
 
 impl Opening<'_> {

@@ -9,9 +9,9 @@ use crate::bitstore::SEQ_MAX;
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::{CollectionState, Found, Place, Version, Writes};
+use crate::sync::MutexGuard;
 use crate::types::{Columns, IdRef, Ids, Seq, Vectors};
 use crate::wal::{Record, WalWriter};
-use parking_lot::MutexGuard;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ pub fn add(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>, payloa
     collection.check_writable()?;
     validate_batch(&collection.schema, ids, &vectors, payload)?;
     check_distinct(ids)?;
-    let mut writes = lock_with_room(collection)?;
+    let mut writes = lock_with_room(collection, batch_bytes(ids, &vectors, payload))?;
     let version = collection.pin();
     for (row, id) in ids.iter().enumerate() {
         if collection.find_locked(&writes, &version, id).is_some_and(|found| found.death == 0) {
@@ -40,7 +40,7 @@ pub fn add(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>, payloa
 pub fn upsert(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>, payload: Option<&Columns>) -> Result<()> {
     collection.check_writable()?;
     validate_batch(&collection.schema, ids, &vectors, payload)?;
-    let mut writes = lock_with_room(collection)?;
+    let mut writes = lock_with_room(collection, batch_bytes(ids, &vectors, payload))?;
     let end = write_upsert(collection, &mut writes, ids, vectors, payload)?;
     finish(collection, writes, end)
 }
@@ -49,7 +49,7 @@ pub fn upsert(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>, pay
 pub fn delete(collection: &CollectionState, ids: &Ids) -> Result<u64> {
     collection.check_writable()?;
     ids.validate(collection.schema.id_type)?;
-    let writes = lock_with_room(collection)?;
+    let writes = lock_with_room(collection, ids.bytes())?;
     let version = collection.pin();
     let mut existing = Ids::empty(collection.schema.id_type);
     let mut seen = HashSet::with_capacity(ids.len());
@@ -86,7 +86,7 @@ pub fn delete_versions(collection: &CollectionState, ids: &Ids, seqs: &[Seq]) ->
     collection.check_writable()?;
     let mut deleted = 0;
     for start in (0..ids.len()).step_by(BATCH_ROWS_MAX) {
-        let writes = lock_with_room(collection)?;
+        let writes = lock_with_room(collection, ids.bytes())?;
         let version = collection.pin();
         let mut existing = Ids::empty(collection.schema.id_type);
         for (row, &seq) in seqs.iter().enumerate().skip(start).take(BATCH_ROWS_MAX) {
@@ -110,7 +110,7 @@ pub fn replace_versions(
 ) -> Result<bool> {
     collection.check_writable()?;
     validate_batch(&collection.schema, ids, &vectors, Some(payload))?;
-    let mut writes = lock_with_room(collection)?;
+    let mut writes = lock_with_room(collection, batch_bytes(ids, &vectors, Some(payload)))?;
     let version = collection.pin();
     if !(0..ids.len()).all(|row| is_version(collection, &writes, &version, ids.get(row), seqs[row])) {
         return Ok(false);
@@ -256,7 +256,7 @@ fn finish(collection: &CollectionState, mut writes: MutexGuard<'_, Writes>, end:
     let version = collection.pin();
     let config = &collection.config;
     let wal_sync = writes.wal_sync.clone();
-    if version.active.len() >= config.memtable_rows_max || version.active.bytes() >= config.memtable_bytes_max {
+    if version.active.len() >= config.memtable_rows_max || version.active.bytes() >= config.memtable_bytes() {
         collection.rotate(&mut writes)?;
         collection.signal.raise(|work| work.flush = true);
     } else if version.active.len() - version.active.indexed() >= config.hnsw_rows_min {
@@ -275,25 +275,53 @@ fn finish(collection: &CollectionState, mut writes: MutexGuard<'_, Writes>, end:
     }
 }
 
-/// Takes the write lock, waiting while too many memtables wait for their flush.
-fn lock_with_room(collection: &CollectionState) -> Result<MutexGuard<'_, Writes>> {
+/// Takes the write lock, waiting while too many memtables, or too many bytes in them besides the `bytes` to come, wait for
+/// their flush. When nothing can be flushed, it does not wait.
+fn lock_with_room(collection: &CollectionState, bytes: usize) -> Result<MutexGuard<'_, Writes>> {
     let mut writes = collection.writes.lock();
-    let max = collection.config.frozen_memtables_max;
-    let deadline = collection.components.clock.monotonic() + Duration::from_millis(collection.config.write_timeout_ms);
-    while collection.pin().frozen.len() >= max {
+    let config = &collection.config;
+    let deadline = collection.components.clock.monotonic() + Duration::from_millis(config.write_timeout_ms);
+    loop {
         collection.check_open()?;
+        let version = collection.pin();
+        let held: usize = version.memtables().map(|memtable| memtable.bytes()).sum();
+        // What is larger than all room gets in alone.
+        let is_over = held > 0 && held.saturating_add(bytes) > config.memtables_bytes_max();
+        if !is_over && version.frozen.len() < config.frozen_memtables_max {
+            return Ok(writes);
+        }
+        if is_over && version.frozen.is_empty() && collection.rotate(&mut writes)? {
+            collection.signal.raise(|work| work.flush = true);
+            continue;
+        }
+        if is_over && let Some(reason) = collection.flush_failure() {
+            return Err(Error::new(
+                ErrorKind::Exhausted,
+                format!(
+                    "{held} bytes wait in memory for a flush, which fails ({reason}); with memory_limit={} there is no \
+                     room for {bytes} more",
+                    config.memory_limit_bytes
+                ),
+            ));
+        }
         let now = collection.components.clock.monotonic();
         if now >= deadline {
             let reason = collection.degraded().unwrap_or_else(|| "the flush is slower than the writes".to_owned());
+            let waiting = version.frozen.len();
             return Err(Error::new(
-                ErrorKind::Timeout,
-                format!("{max} memtables wait to be flushed ({reason}): write slower, or see stats()"),
+                if is_over { ErrorKind::Exhausted } else { ErrorKind::Timeout },
+                format!(
+                    "{waiting} memtables of {held} bytes wait to be flushed ({reason}): write slower, or see stats()"
+                ),
             ));
         }
         collection.room.wait_for(&mut writes, deadline - now);
     }
-    collection.check_open()?;
-    Ok(writes)
+}
+
+/// Bytes that a batch takes in a memtable, about.
+fn batch_bytes(ids: &Ids, vectors: &Vectors<'_>, payload: Option<&Columns>) -> usize {
+    ids.bytes() + 4 * vectors.values() + payload.map_or(0, Columns::bytes)
 }
 
 fn check_distinct(ids: &Ids) -> Result<()> {

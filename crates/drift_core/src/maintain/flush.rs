@@ -25,8 +25,14 @@ pub fn flush_all(collection: &CollectionState) -> Result<()> {
     Ok(())
 }
 
-/// Flushes the oldest frozen memtable; false if there is none.
+/// Flushes the oldest frozen memtable; false if there is none. Writers that wait for room are told how it ends.
 pub fn flush_oldest(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<bool> {
+    let outcome = write_oldest(collection, maintenance);
+    collection.set_flush_failure(outcome.as_ref().err().map(|error| error.message().to_owned()));
+    outcome
+}
+
+fn write_oldest(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<bool> {
     let version = collection.pin();
     let Some(memtable) = version.frozen.first() else { return Ok(false) };
     let mut extract = memtable.extract(memtable.last_seq());
@@ -57,7 +63,6 @@ pub fn flush_oldest(collection: &CollectionState, maintenance: &mut Maintenance)
     maintenance.commit(manifest)?;
     publish(collection, memtable, &extract, router, written)?;
     collection.counters.flushes.fetch_add(1, Ordering::Relaxed);
-    collection.room.notify_all();
     collection.signal.raise(|work| work.maintain = true);
     remove_logs_below(collection, floor);
     checkpoint_if_stale(collection, maintenance)?;

@@ -47,6 +47,7 @@ pub fn optimize(collection: &CollectionState, progress: OnWork<'_>) -> Result<Op
         let round = collection.pool.install(|| restructure(collection, maintenance, usize::MAX))?;
         let Some(round) = round else { break };
         restructured.add(&round);
+        step(2)?;
     }
     report.buckets_split = restructured.split;
     report.buckets_merged = restructured.merged;

@@ -8,6 +8,7 @@ use super::flush::flush_oldest;
 use super::step::{Step, step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::CollectionState;
+use crate::sync::Pool;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -21,9 +22,9 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy)]
 pub struct Measuring {
     /// Measures the stop rules anew if enough has changed; told whether no job is due.
-    pub refresh: fn(&CollectionState, &rayon::ThreadPool, bool) -> Result<bool>,
+    pub refresh: fn(&CollectionState, &Pool, bool) -> Result<bool>,
     /// Searches live queries again; tells how many.
-    pub check_shadows: fn(&CollectionState, &rayon::ThreadPool) -> Result<usize>,
+    pub check_shadows: fn(&CollectionState, &Pool) -> Result<usize>,
 }
 
 /// Share of one core that searching live queries again may take.
@@ -47,7 +48,7 @@ struct Scheduler {
     /// When more live queries may be searched again; none while there are some to come.
     shadow_due: Option<Duration>,
     /// One thread for jobs, started with the first.
-    job_pool: Option<rayon::ThreadPool>,
+    job_pool: Option<Pool>,
 }
 
 impl Scheduler {
@@ -170,7 +171,7 @@ impl Scheduler {
         refresh(&collection, self.pool()?, settled).map(|_| ())
     }
 
-    fn pool(&mut self) -> Result<&rayon::ThreadPool> {
+    fn pool(&mut self) -> Result<&Pool> {
         match &mut self.job_pool {
             Some(pool) => Ok(pool),
             none => Ok(none.insert(start_pool(&self.collection)?)),
@@ -201,12 +202,13 @@ impl Scheduler {
 }
 
 /// A pool of one thread.
-fn start_pool(collection: &CollectionState) -> Result<rayon::ThreadPool> {
+fn start_pool(collection: &CollectionState) -> Result<Pool> {
     let spawner = collection.components.spawner.clone();
     rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .spawn_handler(move |thread| spawner.spawn("drift-job", Box::new(move || thread.run())).map(|_| ()))
         .build()
+        .map(Pool::from)
         .map_err(|error| Error::new(ErrorKind::Exhausted, format!("cannot start a thread: {error}")).with_source(error))
 }
 

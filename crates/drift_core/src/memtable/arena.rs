@@ -3,9 +3,10 @@
 //! Layer 4.
 
 use crate::kernels::kernels;
+use crate::sync::AtomicU64;
 use crate::types::{Columns, ElementType, IdRef, Ids, Metric, Predicate, Seq, Vectors};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// What came in one call.
 pub struct Batch {

@@ -8,8 +8,8 @@ use super::arena::Row;
 use crate::kernels::{BLOCK_ENTRIES, kernels};
 use crate::quant::bits::{self, BitCode, BitQuery, Blocks, Centre};
 use crate::quant::rotation::Rotation;
+use crate::sync::Mutex;
 use crate::types::{Lines, Metric, TopK};
-use parking_lot::Mutex;
 use std::sync::OnceLock;
 
 /// Rows of a chunk: what is measured exactly until it is full takes some 15 microseconds at d = 384.

@@ -7,8 +7,8 @@
 mod beam;
 mod select;
 
+use crate::sync::{Mutex, RwLock};
 use beam::{Beam, Visited};
-use parking_lot::{Mutex, RwLock};
 use std::sync::OnceLock;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

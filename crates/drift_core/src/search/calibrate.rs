@@ -17,10 +17,10 @@ use crate::error::Result;
 use crate::manifest::CalibrationPoint;
 use crate::state::{Calibration, CollectionState, ROW_TRACES_MAX, RecallLog, SCAN_ALL_ROWS, Version};
 use crate::storage::failpoint::{Failpoint, reach};
+use crate::sync::Pool;
 use crate::types::Seq;
 use fit::Group;
 use rand::RngExt;
-use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -53,7 +53,7 @@ const LIVE_SOME: usize = 64;
 
 /// Measures the rules anew if enough has changed since they were measured; whether it did. `settled` when no job is due. Runs
 /// on `pool`.
-pub fn refresh(collection: &CollectionState, pool: &ThreadPool, settled: bool) -> Result<bool> {
+pub fn refresh(collection: &CollectionState, pool: &Pool, settled: bool) -> Result<bool> {
     let _one = collection.recall.measuring.lock();
     pool.install(|| refresh_if_due(collection, settled))
 }
@@ -86,7 +86,7 @@ fn refresh_if_due(collection: &CollectionState, settled: bool) -> Result<bool> {
 }
 
 /// Measures the rules on as many rows as they should be measured on, and commits them. Runs on `pool`.
-pub fn measure(collection: &CollectionState, pool: &ThreadPool) -> Result<()> {
+pub fn measure(collection: &CollectionState, pool: &Pool) -> Result<()> {
     let _one = collection.recall.measuring.lock();
     pool.install(|| measure_all(collection))
 }

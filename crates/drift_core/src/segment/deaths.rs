@@ -3,9 +3,10 @@
 //! Layer 4. Eight bytes a row, but only in pages of rows that have a dead one. The seq is what lets a reader with an
 //! older snapshot still see the row.
 
+use crate::sync::AtomicU64;
 use crate::types::Seq;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 const PAGE_ROWS: usize = 4096;
 

@@ -8,9 +8,9 @@ use super::footer::Section;
 use super::values::ValueIndex;
 use crate::error::{Error, Result};
 use crate::format::{ByteReader, presence_bytes, read_column};
+use crate::sync::Mutex;
 use crate::types::payload::Texts;
 use crate::types::{Column, Field, FieldType, Value};
-use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// A column in the file.

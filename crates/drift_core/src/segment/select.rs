@@ -6,9 +6,9 @@
 use super::Segment;
 use super::payload::StoredColumn;
 use crate::error::Result;
+use crate::sync::Mutex;
 use crate::types::predicate::{Test, split};
 use crate::types::{FieldType, Predicate, Value};
-use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// A set of rows, a bit each.

@@ -5,8 +5,8 @@
 
 use super::{Index, PhysicalRuns};
 use crate::kernels::kernels;
+use crate::sync::Mutex;
 use crate::types::Metric;
-use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 
 /// Centroids whose distances to all others are measured: with 16 of them the spread of clustered data came out up to a third

@@ -6,8 +6,8 @@
 
 use super::PhysicalRuns;
 use crate::manifest::{TargetSum, TimelinePoint};
+use crate::sync::Mutex;
 use crate::types::Seq;
-use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -3,7 +3,7 @@
 //! Layer 5. Flushes, fsyncs and the measuring that keeps recall are not jobs in this sense: they always run.
 
 use crate::error::{Error, Result};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::time::Duration;
 
 const HOUR: u64 = 3600;

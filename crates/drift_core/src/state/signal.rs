@@ -3,7 +3,7 @@
 //! Layer 5. Written by the write and read paths, read by the scheduler's one thread. Work that comes twice is done
 //! once.
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 /// Kinds of background work.

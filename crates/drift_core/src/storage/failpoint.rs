@@ -117,6 +117,7 @@ mod counted {
 
     /// Passes a failpoint; an error when it was armed for this time.
     pub fn reach(point: Failpoint) -> Result<()> {
+        crate::sync::step();
         let mut state = STATE.lock();
         let hits = state.hits.entry(point).or_default();
         let passed = *hits;

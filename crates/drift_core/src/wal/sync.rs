@@ -7,9 +7,10 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::SyncFile;
 use crate::storage::failpoint::{Failpoint, reach};
-use parking_lot::{Condvar, Mutex};
+use crate::sync::AtomicU64;
+use crate::sync::{Condvar, Mutex};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Waits for the durability of one log file, outside the lock of its writer.
 pub struct WalSync {

@@ -9,7 +9,7 @@
 use crate::crash::Remains;
 use crate::script;
 use crate::timeline::Crash;
-use crate::world::{NAMES, Step, World, open, verify_all};
+use crate::world::{COMPARED, NAMES, Step, World, open, verify_all};
 use crate::{Doing, number_of, seed};
 use drift_core::clock::{self, Clock, Rng};
 use drift_core::config::Durability;
@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use rand::RngExt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Runs and steps of each in the first tier: some twenty seconds.
@@ -185,7 +186,8 @@ fn the_engine_does_what_the_model_does_under_any_seed() {
         total.faults += trace.faults;
         total.amid += trace.amid;
     }
-    println!("DRIFT_SEED={}: {runs} seeds x {steps} steps: {total:?}", seed());
+    let compared = COMPARED.load(Ordering::Relaxed);
+    println!("DRIFT_SEED={}: {runs} seeds x {steps} steps: {total:?}; {compared} rows compared by id", seed());
     assert!(runs < 100 || (total.crashes > runs && total.faults > runs / 4 && total.amid > runs), "{total:?}");
 }
 

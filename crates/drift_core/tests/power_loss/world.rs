@@ -18,11 +18,15 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub const DIM: usize = 8;
 
 /// Everything that is found or allowed in a database, by collection.
 pub type Contents = BTreeMap<&'static str, Rows>;
+
+/// Rows whose vector and metadata were compared with those of their id and version, in the whole process.
+pub static COMPARED: AtomicU64 = AtomicU64::new(0);
 
 /// Names that collections have; what has another name was not made by a test.
 pub const NAMES: [&str; 2] = ["a", "b"];
@@ -448,6 +452,7 @@ pub fn read(collection: &Collection) -> Result<Rows> {
             return Err(wrong(format!("id {id} is there twice")));
         }
     }
+    COMPARED.fetch_add(rows.len() as u64, Ordering::Relaxed);
     if collection.len()? != rows.len() as u64 {
         return Err(wrong(format!("it has {} ids, but len() is {}", rows.len(), collection.len()?)));
     }

@@ -11,7 +11,7 @@ use crate::manifest::TimelinePoint;
 use crate::memtable::SearchMode;
 use crate::search::{memory, scratch};
 use crate::state::{CollectionState, Maintenance, Measured, RecallLog, SCAN_ALL_ROWS, Shadow, Version};
-use rayon::ThreadPool;
+use crate::sync::Pool;
 use std::sync::atomic::Ordering;
 
 /// Neighbours asked for, at most, by a query that is searched again: the trace finds [`TRUTH_WIDTH`] candidates for sure.
@@ -29,7 +29,7 @@ const SAME_SHARE: f32 = 1e-5;
 const SAVE_AFTER: u64 = 256;
 
 /// Searches the waiting live queries again, and follows what they show; how many there were. Runs on `pool`.
-pub fn check_shadows(collection: &CollectionState, pool: &ThreadPool) -> Result<usize> {
+pub fn check_shadows(collection: &CollectionState, pool: &Pool) -> Result<usize> {
     let _one = collection.recall.measuring.lock();
     pool.install(|| check(collection))
 }
