@@ -147,6 +147,8 @@ def _add_writers(commands: Any) -> None:
         default="1bit",
         help="what a search reads first: 1-bit or 8-bit codes (%(default)s)",
     )
+    command.add_argument("--time", metavar="FIELD", help="metadata field that is each row's time")
+    command.add_argument("--ttl", metavar="SECONDS", type=float, help="time after its --time at which a row expires")
     command.add_argument("--exist-ok", action="store_true", help="succeed when the same collection exists")
 
     command = _command(
@@ -157,8 +159,16 @@ def _add_writers(commands: Any) -> None:
     command.add_argument("--vector", metavar="COLUMN", default="embedding", help="column of the vectors (%(default)s)")
     command.add_argument("--quiet", action="store_true", help="show no progress")
 
-    command = _command(commands, _delete, "delete", "delete rows by their ids", "drift delete ./db packages 17 18")
-    command.add_argument("ids", metavar="ID", nargs="+", help="id of a row")
+    command = _command(
+        commands, _delete, "delete", "delete rows by their ids or times", "drift delete ./db packages 17 18"
+    )
+    command.add_argument("ids", metavar="ID", nargs="*", help="id of a row")
+    _add_window(command)
+
+
+def _add_window(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--since", metavar="TIME", help='only rows of then or later: ISO 8601, such as "2024-06-01"')
+    command.add_argument("--until", metavar="TIME", help="only rows of before")
 
 
 def _add_readers(commands: Any) -> None:
@@ -177,6 +187,7 @@ def _add_readers(commands: Any) -> None:
         "--recall", metavar="R", type=float, default=0.95, help="recall to aim at, in (0, 1] (%(default)s)"
     )
     command.add_argument("--exact", action="store_true", help="compare with every row")
+    _add_window(command)
     command.add_argument("--show", metavar="COLUMNS", help="columns of --from to print, with commas between them")
     command.add_argument("--from", dest="source", metavar="FILE", help="Parquet file that has the columns of --show")
     command.add_argument("--from-id", default="id", metavar="COLUMN", help="column of the ids in --from (%(default)s)")
@@ -223,6 +234,8 @@ def _create(arguments: argparse.Namespace) -> int:
             arguments.metric,
             arguments.id_type,
             precision=arguments.precision,
+            time=arguments.time,
+            ttl=arguments.ttl,
             exist_ok=arguments.exist_ok,
         )
         facts = {"collection": c.name, "dim": c.dim, "metric": c.metric, "id_type": c.id_type, "rows": len(c)}
@@ -241,7 +254,8 @@ def _load(arguments: argparse.Namespace) -> int:
 def _delete(arguments: argparse.Namespace) -> int:
     with drift.connect(arguments.database) as db:
         c = db[arguments.collection]
-        deleted = c.delete(_ids(c, arguments.ids))
+        ids = _ids(c, arguments.ids) if arguments.ids else None
+        deleted = c.delete(ids, since=arguments.since, until=arguments.until)
     return _print_facts({"deleted": deleted}, arguments.json)
 
 
@@ -254,7 +268,14 @@ def _search(arguments: argparse.Namespace) -> int:
             query = c.get(_ids(c, [arguments.id])).vectors[0]
         else:
             query = _read_vector(arguments.vector)
-        result = c.search(query, arguments.k, recall=arguments.recall, exact=arguments.exact)
+        result = c.search(
+            query,
+            arguments.k,
+            recall=arguments.recall,
+            exact=arguments.exact,
+            since=arguments.since,
+            until=arguments.until,
+        )
     found = result.to_list()
     if found and isinstance(found[0], list):
         found = [{"query": row, **hit} for row, hits in enumerate(found) for hit in hits]
