@@ -264,7 +264,7 @@ def test_fixed_fields_have_a_time_and_may_expire() -> None:
     with drift.connect("memory://time-fixed") as db:
         options: dict[str, Any] = {"dim": 1, "fields": {"year": "int"}, "time": "at", "ttl": 1e12}
         c = db.create_collection("c", **options)
-        c.add([1], [[0.0]], {"year": [2020]}, expires=FUTURE)
+        c.add([1], [[1.0]], {"year": [2020]}, expires=FUTURE)
         c.flush()
         assert c.fields == {"year": "int", "at": "timestamp", "_expires": "timestamp"}
         c.close()
