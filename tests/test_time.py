@@ -26,7 +26,7 @@ NOW = dt.datetime(2024, 6, 1, tzinfo=UTC)
 DAY = dt.timedelta(days=1)
 # Far from the moment at which a test runs, on both sides.
 PAST, FUTURE = dt.datetime(2001, 1, 1, tzinfo=UTC), dt.datetime(2201, 1, 1, tzinfo=UTC)
-ANY: Any = None
+NO_NAME: Any = 5
 DIM = 8
 
 
@@ -110,7 +110,7 @@ def test_windows_expiry_updates_and_deletes_agree_with_a_dictionary(
         assert [one in c for one in range(41)] == [one in there for one in range(41)]
         first = data.draw(DAYS)
         last = first + data.draw(st.integers(0, 20))
-        window = {"since": NOW + first * DAY, "until": NOW + last * DAY}
+        window: dict[str, Any] = {"since": NOW + first * DAY, "until": NOW + last * DAY}
         inside = [one for one, day in there.items() if first <= day < last]
         assert c.count(**window) == len(inside)
         assert c.scroll(limit=100, **window).ids.tolist() == inside
@@ -126,7 +126,8 @@ def test_windows_expiry_updates_and_deletes_agree_with_a_dictionary(
         decay = drift.Decay(half_life * DAY, weight, at=NOW)
         ages = np.maximum(0, -np.array([there[one] for one in inside], dtype=np.float64))
         expected = np.sort(distances(metric, inside, query) + weight * (1 - 2 ** (-ages / half_life)))[:5]
-        for options in ({"exact": True}, {"recall": 1.0}):
+        ways: list[dict[str, Any]] = [{"exact": True}, {"recall": 1.0}]
+        for options in ways:
             values = c.search(np.stack([query, query]), k=5, decay=decay, **window, **options).distances
             for row in values:
                 np.testing.assert_allclose(row[np.isfinite(row)], expected, rtol=1e-4, atol=1e-4)
@@ -135,11 +136,11 @@ def test_windows_expiry_updates_and_deletes_agree_with_a_dictionary(
 def test_decay_deepens_until_no_row_that_was_not_met_can_be_better() -> None:
     rng = np.random.default_rng(5)
     rows = rng.normal(size=(6_000, 32)).astype(np.float32)
-    times = NOW - rng.uniform(0, 365, 6_000) * DAY
+    times = [NOW - float(age) * DAY for age in rng.uniform(0, 365, 6_000)]
     with drift.connect("memory://time-decay") as db:
         c = db.create_collection("c", dim=32, metric="l2", time="at")
-        c.load([(range(5_500), rows[:5_500], {"at": times[:5_500].tolist()})])
-        c.add(range(5_500, 6_000), rows[5_500:], {"at": times[5_500:].tolist()})
+        c.load([(range(5_500), rows[:5_500], {"at": times[:5_500]})])
+        c.add(range(5_500, 6_000), rows[5_500:], {"at": times[5_500:]})
         queries = rng.normal(size=(12, 32)).astype(np.float32)
         ages = np.array([(NOW - at) / DAY for at in times])
         far = ((rows[None].astype(np.float64) - queries[:, None]) ** 2).sum(axis=2)
@@ -299,8 +300,8 @@ def test_fixed_fields_have_a_time_and_may_expire() -> None:
         (lambda *_: drift.Decay(0, 1.0), "half_life"),
         (lambda *_: drift.Decay(1.0, 0.0), "weight"),
         (lambda *_: drift.Decay(1.0, math.inf), "weight"),
-        (lambda *_: drift.Decay(1.0, 1.0, field=ANY or 5), "field"),
-        (lambda *_: drift.Decay(1.0, 1.0, at=ANY or 5), "at is 5"),
+        (lambda *_: drift.Decay(1.0, 1.0, field=NO_NAME), "field"),
+        (lambda *_: drift.Decay(1.0, 1.0, at=NO_NAME), "at is 5"),
     ],
 )
 def test_what_has_no_meaning_is_refused(make: Any, message: str) -> None:
