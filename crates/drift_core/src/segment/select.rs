@@ -275,7 +275,7 @@ mod tests {
             prop_assert!(same(&either, &(&rows_a | &rows_b)));
             let inverted = a.inverted();
             prop_assert!(same(&inverted, &(0..70).filter(|row| !rows_a.contains(row)).collect()));
-            prop_assert_eq!(&inverted == &b, (0..70).all(|row| rows_a.contains(&row) != rows_b.contains(&row)));
+            prop_assert_eq!(inverted == b, (0..70).all(|row| rows_a.contains(&row) != rows_b.contains(&row)));
             let (mut more, mut rows) = (inverted, rows_a);
             rows = (0..70).filter(|row| !rows.contains(row)).collect();
             more.insert(row);
