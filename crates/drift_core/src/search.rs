@@ -17,6 +17,7 @@ mod get;
 mod matching;
 mod memory;
 mod payload;
+mod reach;
 mod rerank;
 mod scratch;
 mod wanted;
@@ -68,7 +69,7 @@ pub fn search(
         let call = Call { collection, version: &version, options, wanted: wanted.as_ref(), fields: &fields, interrupt };
         return exact::search(&call, queries);
     }
-    let limits = limits(&version, options, recall, options.k, wanted.as_ref());
+    let limits = limits(&version, options, recall, options.k);
     let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
     let plan = Plan { options, limits, wanted: wanted.as_ref(), fields: &fields };
     let answer = |queries: &[f32]| answer(collection, &version, queries, &plan, interrupt);
@@ -112,12 +113,6 @@ fn wanted(
     }
     filter.map_or(Ok(()), |filter| filter.check_fields(&collection.fields.read()))?;
     Wanted::find(collection, version, filter, now)
-}
-
-/// How many neighbours reach as far as the `k` wanted ones, if those are spread among all rows evenly.
-fn reach(version: &Version, k: usize, wanted: Option<&Wanted>) -> usize {
-    let Some(wanted) = wanted else { return k };
-    (k as f64 * version.index.rows() as f64 / wanted.flushed.max(1) as f64).ceil() as usize
 }
 
 /// Answers queries one after the other on this thread.
@@ -168,10 +163,10 @@ fn find(
 }
 
 /// How far a search for `k` rows with these options goes.
-fn limits(version: &Version, options: &SearchOptions, recall: f32, k: usize, wanted: Option<&Wanted>) -> Limits {
+fn limits(version: &Version, options: &SearchOptions, recall: f32, k: usize) -> Limits {
     let overridden = options.nprobe.is_some() || options.confidence.is_some();
     Limits {
-        stop: if overridden { StopRule::ALL } else { version.index.rule(recall, reach(version, k, wanted)) },
+        stop: if overridden { StopRule::ALL } else { version.index.rule(recall, k) },
         buckets_max: options.nprobe.unwrap_or(usize::MAX),
         k,
         confidence: options.confidence,

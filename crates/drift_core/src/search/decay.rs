@@ -76,7 +76,7 @@ fn nearest(call: &Call<'_>, fading: &Fading<'_>, query: &[f32], recall: f32) -> 
     let mut best = TopK::new(options.k);
     let mut width = DEEPER * options.k;
     while overridden || width <= width_max {
-        find(collection, version, query, &limits(version, options, recall, width, wanted), wanted, &mut scratch)?;
+        find(collection, version, query, &limits(version, options, recall, width), wanted, &mut scratch)?;
         best.reset(options.k);
         for &(distance, key) in scratch.exact.sorted() {
             best.push(distance + fading.penalty(version, key), key);
