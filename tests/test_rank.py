@@ -97,30 +97,12 @@ def test_boosts_reorder_and_padding_stays_last() -> None:
     assert repr(ranked.top(1)) == "Ranking(1 row, best 1 at 1)"
 
 
-def test_scores_halve_with_each_half_life() -> None:
-    ranked = drift.rank(result([1, 2, 3, 4], [0.0] * 4), "l2")
-    times = {1: NOW - dt.timedelta(days=60), 2: NOW - dt.timedelta(days=30), 3: NOW + dt.timedelta(days=9)}
-    faded = ranked.decay(times, dt.timedelta(days=30), now=NOW, missing=0.1)
-    assert faded.to_list() == [
-        {"id": 3, "score": 1.0},
-        {"id": 2, "score": 0.5},
-        {"id": 1, "score": 0.25},
-        {"id": 4, "score": 0.1},
-    ]
-    floored = ranked.decay(times, 30 * 86_400.0, now=NOW, floor=0.5, missing=0.0)
-    assert floored.scores.tolist() == [1.0, 0.75, 0.625, 0.0]
-    stamps = np.array(["2024-04-02", "2024-05-02", "NaT", "2024-06-01"], dtype="datetime64[s]")
-    by_array = ranked.decay(stamps, dt.timedelta(days=30), now=np.datetime64("2024-06-01"), missing=0.0)
-    assert by_array.ids.tolist() == [4, 2, 1, 3]
-    assert by_array.scores.tolist() == [1.0, 0.5, 0.25, 0.0]
-
-
-def test_metadata_come_along_and_times_are_read_from_them() -> None:
+def test_metadata_come_along() -> None:
     with drift.connect("memory://rank-metadata") as db:
         c = db.create_collection("c", dim=2, metric="l2")
         c.upsert([1, 2], [[0.0, 0.0], [0.0, 0.0]], metadata={"at": [NOW - dt.timedelta(days=1), NOW]})
         found = c.search([0.0, 0.0], k=3, include=True)
-    ranked = drift.rank(found, "l2").decay("at", dt.timedelta(days=1), now=NOW)
+    ranked = drift.rank(found, "l2").boost({2: 2.0})
     assert ranked.ids.tolist() == [2, 1, -1]
     assert ranked.metadata == [{"at": NOW}, {"at": NOW - dt.timedelta(days=1)}, None]
     fused = drift.fuse([result([1, 3], [0.0, 1.0]), found])
@@ -142,10 +124,6 @@ def test_metadata_come_along_and_times_are_read_from_them() -> None:
         (lambda r: drift.rank(r, "euclid"), "c.metric"),
         (lambda r: drift.rank(r, "l2").boost([1.0]), "shape (1,)"),
         (lambda r: drift.rank(r, "l2").boost({1: -1.0}), "0 or more"),
-        (lambda r: drift.rank(r, "l2").decay("at", 1.0), "include="),
-        (lambda r: drift.rank(r, "l2").decay({1: 5}, 1.0), "must be a datetime"),
-        (lambda r: drift.rank(r, "l2").decay({}, 0.0), "above 0"),
-        (lambda r: drift.rank(r, "l2").decay({}, 1.0, floor=2), "0 to 1"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused(make: Any, message: str) -> None:

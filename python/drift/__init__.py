@@ -48,6 +48,7 @@ from drift._health import Health, TargetRecall, TimelinePoint
 from drift._maintenance import Budget, JobRecord, Maintenance
 from drift._rank import Ranking, fuse, rank
 from drift._result import Page, Rows, SearchResult
+from drift._time import Decay
 
 __all__ = [
     "AlreadyExistsError",
@@ -58,6 +59,7 @@ __all__ = [
     "Column",
     "CorruptionError",
     "Database",
+    "Decay",
     "DriftError",
     "Explanation",
     "Expression",

@@ -154,6 +154,8 @@ def _add_writers(commands: Any) -> None:
         action="append",
         help="fix a metadata field: bool, int, float, str, timestamp, list (of str) or json; once for each",
     )
+    command.add_argument("--time", metavar="FIELD", help="metadata field that is each row's time")
+    command.add_argument("--ttl", metavar="SECONDS", type=float, help="time after its --time at which a row expires")
     command.add_argument("--exist-ok", action="store_true", help="succeed when the same collection exists")
 
     command = _command(
@@ -200,6 +202,7 @@ def _add_readers(commands: Any) -> None:
     command.add_argument("--exact", action="store_true", help="compare with every row")
     _cli_rows.add_filter(command, "find only rows that match it")
     _cli_rows.add_include(command)
+    _cli_rows.add_window(command)
     command.add_argument("--show", metavar="COLUMNS", help="columns of --from to print, with commas between them")
     command.add_argument("--from", dest="source", metavar="FILE", help="Parquet file that has the columns of --show")
     command.add_argument("--from-id", default="id", metavar="COLUMN", help="column of the ids in --from (%(default)s)")
@@ -246,6 +249,8 @@ def _create(arguments: argparse.Namespace) -> int:
             arguments.id_type,
             precision=arguments.precision,
             fields=_fields(arguments.field),
+            time=arguments.time,
+            ttl=arguments.ttl,
             exist_ok=arguments.exist_ok,
         )
         facts = {"collection": c.name, "dim": c.dim, "metric": c.metric, "id_type": c.id_type, "rows": len(c)}
@@ -299,6 +304,7 @@ def _search(arguments: argparse.Namespace) -> int:
             exact=arguments.exact,
             filter=arguments.filter,
             include=_cli_rows.include(arguments.include),
+            **_cli_rows.window(arguments),
         )
         _cli_rows.note_doubts(c, arguments.filter, int((result.distances < np.inf).sum()))
     found = result.to_list()

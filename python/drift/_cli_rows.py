@@ -28,6 +28,7 @@ def add_to(commands: Any) -> None:
         commands, _count, "count", "count rows", 'drift count ./db packages --filter "month >= 202001"'
     )
     add_filter(command, "count only rows that match it")
+    add_window(command)
 
     command = _cli._command(
         commands,
@@ -37,16 +38,18 @@ def add_to(commands: Any) -> None:
         'drift scroll ./db packages --filter "month >= 202001" --limit 20',
     )
     add_filter(command, "print only rows that match it")
+    add_window(command)
     add_include(command)
     command.add_argument("--limit", metavar="N", type=int, default=20, help="rows of a page (%(default)s)")
     command.add_argument("--cursor", metavar="ID", help="print what follows this id: the cursor of the page before")
     command.add_argument("--vectors", action="store_true", help="print the vectors too")
 
     command = _cli._command(
-        commands, _delete, "delete", "delete rows by id or by filter", "drift delete ./db packages 17 18"
+        commands, _delete, "delete", "delete rows by id, filter or time", "drift delete ./db packages 17 18"
     )
     command.add_argument("ids", metavar="ID", nargs="*", help="id of a row")
     add_filter(command, "delete the rows that match it, in place of ids")
+    add_window(command)
 
 
 def add_filter(command: argparse.ArgumentParser, use: str) -> None:
@@ -54,6 +57,17 @@ def add_filter(command: argparse.ArgumentParser, use: str) -> None:
     command.add_argument(
         "--filter", metavar="CONDITION", help=f"{use}: SQL such as \"year >= 2024 AND lang IN ('en', 'de')\""
     )
+
+
+def add_window(command: argparse.ArgumentParser) -> None:
+    """Add ``--since`` and ``--until``."""
+    command.add_argument("--since", metavar="TIME", help='only rows of then or later: ISO 8601, such as "2024-06-01"')
+    command.add_argument("--until", metavar="TIME", help="only rows of before")
+
+
+def window(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """Return what ``--since`` and ``--until`` say, as keyword arguments."""
+    return {"since": arguments.since, "until": arguments.until}
 
 
 def add_include(command: argparse.ArgumentParser) -> None:
@@ -121,7 +135,7 @@ def _get(arguments: argparse.Namespace) -> int:
 def _count(arguments: argparse.Namespace) -> int:
     with drift.connect(arguments.database, read_only=True) as db:
         c = db[arguments.collection]
-        rows = c.count(arguments.filter)
+        rows = c.count(arguments.filter, **window(arguments))
         note_doubts(c, arguments.filter, rows)
     return _cli._print_facts({"rows": rows}, arguments.json)
 
@@ -132,7 +146,12 @@ def _scroll(arguments: argparse.Namespace) -> int:
         cursor = None if arguments.cursor is None else _cli._ids(c, [arguments.cursor])[0]
         wanted = True if arguments.include is None else include(arguments.include)
         page = c.scroll(
-            arguments.filter, limit=arguments.limit, cursor=cursor, include=wanted, vectors=arguments.vectors
+            arguments.filter,
+            **window(arguments),
+            limit=arguments.limit,
+            cursor=cursor,
+            include=wanted,
+            vectors=arguments.vectors,
         )
         note_doubts(c, arguments.filter, len(page))
     rows = page.to_list()
@@ -145,12 +164,11 @@ def _scroll(arguments: argparse.Namespace) -> int:
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    if bool(arguments.ids) == (arguments.filter is not None):
-        raise _cli.UsageError("delete takes either ids or --filter")
+    wanted = {"filter": arguments.filter, **window(arguments)}
+    if bool(arguments.ids) == any(value is not None for value in wanted.values()):
+        raise _cli.UsageError("delete takes either ids or --filter, --since, --until")
     with drift.connect(arguments.database) as db:
         c = db[arguments.collection]
-        deleted = (
-            c.delete(filter=arguments.filter) if arguments.filter is not None else c.delete(_cli._ids(c, arguments.ids))
-        )
+        deleted = c.delete(_cli._ids(c, arguments.ids)) if arguments.ids else c.delete(**wanted)
         note_doubts(c, arguments.filter, deleted)
     return _cli._print_facts({"deleted": deleted}, arguments.json)

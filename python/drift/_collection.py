@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drift import _core, _input, _metadata, _source
+from drift import _core, _input, _metadata, _source, _time
 from drift._checks import text
 from drift._errors import DriftError, InvalidArgumentError
-from drift._filter import to_tree
 from drift._health import Health
 from drift._maintenance import Maintenance
 from drift._progress import closing, display
@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from drift._database import Database
     from drift._filter import FilterLike
     from drift._progress import Display
-    from drift._types import IdsLike, Include, LoadSource, MetadataLike, Progress, VectorsLike
+    from drift._types import (
+        ExpiresLike,
+        IdsLike,
+        Include,
+        LoadSource,
+        MetadataLike,
+        Progress,
+        TimeLike,
+        VectorsLike,
+    )
 
 __all__ = ["Collection"]
 
@@ -94,6 +103,17 @@ class Collection(Reading):
         return self._inner.id_type
 
     @property
+    def time(self) -> str | None:
+        """Metadata field that is each row's time; None when there is none."""
+        return self._inner.time
+
+    @property
+    def ttl(self) -> dt.timedelta | None:
+        """Time after its time at which a row expires; None when rows do not expire by it."""
+        micros = self._inner.ttl
+        return None if micros is None else dt.timedelta(microseconds=micros)
+
+    @property
     def database(self) -> Database:
         """The database of the collection."""
         return self._database
@@ -104,13 +124,23 @@ class Collection(Reading):
         return dict(self._inner.fields())
 
     def _row(
-        self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None
+        self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None, expires: ExpiresLike
     ) -> tuple[_input.Ids, _input.Vectors, list[_metadata.Field] | None]:
         given, values = _input.pair(ids, vectors, self._inner.id_type, self._dim)
         rows = len(given) if isinstance(given, (np.ndarray, list)) else None
-        return given, values, _metadata.columns(metadata, rows, lambda: self.fields)
+        fields = _metadata.columns(metadata, rows, lambda: self.fields)
+        if expires is not None:
+            fields = [*(fields or []), _time.expiry(expires, rows)]
+        return given, values, fields
 
-    def add(self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None = None) -> None:
+    def add(
+        self,
+        ids: IdsLike,
+        vectors: VectorsLike,
+        metadata: MetadataLike | None = None,
+        *,
+        expires: ExpiresLike = None,
+    ) -> None:
         """Insert rows whose ids do not exist yet, all or none.
 
         Parameters
@@ -124,7 +154,11 @@ class Collection(Reading):
         metadata : sequence of dict, dict of columns, or Arrow table, optional
             One dictionary (or None) per row; or one column per field; or a table of such columns. Values are bool,
             int (int64), float, str, datetime or date (UTC where they have no time zone), lists of str; anything else
-            that JSON can hold becomes a JSON field. A field has one type in a collection; rows may lack any field.
+            that JSON can hold becomes a JSON field. A field has one type in a collection; rows may lack any field. A
+            row without the collection's time field gets the clock's time.
+        expires : datetime, date, datetime64, ISO 8601 text, or a sequence of them and None, optional
+            When the rows expire: one moment, or one for each row, None for never. It is kept in the metadata field
+            ``_expires``, which `update_metadata` changes. From then on no call shows the row.
 
         Raises
         ------
@@ -141,22 +175,29 @@ class Collection(Reading):
         >>> c.ids().tolist()
         ['a', 'b']
         """
-        self._inner.add(*self._row(ids, vectors, metadata))
+        self._inner.add(*self._row(ids, vectors, metadata, expires))
 
-    def upsert(self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None = None) -> None:
+    def upsert(
+        self,
+        ids: IdsLike,
+        vectors: VectorsLike,
+        metadata: MetadataLike | None = None,
+        *,
+        expires: ExpiresLike = None,
+    ) -> None:
         """Insert rows, replacing those whose ids exist, all or none. Of an id that is given twice, the last wins.
 
         Parameters
         ----------
-        ids, vectors, metadata
-            As in `add`. A row that is replaced loses the metadata that it had.
+        ids, vectors, metadata, expires
+            As in `add`. A row that is replaced loses the metadata that it had, its time and expiry among them.
 
         Raises
         ------
         InvalidArgumentError
             When a shape, a type or a value is wrong; the message names the row and the column.
         """
-        self._inner.upsert(*self._row(ids, vectors, metadata))
+        self._inner.upsert(*self._row(ids, vectors, metadata, expires))
 
     def update_metadata(self, ids: IdsLike, metadata: MetadataLike) -> None:
         """Change metadata of rows, all or none; their vectors and the fields that are not given stay.
@@ -166,7 +207,8 @@ class Collection(Reading):
         ids : sequence of int or str, integer array, Arrow array, int or str
             Rows that exist.
         metadata : sequence of dict, dict of columns, or Arrow table
-            As in `add`. A field that is given as None is removed from its row.
+            As in `add`. A field that is given as None is removed from its row; the time field then gets the clock's
+            time.
 
         Raises
         ------
@@ -191,7 +233,14 @@ class Collection(Reading):
         changes, removed = _metadata.changes(metadata, rows, lambda: self.fields)
         self._inner.update_metadata(given, changes, removed)
 
-    def delete(self, ids: IdsLike | None = None, *, filter: FilterLike | None = None) -> int:  # noqa: A002
+    def delete(
+        self,
+        ids: IdsLike | None = None,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
+    ) -> int:
         """Delete rows by id or by filter, and return how many there were.
 
         Parameters
@@ -200,6 +249,8 @@ class Collection(Reading):
             Unknown ids are allowed. A single id counts as a sequence of one.
         filter : Expression, dict or str, optional
             Deletes the rows that match it now; one that another writer replaces meanwhile stays.
+        since, until
+            As in `search`, with `filter` or without.
 
         Examples
         --------
@@ -209,11 +260,12 @@ class Collection(Reading):
         >>> c.delete(filter=drift.col("year") < 2022)
         1
         """
-        if (ids is None) == (filter is None):
-            raise InvalidArgumentError("delete takes either ids or filter=")
-        if filter is not None:
-            return self._inner.delete_where(to_tree(filter))
-        return self._inner.delete(_input.ids(ids, self._inner.id_type))
+        tree = _time.window(filter, since, until, self._inner.time)
+        if ids is not None and tree is None:
+            return self._inner.delete(_input.ids(ids, self._inner.id_type))
+        if ids is not None or tree is None:
+            raise InvalidArgumentError("delete takes either ids or filter=, since= and until=")
+        return self._inner.delete_where(tree)
 
     def load(
         self,
@@ -237,9 +289,9 @@ class Collection(Reading):
         id, vector : str
             Names of the columns of the ids and of the vectors.
         metadata : bool, str or sequence of str
-            Columns that become metadata: True for all others, or these. Integers, floats, booleans, text, dates,
-            timestamps and lists of text are taken as they are, structs, maps and other lists as JSON; other columns
-            (decimals, times of day, bytes) are refused by name.
+            Columns that become metadata: True for all others, or these; a column of the name of the collection's time
+            field always does. Integers, floats, booleans, text, dates, timestamps and lists of text are taken as they are,
+            structs, maps and other lists as JSON; other columns (decimals, times of day, bytes) are refused by name.
         progress : bool or callable, optional
             True shows a bar (tqdm or rich when installed); a callable gets the rows so far and their total, or None
             for an unknown total: at the start and the end of each stage (reading, training, writing) and every 50 ms

@@ -33,6 +33,7 @@ _Field: TypeAlias = tuple[str, str, list[Any]]
 _Filter: TypeAlias = tuple[Any, ...]
 _Include: TypeAlias = bool | list[str] | None
 _Confidence: TypeAlias = tuple[float | None, str | None, float | None, float | None]
+_Decay: TypeAlias = tuple[str, float, float, int]
 _Progress: TypeAlias = Callable[[int, int | None, str], object] | None
 
 @final
@@ -50,6 +51,8 @@ class Database:
         id_type: str,
         precision: str,
         fields: Sequence[tuple[str, str]],
+        time: str | None,
+        ttl: int | None,
         exist_ok: bool,
     ) -> Collection: ...
     def open_collection(self, name: str) -> Collection: ...
@@ -72,6 +75,10 @@ class Collection:
     def metric(self) -> str: ...
     @property
     def id_type(self) -> str: ...
+    @property
+    def time(self) -> str | None: ...
+    @property
+    def ttl(self) -> int | None: ...
     def add(self, ids: _Ids, vectors: _Vectors, payload: Sequence[_Field] | None) -> None: ...
     def upsert(self, ids: _Ids, vectors: _Vectors, payload: Sequence[_Field] | None) -> None: ...
     def delete(self, ids: _Ids) -> int: ...
@@ -102,6 +109,7 @@ class Collection:
         filter: _Filter | None,
         include: _Include,
         confidence: _Confidence | None,
+        decay: _Decay | None,
     ) -> tuple[_IdsOut, NDArray[np.float32], list[_Field]]: ...
     def explain(
         self,

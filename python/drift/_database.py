@@ -6,7 +6,7 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from drift import _backup, _core, _metadata
+from drift import _backup, _core, _metadata, _time
 from drift._address import address
 from drift._checks import natural, text
 from drift._collection import Collection
@@ -15,6 +15,7 @@ from drift._progress import display
 from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
     from types import TracebackType
     from typing import Self, TypeAlias
@@ -174,6 +175,8 @@ class Database:
         *,
         precision: Precision = "1bit",
         fields: Mapping[str, FieldType] | None = None,
+        time: str | None = None,
+        ttl: dt.timedelta | float | None = None,
         exist_ok: bool = False,
     ) -> Collection:
         """Create a collection.
@@ -194,8 +197,15 @@ class Database:
         fields : mapping of str to type, optional
             Metadata fields of its rows: ``bool``, ``int``, ``float``, ``str``, ``timestamp``, ``list`` (of str) or
             ``json``. Declared, they are fixed; otherwise writes bring them, with the type of their first value.
+        time : str, optional
+            Metadata field, of type ``timestamp``, that is each row's time: `since=`, `until=` and `decay=` of reads
+            go by it. A row that is written without it gets the clock's time.
+        ttl : timedelta or float, optional
+            Rows expire so long after their time; a number is seconds. From then on no call shows them, and background
+            maintenance deletes them. It needs `time`.
         exist_ok : bool
-            Open the collection when it exists with the same `dim`, `metric`, `id_type` and `precision`.
+            Open the collection when it exists with the same `dim`, `metric`, `id_type` and `precision`, and the same
+            `fields`, `time` and `ttl` where these are given.
 
         Raises
         ------
@@ -219,6 +229,8 @@ class Database:
             text("id_type", id_type, "int", "str"),
             text("precision", precision, "1bit", "sq8"),
             _metadata.fields(fields),
+            None if time is None else text("time", time),
+            None if ttl is None else _time.duration("ttl", ttl),
             bool(exist_ok),
         )
         return Collection._of(self, created)

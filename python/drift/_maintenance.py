@@ -13,7 +13,8 @@ class JobRecord(TypedDict):
     """One finished job."""
 
     job: str
-    """``restructure`` (buckets were split, merged, recentred or cleared) or ``compact`` (segments were merged)."""
+    """``restructure`` (buckets were split, merged, recentred or cleared), ``retrain`` (all were defined anew),
+    ``compact`` (segments were merged) or ``expire`` (expired rows were deleted)."""
     reason: str
     effect: str
     ended: float

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Field: TypeAlias = tuple[str, str, list[Any]]
 
+# The field of the moment at which a row expires.
+EXPIRES = "_expires"
+
 TYPES = ("bool", "int", "float", "str", "timestamp", "list", "json")
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -61,7 +64,7 @@ def columns(metadata: MetadataLike | None, rows: int | None, known: Callable[[],
     if metadata is None:
         return None
     given = _columns(metadata, rows)
-    types = known()
+    types = {EXPIRES: "timestamp"} | known()
     return (
         [_typed(name, values, types.get(name)) for name, values in given.items()] if isinstance(given, dict) else given
     )

@@ -1,4 +1,4 @@
-"""Ranking by scores: fusing several searches, boosting rows, letting old rows fade. Pure NumPy on results.
+"""Ranking by scores: fusing several searches, boosting rows. Pure NumPy on results.
 
 A search orders rows by distance, and distances of different collections or metrics cannot be added. Scores can: they
 are positive, larger is better, and `rank` and `fuse` make them. Nothing here reads or changes a collection.
@@ -6,7 +6,6 @@ are positive, larger is better, and `rank` and `fuse` make them. Nothing here re
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -101,50 +100,6 @@ class Ranking:
         scores = np.where(padding, -np.inf, np.where(padding, 0.0, self.scores) * chosen)
         return Ranking._of(self.ids, scores, self._metadata)
 
-    def decay(
-        self,
-        times: str | Mapping[Any, Any] | ArrayLike,
-        half_life: dt.timedelta | float,
-        *,
-        now: dt.datetime | np.datetime64 | None = None,
-        floor: float = 0.0,
-        missing: float = 1.0,
-    ) -> Ranking:
-        """Return the ranking with scores halved for each `half_life` of age.
-
-        The factor is ``floor + (1 - floor) * 2 ** (-age / half_life)``; a row from the future has age 0.
-
-        Parameters
-        ----------
-        times : str, mapping of id to time, or array_like of the shape of `ids`
-            When each row is from: a field of the results' metadata, or times as datetime or datetime64. Without a
-            time zone they are UTC.
-        half_life : timedelta or float
-            Above 0; a number is seconds.
-        now : datetime, optional
-            What ages are counted from; the present when None.
-        floor : float
-            The least factor, 0 to 1.
-        missing : float
-            Factor of rows without a time, 0 to 1.
-
-        Raises
-        ------
-        InvalidArgumentError
-            When an option is out of its bounds, a time is none, or there is no metadata to take a field from.
-        """
-        seconds = half_life.total_seconds() if isinstance(half_life, dt.timedelta) else half_life
-        if not 0 < seconds < np.inf:
-            raise InvalidArgumentError(f"half_life is {half_life!r}: it must be above 0")
-        for name, share in (("floor", floor), ("missing", missing)):
-            if not 0 <= share <= 1:
-                raise InvalidArgumentError(f"{name} is {share!r}: it must be 0 to 1")
-        moments = self._times(times)
-        present = _moment(dt.datetime.now(dt.UTC) if now is None else now)
-        ages = np.maximum((present - moments) / np.timedelta64(1, "s"), 0.0)
-        factors = floor + (1 - floor) * np.exp2(-ages / seconds)
-        return self.boost(np.where(np.isnat(moments), missing, factors))
-
     def top(self, k: int) -> Ranking:
         """Return the best `k` rows, 1 or more."""
         if k < 1:
@@ -182,22 +137,6 @@ class Ranking:
                 f"{name} have the shape {values.shape}: it must be that of ids, {self.ids.shape}"
             )
         return values
-
-    def _times(self, times: object) -> NDArray[np.datetime64]:
-        if isinstance(times, str):
-            if self._metadata is None:
-                raise InvalidArgumentError(
-                    f"times is {times!r}, but the results have no metadata: search with include="
-                )
-            found: list[Any] = [None if one is None else one.get(times) for row in self._metadata for one in row]
-        elif isinstance(times, Mapping):
-            found = [times.get(one) for one in self.ids.ravel().tolist()]
-        else:
-            given = np.asarray(times)
-            if given.dtype.kind == "M":
-                return np.asarray(self._aligned("times", given), dtype="datetime64[us]")
-            found = self._aligned("times", given).ravel().tolist()
-        return np.array([_moment(one) for one in found], dtype="datetime64[us]").reshape(self.ids.shape)
 
 
 def rank(result: SearchResult, metric: str) -> Ranking:
@@ -367,15 +306,3 @@ def _joined(sources: list[_Metadata], lists: list[NDArray[Any]], query: int) -> 
         for source, rows in zip(sources, lists, strict=True)
         for one in ([None] * rows.shape[1] if source is None else source[query])
     ]
-
-
-def _moment(value: object) -> np.datetime64:
-    """Return a time in microseconds of UTC, NaT for None."""
-    if value is None:
-        return np.datetime64("NaT", "us")
-    if isinstance(value, dt.datetime) and value.utcoffset() is not None:
-        value = value.astimezone(dt.UTC).replace(tzinfo=None)
-    if not isinstance(value, (dt.date, np.datetime64)):
-        raise InvalidArgumentError(f"time {value!r} must be a datetime, a date or a datetime64")
-    moment: np.datetime64 = np.datetime64(value).astype("datetime64[us]")
-    return moment

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drift import _input, _metadata
+from drift import _input, _metadata, _time
 from drift._checks import natural, text
 from drift._errors import InvalidArgumentError
 from drift._explain import Explanation
@@ -17,7 +17,8 @@ from drift._result import Page, Rows, SearchResult
 if TYPE_CHECKING:
     from drift import _core
     from drift._filter import FilterLike
-    from drift._types import IdsLike, Include, Missing, Routing, VectorsLike
+    from drift._time import Decay
+    from drift._types import IdsLike, Include, Missing, Routing, TimeLike, VectorsLike
 
 
 class Reading:
@@ -28,15 +29,24 @@ class Reading:
     _inner: _core.Collection
     _dim: int
 
-    def count(self, filter: FilterLike | None = None) -> int:  # noqa: A002
+    def count(
+        self,
+        filter: FilterLike | None = None,  # noqa: A002
+        *,
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
+    ) -> int:
         """Return the number of rows, or of those that match a filter.
 
         Parameters
         ----------
         filter : Expression, dict or str, optional
             As in `search`.
+        since, until
+            As in `search`.
         """
-        return len(self._inner) if filter is None else self._inner.count(to_tree(filter))
+        tree = _time.window(filter, since, until, self._inner.time)
+        return len(self._inner) if tree is None else self._inner.count(tree)
 
     def check_filter(self, filter: FilterLike) -> list[str]:  # noqa: A002
         """Return what is likely wrong with a filter that finds nothing.
@@ -67,6 +77,8 @@ class Reading:
         self,
         filter: FilterLike | None = None,  # noqa: A002
         *,
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
         limit: int = 100,
         cursor: int | str | None = None,
         include: Include = True,
@@ -78,6 +90,8 @@ class Reading:
         ----------
         filter : Expression, dict or str, optional
             Only rows that match it.
+        since, until
+            As in `search`.
         limit : int
             Rows of a page, 1 to 65,536.
         cursor : int or str, optional
@@ -107,7 +121,7 @@ class Reading:
         natural("limit", limit, 1)
         if cursor is not None and isinstance(cursor, str) != (self._inner.id_type == "str"):
             raise InvalidArgumentError(f"cursor is {cursor!r}: pass the .cursor of the page before")
-        tree = None if filter is None else to_tree(filter)
+        tree = _time.window(filter, since, until, self._inner.time)
         found = self._inner.page(tree, cursor, limit, bool(vectors), _metadata.include(include))
         return Page(*found, limit=limit, with_vectors=vectors)
 
@@ -155,6 +169,9 @@ class Reading:
         recall: float | None = 0.95,
         exact: bool = False,
         filter: FilterLike | None = None,  # noqa: A002
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
+        decay: Decay | None = None,
         include: Include = None,
         nprobe: int | None = None,
         threads: int | None = None,
@@ -178,6 +195,11 @@ class Reading:
         filter : Expression, dict or str, optional
             Only rows whose metadata match it: ``drift.col("year") >= 2024``, ``{"year": {"$gte": 2024}}`` or
             ``"year >= 2024"``. It is applied before rows are ranked: m matching rows give min(k, m) results.
+        since, until : datetime, date, datetime64 or ISO 8601 text, optional
+            Only rows whose time is `since` or later, and before `until`; without a time zone they are UTC. They need
+            a collection with a time field.
+        decay : Decay, optional
+            Rank by distance and age; ``.distances`` are then distances plus the penalties for age.
         include : bool, str or sequence of str
             Metadata fields to return with the results: True for all, or these.
         nprobe : int, optional
@@ -219,11 +241,13 @@ class Reading:
         ([1, 2], [0.0, 1.0])
         """
         values = _input.queries(query, self._dim)
-        tree = None if filter is None else to_tree(filter)
+        narrowed = filter is not None or since is not None or until is not None
+        tree = _time.window(filter, since, until, self._inner.time) if narrowed else None
+        faded = None if decay is None else _time.decay(decay, self._inner.time)
         fields = None if include is None else _metadata.include(include)
         try:
             confidence = _confidence(target_confidence, routing, lambda_, tau)
-            found = self._inner.search(values, k, recall, exact, nprobe, threads, tree, fields, confidence)
+            found = self._inner.search(values, k, recall, exact, nprobe, threads, tree, fields, confidence, faded)
         except (TypeError, OverflowError) as error:
             raise _misfit(error, k, recall, exact, nprobe, threads) from None
         ids, distances, metadata = found
@@ -236,6 +260,8 @@ class Reading:
         *,
         recall: float | None = 0.95,
         filter: FilterLike | None = None,  # noqa: A002
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
         nprobe: int | None = None,
         target_confidence: float | None = None,
         routing: Routing | None = None,
@@ -248,7 +274,7 @@ class Reading:
         ----------
         query : array_like or Arrow array, shape (dim,)
             One query.
-        k, recall, filter, nprobe, target_confidence, routing, lambda_, tau
+        k, recall, filter, since, until, nprobe, target_confidence, routing, lambda_, tau
             As in `search`; `k` from 1.
 
         Returns
@@ -274,7 +300,7 @@ class Reading:
         values = _input.queries(query, self._dim)
         try:
             confidence = _confidence(target_confidence, routing, lambda_, tau)
-            tree = None if filter is None else to_tree(filter)
+            tree = _time.window(filter, since, until, self._inner.time)
             return Explanation.read(int(k), self._inner.explain(values, k, recall, nprobe, tree, confidence))
         except (TypeError, OverflowError) as error:
             raise _misfit(error, k, recall, False, nprobe, None) from None

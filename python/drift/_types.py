@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -13,6 +14,7 @@ __all__ = [
     "ArrowArray",
     "ArrowStream",
     "Durability",
+    "ExpiresLike",
     "FieldType",
     "IdType",
     "IdsLike",
@@ -25,6 +27,7 @@ __all__ = [
     "Progress",
     "Recovery",
     "Routing",
+    "TimeLike",
     "VectorsLike",
 ]
 
@@ -59,6 +62,8 @@ Routing: TypeAlias = Literal["density", "geometric"]
 IdsLike: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[np.generic] | ArrowArray | ArrowStream
 VectorsLike: TypeAlias = ArrayLike | ArrowArray | ArrowStream
 MetadataLike: TypeAlias = Sequence[Mapping[str, Any] | None] | Mapping[str, Any] | ArrowArray | ArrowStream
+TimeLike: TypeAlias = dt.datetime | dt.date | np.datetime64 | str
+ExpiresLike: TypeAlias = TimeLike | Sequence[TimeLike | None] | NDArray[np.datetime64] | None
 Include: TypeAlias = bool | str | Sequence[str] | None
 Progress: TypeAlias = bool | Callable[[int, int | None], object] | None
 LoadSource: TypeAlias = (

@@ -35,7 +35,7 @@ use crate::state::CollectionState;
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::{Backend, LockGuard, names};
 use crate::sync::{Mutex, Pool};
-use crate::types::Schema;
+use crate::types::{EXPIRES_FIELD, Field, Lifetime, Schema};
 use collection::OpenCollection;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -426,6 +426,11 @@ fn check_collection_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// The fields that a collection was created with; the moments of expiry may have come later.
+fn declared(schema: &Schema) -> Vec<&Field> {
+    schema.fields.iter().filter(|field| field.name != EXPIRES_FIELD).collect()
+}
+
 fn check_same_schema(name: &str, have: &Schema, want: &Schema) -> Result<()> {
     let differences = [
         ("dim", have.dim.to_string(), want.dim.to_string()),
@@ -434,8 +439,14 @@ fn check_same_schema(name: &str, have: &Schema, want: &Schema) -> Result<()> {
         ("precision", have.precision.name().to_owned(), want.precision.name().to_owned()),
     ];
     match differences.iter().find(|(_, have, want)| have != want) {
-        None if !want.fields.is_empty() && want.fields != have.fields => {
+        None if !want.fields.is_empty() && declared(want) != declared(have) => {
             Err(Error::invalid(format!("collection {name:?} exists with other metadata fields: use another name")))
+        }
+        None if want.lifetime.time.is_some() && want.lifetime != have.lifetime => {
+            let Lifetime { time, ttl } = &have.lifetime;
+            Err(Error::invalid(format!(
+                "collection {name:?} exists with time field {time:?} and ttl {ttl:?} microseconds: use another name"
+            )))
         }
         None => Ok(()),
         Some((what, have, want)) => {

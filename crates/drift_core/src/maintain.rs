@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod compact;
+mod expire;
 mod flush;
 mod optimize;
 mod policy;
@@ -21,6 +22,6 @@ pub use optimize::optimize;
 pub use remove::{after_load, remove_unreferenced};
 #[cfg(feature = "sim")]
 pub use scheduler::{Chore, run_chore};
-pub use scheduler::{Measuring, start};
-pub use step::run_once;
+pub use scheduler::{OtherPaths, start};
+pub use step::{expire_all, run_once};
 pub use survey::{Backlog, backlog, shape};

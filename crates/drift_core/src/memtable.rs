@@ -16,13 +16,13 @@ pub use extract::Extract;
 pub use search::SearchMode;
 
 use crate::sync::{Mutex, RwLock};
-use crate::types::{Columns, IdRef, Ids, Metric, Predicate, Schema, Seq, VectorBuf};
+use crate::types::{Columns, IdRef, Ids, Lifetime, Metric, NEVER, Predicate, Schema, Seq, VectorBuf};
 use arena::{Batch, Row};
 use codes::Codes;
 use hashbrown::HashTable;
 use hnsw::Hnsw;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 /// A row of a memtable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,7 @@ struct Tombstones {
 pub struct Memtable {
     dim: usize,
     metric: Metric,
+    lifetime: Lifetime,
     wal_first: u64,
     wal_last: AtomicU64,
     rows: boxcar::Vec<Row>,
@@ -54,6 +55,7 @@ pub struct Memtable {
     bytes: AtomicUsize,
     first_seq: AtomicU64,
     last_seq: AtomicU64,
+    earliest_expiry: AtomicI64,
     codes: Codes,
     graph: OnceLock<Hnsw>,
     indexed: AtomicUsize,
@@ -65,6 +67,7 @@ impl Memtable {
         Memtable {
             dim: schema.dim,
             metric: schema.metric,
+            lifetime: schema.lifetime.clone(),
             wal_first: wal_number,
             wal_last: AtomicU64::new(wal_number),
             rows: boxcar::Vec::new(),
@@ -73,6 +76,7 @@ impl Memtable {
             bytes: AtomicUsize::new(0),
             first_seq: AtomicU64::new(Seq::MAX),
             last_seq: AtomicU64::new(0),
+            earliest_expiry: AtomicI64::new(NEVER),
             codes: Codes::default(),
             graph: OnceLock::new(),
             indexed: AtomicUsize::new(0),
@@ -89,6 +93,11 @@ impl Memtable {
         payload: Option<&Columns>,
     ) -> u64 {
         let batch = Batch::new(self.dim, self.metric, ids, vectors, payload);
+        if let Some(columns) = payload {
+            // Before a row is there, so that none is seen that has expired unnoticed.
+            let earliest = (0..columns.rows()).map(|row| self.lifetime.end(columns, row)).min().unwrap_or(NEVER);
+            self.earliest_expiry.fetch_min(earliest, Ordering::Release);
+        }
         self.bytes.fetch_add(batch.bytes(), Ordering::Relaxed);
         let mut superseded = 0;
         let mut newest = self.newest.write();
@@ -191,6 +200,16 @@ impl Memtable {
     /// Payload of a row: columns, and its place in them.
     pub fn payload(&self, row: usize) -> Option<(&Columns, usize)> {
         self.rows[row].payload()
+    }
+
+    /// When the first row expires, be it dead or not; [`NEVER`] for never.
+    pub fn earliest_expiry(&self) -> i64 {
+        self.earliest_expiry.load(Ordering::Acquire)
+    }
+
+    /// When a row expires; [`NEVER`] for never.
+    pub fn expiry(&self, row: usize) -> i64 {
+        self.payload(row).map_or(NEVER, |(columns, at)| self.lifetime.end(columns, at))
     }
 
     /// Whether the payload of a row satisfies a predicate.

@@ -7,7 +7,9 @@
 mod buckets;
 pub mod calibrate;
 mod confidence;
+mod decay;
 mod exact;
+mod expiry;
 mod explain;
 mod filter;
 mod geometry;
@@ -20,8 +22,9 @@ mod rerank;
 mod scratch;
 mod wanted;
 
+pub use expiry::expired;
 pub use explain::explain;
-pub use get::{contains, get, get_with_seqs, ids, visible_rows};
+pub use get::{contains, get, get_with_seqs, ids, live_rows};
 pub use matching::{PAGE_ROWS_MAX, Page, count, matching, page};
 pub use scratch::Scratch;
 
@@ -55,13 +58,18 @@ pub fn search(
     }
     collection.counters.asked.store(true, Ordering::Relaxed);
     collection.counters.queries.fetch_add(count as u64, Ordering::Relaxed);
-    let version = collection.pin();
+    let (version, now) = collection.pin_now();
     let fields = payload::fields(collection, &options.include)?;
-    let wanted = options.filter.as_ref().map(|filter| wanted(collection, &version, filter)).transpose()?;
-    if options.exact {
-        return exact::search(collection, &version, queries, options, wanted.as_ref(), &fields, interrupt);
+    let wanted = wanted(collection, &version, options.filter.as_ref(), now)?;
+    if options.decay.is_some() {
+        let call = Call { collection, version: &version, options, wanted: wanted.as_ref(), fields: &fields, interrupt };
+        return decay::search(&call, queries, recall);
     }
-    let limits = limits(&version, options, recall);
+    if options.exact {
+        let call = Call { collection, version: &version, options, wanted: wanted.as_ref(), fields: &fields, interrupt };
+        return exact::search(&call, queries);
+    }
+    let limits = limits(&version, options, recall, options.k);
     let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
     let plan = Plan { options, limits, wanted: wanted.as_ref(), fields: &fields };
     let answer = |queries: &[f32]| answer(collection, &version, queries, &plan, interrupt);
@@ -75,6 +83,16 @@ pub fn search(
     Ok(hits)
 }
 
+/// What a search was asked, and of what.
+struct Call<'a> {
+    collection: &'a CollectionState,
+    version: &'a Version,
+    options: &'a SearchOptions,
+    wanted: Option<&'a Wanted>,
+    fields: &'a [Field],
+    interrupt: Interrupt<'a>,
+}
+
 /// What all queries of a call have in common.
 struct Plan<'a> {
     options: &'a SearchOptions,
@@ -83,10 +101,18 @@ struct Plan<'a> {
     fields: &'a [Field],
 }
 
-/// Finds the rows that satisfy a filter, whose fields must be known.
-fn wanted(collection: &CollectionState, version: &Version, filter: &Arc<Predicate>) -> Result<Wanted> {
-    filter.check_fields(&collection.fields.read())?;
-    Wanted::find(version, filter)
+/// Finds the rows that satisfy a filter, whose fields must be known, and have not expired at `now`; none when that is all.
+fn wanted(
+    collection: &CollectionState,
+    version: &Version,
+    filter: Option<&Arc<Predicate>>,
+    now: Option<i64>,
+) -> Result<Option<Wanted>> {
+    if filter.is_none() && now.is_none() {
+        return Ok(None);
+    }
+    filter.map_or(Ok(()), |filter| filter.check_fields(&collection.fields.read()))?;
+    Wanted::find(collection, version, filter, now)
 }
 
 /// Answers queries one after the other on this thread.
@@ -105,17 +131,9 @@ fn answer(
         if row % QUERIES_PER_CHUNK == QUERIES_PER_CHUNK - 1 {
             check(interrupt)?;
         }
-        scratch.set_query(collection, &version.index.router, query);
-        scratch.exact.reset(options.k);
-        if wanted.map_or(version.index.rows(), |wanted| wanted.flushed) > 0 {
-            scratch.estimates.reset(rerank::width(options.k));
-            buckets::scan(collection, version, limits, wanted, &mut scratch);
-            rerank::rerank(collection, version, &mut scratch)?;
-        }
-        // Last, so that few of its rows pass the threshold that the buckets have set.
-        memory::scan(version, SearchMode::Fast, wanted.map(Wanted::predicate), &mut scratch);
-        push_hits(version, &mut scratch, &mut hits, &mut payload)?;
-        if collection.recall.wants_this() {
+        find(collection, version, query, limits, wanted, &mut scratch)?;
+        push_hits(version, scratch.exact.sorted(), &mut hits, &mut payload)?;
+        if wanted.is_none() && collection.recall.wants_this() {
             keep_shadow(collection, version, query, options, &mut scratch);
         }
     }
@@ -123,13 +141,34 @@ fn answer(
     Ok(hits)
 }
 
-/// How far a search with these options goes.
-fn limits(version: &Version, options: &SearchOptions, recall: f32) -> Limits {
+/// Leaves the nearest rows of a query, as many as `limits` say, in `scratch.exact`.
+fn find(
+    collection: &CollectionState,
+    version: &Version,
+    query: &[f32],
+    limits: &Limits,
+    wanted: Option<&Wanted>,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    scratch.set_query(collection, &version.index.router, query);
+    scratch.exact.reset(limits.k);
+    if wanted.map_or(version.index.rows(), |wanted| wanted.flushed) > 0 {
+        scratch.estimates.reset(rerank::width(limits.k));
+        buckets::scan(collection, version, limits, wanted, scratch);
+        rerank::rerank(collection, version, scratch)?;
+    }
+    // Last, so that few of its rows pass the threshold that the buckets have set.
+    memory::scan(version, SearchMode::Fast, wanted.and_then(Wanted::predicate), scratch);
+    Ok(())
+}
+
+/// How far a search for `k` rows with these options goes.
+fn limits(version: &Version, options: &SearchOptions, recall: f32, k: usize) -> Limits {
     let overridden = options.nprobe.is_some() || options.confidence.is_some();
     Limits {
-        stop: if overridden { StopRule::ALL } else { version.index.rule(recall, options.k) },
+        stop: if overridden { StopRule::ALL } else { version.index.rule(recall, k) },
         buckets_max: options.nprobe.unwrap_or(usize::MAX),
-        k: options.k,
+        k,
         confidence: options.confidence,
     }
 }
@@ -143,7 +182,7 @@ fn keep_shadow(
     scratch: &mut Scratch,
 ) {
     let overridden = options.nprobe.is_some() || options.confidence.is_some();
-    let judged = !overridden && options.filter.is_none() && options.k <= calibrate::SHADOW_K_MAX;
+    let judged = !overridden && options.k <= calibrate::SHADOW_K_MAX;
     if !judged || version.index.rows() <= SCAN_ALL_ROWS {
         return;
     }
@@ -161,8 +200,7 @@ fn keep_shadow(
 }
 
 /// Appends the query's best rows, padded to `k`.
-fn push_hits(version: &Version, scratch: &mut Scratch, hits: &mut Hits, payload: &mut Payload<'_>) -> Result<()> {
-    let best = scratch.exact.sorted();
+fn push_hits(version: &Version, best: &[(f32, u64)], hits: &mut Hits, payload: &mut Payload<'_>) -> Result<()> {
     for &(_, key) in best {
         payload.push(version, get::place_of(key))?;
     }

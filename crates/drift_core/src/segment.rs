@@ -8,6 +8,7 @@
 mod bloom;
 mod codes;
 mod deaths;
+mod expiry;
 mod footer;
 mod open;
 mod pages;
@@ -15,7 +16,9 @@ mod payload;
 mod select;
 mod values;
 mod writer;
+mod zone;
 
+pub use payload::NO_TIME;
 pub use select::RowSet;
 pub use writer::{PayloadSource, RunRows, SegmentWriter};
 
@@ -27,6 +30,7 @@ use crate::types::{BucketId, ElementType, IdRef, Ids, Seq, VectorBuf, Vectors};
 use bloom::Bloom;
 use codes::Codes;
 use deaths::Deaths;
+use expiry::Alive;
 use half::f16;
 use pages::Pages;
 use payload::StoredColumn;
@@ -79,6 +83,7 @@ pub struct Segment {
     pages: Pages,
     payload: Vec<StoredColumn>,
     selected: Selected,
+    alive: Alive,
     deaths: Deaths,
 }
 
@@ -289,13 +294,15 @@ impl Segment {
             + self.pages.heap_bytes()
             + self.payload.iter().map(StoredColumn::heap_bytes).sum::<usize>()
             + self.selected.heap_bytes()
+            + self.alive.heap_bytes()
             + self.deaths.bytes()
     }
 
     fn assemble(file: SegmentFile, name: String, parts: Assembled, hot: Hot) -> Segment {
         let deaths = Deaths::new(hot.seqs.len());
         let Assembled { dim, element_type, pages, payload } = parts;
-        Segment { file, name, dim, element_type, hot, pages, payload, selected: Selected::default(), deaths }
+        let (selected, alive) = (Selected::default(), Alive::default());
+        Segment { file, name, dim, element_type, hot, pages, payload, selected, alive, deaths }
     }
 }
 

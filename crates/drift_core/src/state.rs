@@ -13,6 +13,7 @@ mod buckets;
 mod calibration;
 mod centroids;
 mod density;
+mod expiry;
 mod filter;
 mod homes;
 mod index;
@@ -36,6 +37,7 @@ pub use assignment::{Assignment, NO_BUCKET};
 pub use buckets::{BucketTable, ResidualSums};
 pub use calibration::{Calibration, SCAN_ALL_ROWS, StopRule};
 pub use density::{Density, DensityCache, live_rows};
+use expiry::Expiry;
 pub use filter::{Filter, Layer, Part};
 pub use homes::{Homes, Residual};
 pub use index::{Index, LiveSegment, Reassignment, Run, ScanCodes, locate};
@@ -170,6 +172,7 @@ pub struct CollectionState {
     pub signal: Signal,
     /// Counts since open.
     pub counters: Counters,
+    expiry: Expiry,
     /// Number of the newest manifest.
     pub manifest_number: Arc<AtomicU64>,
     version: ArcSwap<Version>,
@@ -234,6 +237,7 @@ impl CollectionState {
             schedule: Schedule::default(),
             signal: Signal::default(),
             counters: Counters::default(),
+            expiry: Expiry::default(),
             version: ArcSwap::from_pointee(parts.version),
             commits: crate::sync::AtomicU64::new(0),
             closed: AtomicBool::new(false),

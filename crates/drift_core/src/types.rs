@@ -6,8 +6,10 @@
 mod check;
 mod choice;
 mod confidence;
+mod decay;
 mod explain;
 mod ids;
+mod lifetime;
 mod lines;
 pub mod payload;
 pub mod predicate;
@@ -18,8 +20,10 @@ mod vectors;
 
 pub(crate) use choice::unknown as unknown_choice;
 pub use confidence::{Confidence, Estimate, LAMBDA_DEFAULT, LAMBDA_MAX, TAU_SHARE};
+pub use decay::Decay;
 pub use explain::{ExplainedBucket, ExplainedTimes, ExplainedWork, Explanation, Stop};
 pub use ids::{ID_BYTES_MAX, IdRef, IdType, Ids, StrIds};
+pub use lifetime::{EXPIRES_FIELD, Lifetime, NEVER};
 pub use lines::{LINE_BYTES, Lines};
 pub use payload::{Column, Columns, Field, FieldType, Fields, Value};
 pub use predicate::Predicate;
@@ -148,6 +152,8 @@ pub struct Schema {
     pub precision: Precision,
     /// Fields of the payload, when they are fixed; writes bring them otherwise.
     pub fields: Vec<Field>,
+    /// The time of its rows, and how long they live.
+    pub lifetime: Lifetime,
 }
 
 impl Schema {
@@ -156,7 +162,8 @@ impl Schema {
         if dim == 0 || dim > DIM_MAX {
             return Err(Error::invalid(format!("dim is {dim}: it must be between 1 and {DIM_MAX}")));
         }
-        Ok(Schema { dim, metric, id_type, precision: Precision::OneBit, fields: Vec::new() })
+        let (precision, lifetime) = (Precision::OneBit, Lifetime::default());
+        Ok(Schema { dim, metric, id_type, precision, fields: Vec::new(), lifetime })
     }
 
     /// The same schema with another precision.

@@ -1,11 +1,14 @@
-//! A collection that nobody uses touches no file and sets no timer.
+//! A collection that nobody uses touches no file and sets no timer, but one for the next row to expire.
 
 use drift_core::clock::Components;
 use drift_core::config::{Config, Durability};
 use drift_core::db::{Collection, Database};
 use drift_core::error::Result;
 use drift_core::storage::{AppendFile, Backend, LockGuard, MemoryBackend, ReadFile, SyncFile, WriteFile};
-use drift_core::types::{IdType, Ids, Metric, Schema, SearchOptions, Vectors, never_interrupt};
+use drift_core::types::{
+    Column, Columns, EXPIRES_FIELD, FieldType, IdType, Ids, Metric, Schema, SearchOptions, Value, Vectors,
+    never_interrupt,
+};
 use rand::RngExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -179,4 +182,37 @@ fn a_collection_at_rest_touches_no_file_and_sets_no_timer() {
         rests(&collection, &calls, "searches, some of which were searched again");
         database.close().expect("a close");
     }
+}
+
+#[test]
+fn a_collection_rests_until_the_next_row_expires_and_then_deletes_it() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let inner: Arc<dyn Backend> = Arc::new(MemoryBackend::open("", true, false).expect("a store"));
+    let backend = Arc::new(Counting { inner, calls: calls.clone() });
+    let components = Components::system();
+    let clock = components.clock.clone();
+    let database = Database::open_on(backend, Config::default(), components).expect("a database");
+    let schema = Schema::new(DIM, Metric::L2, IdType::Int).expect("a schema");
+    let collection = database.create_collection("rows", schema, false).expect("a collection");
+    let write = |id: i64, after: Duration| {
+        let mut expires = Column::new(FieldType::Timestamp);
+        expires.push(Value::Timestamp((clock.wall() + after).as_micros() as i64));
+        let mut payload = Columns::new(1);
+        payload.add(EXPIRES_FIELD, expires).expect("a column");
+        collection.upsert(&Ids::Int(vec![id]), Vectors::F32(&rows(1, 1)), Some(&payload)).expect("a row");
+    };
+    write(1, Duration::from_secs(86_400));
+    rests(&collection, &calls, "a row that expires tomorrow");
+    // Its timer takes the place of the other, and nothing else wakes the collection.
+    write(2, Duration::from_millis(50));
+    let start = clock.monotonic();
+    while collection.health().expect("health").jobs.is_empty() {
+        assert!(clock.monotonic() - start < PATIENCE, "no job deletes the row");
+        std::thread::yield_now();
+    }
+    let jobs = collection.health().expect("health").jobs;
+    assert_eq!(jobs.iter().map(|of| of.effect.as_str()).collect::<Vec<_>>(), ["1 rows deleted"]);
+    rests(&collection, &calls, "the expiry of a row");
+    assert_eq!(collection.len().expect("len"), 1);
+    database.close().expect("a close");
 }

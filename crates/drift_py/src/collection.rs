@@ -12,7 +12,7 @@ use crate::signals::Signals;
 use crate::work;
 use drift_core::db::Budget;
 use drift_core::search::Page;
-use drift_core::types::{Confidence, IdRef, Missing, SearchOptions, Vectors};
+use drift_core::types::{Confidence, Decay, IdRef, Missing, SearchOptions, Vectors};
 use numpy::{PyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -32,6 +32,9 @@ type BudgetTuple = (f64, Option<u64>, Option<u64>, Option<(u8, u8)>);
 
 /// `target_confidence`, `routing`, `lambda_` and `tau`.
 type ConfidenceTuple = (Option<f32>, Option<String>, Option<f32>, Option<f32>);
+
+/// `field`, `half_life` in microseconds, `weight` and `at` in microseconds since 1970 UTC.
+type DecayTuple = (String, f64, f32, i64);
 
 fn read_confidence(py: Python<'_>, options: Option<ConfidenceTuple>) -> PyResult<Option<Confidence>> {
     let Some((target, routing, lambda, tau)) = options else { return Ok(None) };
@@ -82,6 +85,18 @@ impl Collection {
     #[getter]
     fn id_type(&self) -> &'static str {
         self.inner.schema().id_type.name()
+    }
+
+    /// The field that is each row's time.
+    #[getter]
+    fn time(&self) -> Option<&str> {
+        self.inner.schema().lifetime.time.as_deref()
+    }
+
+    /// Microseconds after its time at which a row expires.
+    #[getter]
+    fn ttl(&self) -> Option<i64> {
+        self.inner.schema().lifetime.ttl
     }
 
     fn add(
@@ -216,6 +231,7 @@ impl Collection {
         filter: Option<&Bound<'py, PyTuple>>,
         include: Option<&Bound<'py, PyAny>>,
         confidence: Option<ConfidenceTuple>,
+        decay: Option<DecayTuple>,
     ) -> PyResult<Triple<'py>> {
         let flat = queries.cast::<PyArrayDyn<f32>>().is_ok_and(|array| array.ndim() == 1);
         let queries = VectorsIn::read(queries, self.inner.schema())?;
@@ -223,7 +239,8 @@ impl Collection {
         let values = as_f32(queries.view()?, &mut widened);
         let confidence = read_confidence(py, confidence)?;
         let (filter, include) = (filter::filter(filter)?, payload::include(include)?);
-        let options = SearchOptions { k, recall, exact, nprobe, threads, filter, include, confidence };
+        let decay = decay.map(|(field, half_life, weight, at)| Decay { field, half_life, weight, at });
+        let options = SearchOptions { k, recall, exact, nprobe, threads, filter, include, confidence, decay };
         let signals = Signals::new();
         let found = py.detach(|| self.inner.search(values, &options, &|| signals.stop()));
         let hits = signals.finish(py, found)?;

@@ -5,7 +5,7 @@ use crate::collection::Collection;
 use crate::error::OrRaise;
 use drift_core::clock::Components;
 use drift_core::config::{Config, Durability, Recovery};
-use drift_core::types::{Field, FieldType, IdType, Metric, Precision, Schema};
+use drift_core::types::{Field, FieldType, IdType, Lifetime, Metric, Precision, Schema};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -49,6 +49,8 @@ impl Database {
         id_type: &str,
         precision: &str,
         fields: Vec<(String, String)>,
+        time: Option<String>,
+        ttl: Option<i64>,
         exist_ok: bool,
     ) -> PyResult<Collection> {
         let metric = Metric::parse(metric).or_raise(py)?;
@@ -58,6 +60,7 @@ impl Database {
         let field = |(name, kind): (String, String)| FieldType::parse(&kind).map(|kind| Field { name, kind });
         let fields = fields.into_iter().map(field).collect::<Result<Vec<_>, _>>().or_raise(py)?;
         let schema = schema.with_fields(fields).or_raise(py)?;
+        let schema = schema.with_lifetime(Lifetime { time, ttl }).or_raise(py)?;
         let created = py.detach(|| self.inner.create_collection(name, schema, exist_ok));
         Ok(Collection::new(created.or_raise(py)?))
     }

@@ -9,6 +9,7 @@ from drift._progress import display
 from drift.aio._maintenance import Maintenance
 
 if TYPE_CHECKING:
+    import datetime as dt
     from types import TracebackType
     from typing import Self
 
@@ -16,9 +17,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import drift
-    from drift import Explanation, Health, Page, Rows, SearchResult
+    from drift import Decay, Explanation, Health, Page, Rows, SearchResult
     from drift._filter import FilterLike
-    from drift._types import IdsLike, Include, LoadSource, MetadataLike, Missing, Progress, Routing, VectorsLike
+    from drift._types import (
+        ExpiresLike,
+        IdsLike,
+        Include,
+        LoadSource,
+        MetadataLike,
+        Missing,
+        Progress,
+        Routing,
+        TimeLike,
+        VectorsLike,
+    )
     from drift.aio._calls import Calls
     from drift.aio._database import Database
 
@@ -93,25 +105,56 @@ class Collection:
         return self._sync.fields
 
     @property
+    def time(self) -> str | None:
+        """Metadata field that is each row's time; None when there is none."""
+        return self._sync.time
+
+    @property
+    def ttl(self) -> dt.timedelta | None:
+        """Time after its time at which a row expires; None when rows do not expire by it."""
+        return self._sync.ttl
+
+    @property
     def database(self) -> Database:
         """The database of the collection."""
         return self._database
 
-    async def add(self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None = None) -> None:
+    async def add(
+        self,
+        ids: IdsLike,
+        vectors: VectorsLike,
+        metadata: MetadataLike | None = None,
+        *,
+        expires: ExpiresLike = None,
+    ) -> None:
         """Insert rows whose ids do not exist yet, all or none, as `drift.Collection.add`."""
-        await self._calls.run(self._sync.add, ids, vectors, metadata)
+        await self._calls.run(self._sync.add, ids, vectors, metadata, expires=expires)
 
-    async def upsert(self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None = None) -> None:
+    async def upsert(
+        self,
+        ids: IdsLike,
+        vectors: VectorsLike,
+        metadata: MetadataLike | None = None,
+        *,
+        expires: ExpiresLike = None,
+    ) -> None:
         """Insert rows, replacing those whose ids exist, all or none, as `drift.Collection.upsert`."""
-        await self._calls.run(self._sync.upsert, ids, vectors, metadata)
+        await self._calls.run(self._sync.upsert, ids, vectors, metadata, expires=expires)
 
     async def update_metadata(self, ids: IdsLike, metadata: MetadataLike) -> None:
         """Change metadata of rows, all or none, as `drift.Collection.update_metadata`."""
         await self._calls.run(self._sync.update_metadata, ids, metadata)
 
-    async def delete(self, ids: IdsLike | None = None, *, filter: FilterLike | None = None) -> int:  # noqa: A002
+    async def delete(
+        self,
+        ids: IdsLike | None = None,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
+    ) -> int:
         """Delete rows by id or by filter, and return how many there were, as `drift.Collection.delete`."""
-        return await self._calls.run(self._sync.delete, ids, filter=filter)
+        return await self._calls.run(self._sync.delete, ids, filter=filter, since=since, until=until)
 
     async def get(self, ids: IdsLike, *, missing: Missing = "error", include: Include = None) -> Rows:
         """Return the stored vectors, and metadata, of rows, as `drift.Collection.get`."""
@@ -125,6 +168,8 @@ class Collection:
         self,
         filter: FilterLike | None = None,  # noqa: A002
         *,
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
         limit: int = 100,
         cursor: int | str | None = None,
         include: Include = True,
@@ -132,7 +177,16 @@ class Collection:
     ) -> Page:
         """Return rows in ascending order of id, a page at a time, as `drift.Collection.scroll`."""
         scroll = self._sync.scroll
-        return await self._calls.run(scroll, filter, limit=limit, cursor=cursor, include=include, vectors=vectors)
+        return await self._calls.run(
+            scroll,
+            filter,
+            since=since,
+            until=until,
+            limit=limit,
+            cursor=cursor,
+            include=include,
+            vectors=vectors,
+        )
 
     async def search(
         self,
@@ -142,6 +196,9 @@ class Collection:
         recall: float | None = 0.95,
         exact: bool = False,
         filter: FilterLike | None = None,  # noqa: A002
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
+        decay: Decay | None = None,
         include: Include = None,
         nprobe: int | None = None,
         threads: int | None = None,
@@ -161,6 +218,9 @@ class Collection:
             recall=recall,
             exact=exact,
             filter=filter,
+            since=since,
+            until=until,
+            decay=decay,
             include=include,
             nprobe=nprobe,
             threads=threads,
@@ -177,6 +237,8 @@ class Collection:
         *,
         recall: float | None = 0.95,
         filter: FilterLike | None = None,  # noqa: A002
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
         nprobe: int | None = None,
         target_confidence: float | None = None,
         routing: Routing | None = None,
@@ -190,6 +252,8 @@ class Collection:
             k,
             recall=recall,
             filter=filter,
+            since=since,
+            until=until,
             nprobe=nprobe,
             target_confidence=target_confidence,
             routing=routing,
@@ -213,9 +277,15 @@ class Collection:
         """
         return await self._calls.watched(partial(self._sync._load, source, id, vector, metadata), display(progress))
 
-    async def count(self, filter: FilterLike | None = None) -> int:  # noqa: A002
+    async def count(
+        self,
+        filter: FilterLike | None = None,  # noqa: A002
+        *,
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
+    ) -> int:
         """Return the number of rows, or of those that match a filter, as `drift.Collection.count`."""
-        return await self._calls.run(self._sync.count, filter)
+        return await self._calls.run(self._sync.count, filter, since=since, until=until)
 
     async def contains(self, id: object) -> bool:  # noqa: A002 - a row's id.
         """Return whether there is a row of this id: ``id in c`` of `drift.Collection`."""

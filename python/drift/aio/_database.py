@@ -11,6 +11,7 @@ from drift.aio._calls import Calls, Opening, thread_count
 from drift.aio._collection import Collection
 
 if TYPE_CHECKING:
+    import datetime as dt
     import os
     from collections.abc import Mapping
     from types import TracebackType
@@ -140,11 +141,13 @@ class Database:
         *,
         precision: Precision = "1bit",
         fields: Mapping[str, FieldType] | None = None,
+        time: str | None = None,
+        ttl: dt.timedelta | float | None = None,
         exist_ok: bool = False,
     ) -> Opening[Collection]:
         """Create a collection, as `drift.Database.create_collection`: ``await`` it, or enter it."""
         create = self._sync.create_collection
-        options = {"precision": precision, "fields": fields, "exist_ok": exist_ok}
+        options = {"precision": precision, "fields": fields, "time": time, "ttl": ttl, "exist_ok": exist_ok}
         return Opening(self._collection(create, name, dim, metric, id_type, **options))
 
     def open_collection(self, name: str) -> Opening[Collection]:

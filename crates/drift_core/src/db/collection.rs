@@ -36,8 +36,15 @@ fn narrowest(vectors: &[f32]) -> VectorBuf {
     VectorBuf::F32(vectors.to_vec())
 }
 
-const MEASURING: maintain::Measuring =
-    maintain::Measuring { refresh: calibrate::refresh, check_shadows: calibrate::check_shadows };
+const OTHER_PATHS: maintain::OtherPaths =
+    maintain::OtherPaths { refresh: calibrate::refresh, check_shadows: calibrate::check_shadows, expire };
+
+/// Deletes rows that have expired, at most `limit`, unless they are written anew meanwhile; tells how many it met.
+fn expire(collection: &CollectionState, limit: usize) -> Result<u64> {
+    let (ids, seqs) = search::expired(collection, limit)?;
+    ingest::expire_versions(collection, &ids, &seqs)?;
+    Ok(seqs.len() as u64)
+}
 
 /// An open collection and its background thread.
 pub(super) struct OpenCollection {
@@ -57,7 +64,7 @@ impl OpenCollection {
         let scheduler = if state.config.read_only {
             None
         } else {
-            let handle = maintain::start(state.clone(), MEASURING);
+            let handle = maintain::start(state.clone(), OTHER_PATHS);
             Some(handle.map_err(|error| Error::io("cannot start the background thread", error))?)
         };
         Ok(OpenCollection {
@@ -217,7 +224,7 @@ impl Collection {
 
     /// Number of rows.
     pub fn len(&self) -> Result<u64> {
-        Ok(self.state()?.pin().live_rows)
+        search::live_rows(&*self.state()?)
     }
 
     /// Whether there are no rows.
@@ -264,6 +271,7 @@ impl Collection {
     /// As [`Collection::optimize`]. When `progress` stops it, the steps that are done stay.
     pub fn optimize_watched(&self, progress: OnWork<'_>) -> Result<OptimizeReport> {
         let state = &self.state()?;
+        maintain::expire_all(state, &OTHER_PATHS)?;
         let report = maintain::optimize(state, progress)?;
         if report.is_change() {
             calibrate::measure(state, &state.pool)?;
@@ -280,7 +288,7 @@ impl Collection {
     /// and measures the stop rules if enough has changed. Tells what was done.
     pub fn run_maintenance(&self) -> Result<Vec<JobRecord>> {
         let state = &self.state()?;
-        let records = maintain::run_once(state)?;
+        let records = maintain::run_once(state, &OTHER_PATHS)?;
         calibrate::check_shadows(state, &state.pool)?;
         calibrate::refresh(state, &state.pool, true)?;
         state.recall.want_shadows();
@@ -290,7 +298,7 @@ impl Collection {
     /// Does one thing that the background thread does; simulations have no such thread.
     #[cfg(feature = "sim")]
     pub fn run_chore(&self, chore: maintain::Chore) -> Result<()> {
-        maintain::run_chore(&*self.state()?, MEASURING, chore)
+        maintain::run_chore(&*self.state()?, OTHER_PATHS, chore)
     }
 
     /// Lets no further background job begin. Flushes go on.
@@ -313,7 +321,7 @@ impl Collection {
     }
 
     /// Waits until background work has come to rest, at most for `timeout`; whether it has. At rest nothing is due, no time is
-    /// set at which anything will be, and no file is touched until the next call of a method.
+    /// set at which anything will be, but for the rows that expire next, and no file is touched until the next call of a method.
     pub fn wait_for_rest(&self, timeout: Duration) -> Result<bool> {
         Ok(self.state()?.signal.await_rest(timeout))
     }

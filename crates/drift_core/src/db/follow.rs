@@ -50,6 +50,8 @@ pub(super) fn follow(state: &CollectionState, opening: &Opening<'_>, newer: &Sna
     let index = state.pool.install(|| version.index.extended(router, added, version.seq))?;
     let calibration = Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes);
     let index = Arc::new(index.with_calibration(calibration));
+    let added = Version { index: index.clone(), ..(*version).clone() };
+    state.note_expiries(&added, first)?;
     let mut writes = state.writes.lock();
     *state.fields.write() = Arc::new(fields);
     state.commit_moves(&mut writes, |writes| {

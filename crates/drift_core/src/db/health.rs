@@ -5,6 +5,7 @@
 use crate::error::Result;
 use crate::maintain::{self, Backlog};
 use crate::manifest::{TargetSum, TimelinePoint};
+use crate::search;
 use crate::state::{CollectionState, JobRecord};
 use std::sync::atomic::Ordering;
 
@@ -84,7 +85,7 @@ pub(super) fn health(collection: &CollectionState) -> Result<Health> {
     let poisoned = collection.writes.lock().wal_sync.as_ref().and_then(|sync| sync.poisoned());
     Ok(Health {
         recalls,
-        rows: version.live_rows,
+        rows: search::live_rows(collection)?,
         dead_rows: index.segments.iter().map(|live| live.segment.dead_rows()).sum(),
         segment_rows: index.rows(),
         segments: index.segments.len() as u64,

@@ -85,6 +85,7 @@ impl Opening<'_> {
         state.recall.log.lock().resume(&state.maintenance.lock().manifest.recall);
         self.fill(&state, missing)?;
         self.replay(&state)?;
+        state.note_expiries(&state.pin(), 0)?;
         state.pin().memtables().for_each(|memtable| memtable.extend_codes(&state.rotation));
         if !self.config.read_only {
             self.clean(&state)?;

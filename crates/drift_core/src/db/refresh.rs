@@ -102,6 +102,7 @@ impl Database {
             advance(state, &*newer.files, &numbers)?;
         }
         if same_manifest || follow::follow(state, &opening, &newer)? {
+            state.recount_expiry(&mut state.writes.lock())?;
             state.pin().memtables().for_each(|memtable| memtable.extend_codes(&state.rotation));
             seen.manifest = newer.manifest.number;
             seen.files.replace(&newer.files);

@@ -3,6 +3,7 @@
 //! Layer 7.
 
 use crate::error::Result;
+use crate::search;
 use crate::state::CollectionState;
 use crate::storage::names;
 use crate::types::Stats;
@@ -21,7 +22,7 @@ pub(super) fn stats(collection: &CollectionState) -> Result<Stats> {
     let segment_file_bytes: u64 = index.segments.iter().map(|live| live.segment.file().length).sum();
     let poisoned = collection.writes.lock().wal_sync.as_ref().and_then(|sync| sync.poisoned());
     Ok(Stats {
-        rows: version.live_rows,
+        rows: search::live_rows(collection)?,
         memtable_rows: version.memtable_rows() as u64,
         segment_rows: index.rows(),
         dead_rows: index.segments.iter().map(|live| live.segment.dead_rows()).sum(),

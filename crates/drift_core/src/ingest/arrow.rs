@@ -30,6 +30,19 @@ pub struct ColumnNames {
     pub payload: Include,
 }
 
+impl ColumnNames {
+    /// The same names, and the column that has the rows' times, where the source has one.
+    fn with_time(mut self, arrow: &SchemaRef, schema: &Schema) -> ColumnNames {
+        let time = schema.lifetime.time.as_ref().filter(|time| arrow.field_with_name(time).is_ok());
+        match (&mut self.payload, time) {
+            (Include::Fields(fields), Some(time)) if !fields.contains(time) => fields.push(time.clone()),
+            (payload @ Include::Nothing, Some(time)) => *payload = Include::Fields(vec![time.clone()]),
+            _ => {}
+        }
+        self
+    }
+}
+
 /// Rows of a stream of record batches.
 pub struct ArrowSource {
     reader: Box<dyn RecordBatchReader + Send>,
@@ -54,6 +67,7 @@ impl ArrowSource {
         columns: ColumnNames,
         schema: &Schema,
     ) -> Result<ArrowSource> {
+        let columns = columns.with_time(&reader.schema(), schema);
         check_columns(&reader.schema(), &columns, schema, STREAM)?;
         Ok(ArrowSource { reader, columns, schema: schema.clone(), rows_read: 0 })
     }

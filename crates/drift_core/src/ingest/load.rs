@@ -9,11 +9,12 @@
 
 use super::source::{LoadProgress, LoadReport, RowSource};
 use super::spool::{Chunk, Spool};
+use super::time::timed;
 use super::write::kill;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::{BucketTable, CollectionState, Index, Installed, Ordered, ResidualSums, Router, Version, Writes};
 use crate::storage::failpoint::{Failpoint, reach};
-use crate::types::{BucketId, Columns, Fields, Seq};
+use crate::types::{BucketId, Columns, Fields, NEVER, Seq};
 use crate::wal::Record;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -54,6 +55,7 @@ fn read<'a>(
 ) -> Result<Spool<'a>> {
     let mut spool = Spool::new(collection);
     let mut fields = Fields::clone(&collection.fields.read());
+    let now = collection.now();
     while let Some(batch) = source.next()? {
         batch.validate(&collection.schema)?;
         let vectors = batch.vectors.as_vectors();
@@ -61,11 +63,12 @@ fn read<'a>(
             let place = source.locate((spool.rows() + row) as u64);
             return Err(Error::invalid(format!("{place}: the vector {problem}")));
         }
-        if let Some(payload) = &batch.payload {
+        let payload = timed(collection, batch.rows(), batch.payload.as_ref(), now);
+        if let Some(payload) = payload.as_deref() {
             let grown = fields.grown(payload).map_err(|error| error.context(source.locate(spool.rows() as u64)))?;
             fields = grown.unwrap_or(fields);
         }
-        spool.push(&batch.ids, &vectors, batch.payload.as_ref())?;
+        spool.push(&batch.ids, &vectors, payload.as_deref())?;
         tell(progress, "read", spool.rows(), source.rows_total())?;
     }
     spool.finish()?;
@@ -125,11 +128,14 @@ fn write(
     let version = collection.pin();
     let first = version.index.segments.len();
     let index = collection.pool.install(|| version.index.extended(router, segments, version.seq))?;
+    let expiries = index.segments[first..].iter().map(|live| live.segment.earliest_expiry(&collection.schema.lifetime));
+    let expiry = expiries.collect::<Result<Vec<_>>>()?.into_iter().min().unwrap_or(NEVER);
     let mut writes = collection.writes.lock();
     let commit_seq = reserve_locked(&mut writes, 1)?;
     manifest.fields.clone_from(&collection.fields.read().list);
     reach(Failpoint::LoadCommit)?;
     maintenance.commit(manifest)?;
+    collection.note_expiry(expiry);
     publish(collection, &mut writes, Arc::new(index), first, commit_seq);
     Ok(())
 }

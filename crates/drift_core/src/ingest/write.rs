@@ -4,13 +4,14 @@
 //! Layer 6. What a write supersedes is marked dead with the write's seq, in memory only: replay finds it again. A
 //! record is validated in full before its first byte is written, and visible as a whole.
 
+use super::time::timed;
 use super::validate::{BATCH_ROWS_MAX, validate_batch};
 use crate::bitstore::SEQ_MAX;
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::{CollectionState, Found, Place, Version, Writes};
 use crate::sync::MutexGuard;
-use crate::types::{Columns, IdRef, Ids, Seq, Vectors};
+use crate::types::{Columns, IdRef, Ids, NEVER, Seq, Vectors};
 use crate::wal::{Record, WalWriter};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,8 +25,9 @@ pub fn add(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>, payloa
     check_distinct(ids)?;
     let mut writes = lock_with_room(collection, batch_bytes(ids, &vectors, payload))?;
     let version = collection.pin();
+    let now = collection.expired_by(NEVER);
     for (row, id) in ids.iter().enumerate() {
-        if collection.find_locked(&writes, &version, id).is_some_and(|found| found.death == 0) {
+        if live(collection, &writes, &version, id, now)?.is_some() {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
                 format!("id {id} at row {row} exists already: use upsert() to replace it"),
@@ -51,11 +53,11 @@ pub fn delete(collection: &CollectionState, ids: &Ids) -> Result<u64> {
     ids.validate(collection.schema.id_type)?;
     let writes = lock_with_room(collection, ids.bytes())?;
     let version = collection.pin();
+    let now = collection.expired_by(NEVER);
     let mut existing = Ids::empty(collection.schema.id_type);
     let mut seen = HashSet::with_capacity(ids.len());
     for id in ids.iter() {
-        let live = collection.find_locked(&writes, &version, id).is_some_and(|found| found.death == 0);
-        if live && seen.insert(id) {
+        if live(collection, &writes, &version, id, now)?.is_some() && seen.insert(id) {
             existing.push(id);
         }
     }
@@ -83,10 +85,28 @@ fn delete_locked(
 
 /// Deletes those rows of `ids` that are still the ones that have `seqs`, and returns how many there were.
 pub fn delete_versions(collection: &CollectionState, ids: &Ids, seqs: &[Seq]) -> Result<u64> {
+    delete_each_version(collection, ids, seqs, |collection| lock_with_room(collection, ids.bytes()))
+}
+
+/// The same for the background thread, which waits for no room: it is the one that makes some.
+pub fn expire_versions(collection: &CollectionState, ids: &Ids, seqs: &[Seq]) -> Result<u64> {
+    delete_each_version(collection, ids, seqs, |collection| {
+        let writes = collection.writes.lock();
+        collection.check_open()?;
+        Ok(writes)
+    })
+}
+
+fn delete_each_version<'a>(
+    collection: &'a CollectionState,
+    ids: &Ids,
+    seqs: &[Seq],
+    lock: impl Fn(&'a CollectionState) -> Result<MutexGuard<'a, Writes>>,
+) -> Result<u64> {
     collection.check_writable()?;
     let mut deleted = 0;
     for start in (0..ids.len()).step_by(BATCH_ROWS_MAX) {
-        let writes = lock_with_room(collection, ids.bytes())?;
+        let writes = lock(collection)?;
         let version = collection.pin();
         let mut existing = Ids::empty(collection.schema.id_type);
         for (row, &seq) in seqs.iter().enumerate().skip(start).take(BATCH_ROWS_MAX) {
@@ -118,6 +138,21 @@ pub fn replace_versions(
     let end = write_upsert(collection, &mut writes, ids, vectors, Some(payload))?;
     finish(collection, writes, end)?;
     Ok(true)
+}
+
+/// The row of an id that is there, and has not expired by `now`.
+fn live(
+    collection: &CollectionState,
+    writes: &Writes,
+    version: &Version,
+    id: IdRef<'_>,
+    now: Option<i64>,
+) -> Result<Option<Found>> {
+    let Some(found) = collection.find_locked(writes, version, id).filter(|found| found.death == 0) else {
+        return Ok(None);
+    };
+    let expired = now.map_or(Ok(false), |now| collection.is_expired(version, found.place, now))?;
+    Ok((!expired).then_some(found))
 }
 
 /// Whether the live row of an id is the one that has `seq`.
@@ -156,6 +191,7 @@ pub fn apply_upsert(
     }
     let before = version.active.len();
     superseded += version.active.append_upserts(first_seq, ids, vectors, payload);
+    collection.note_expiry(version.active.earliest_expiry());
     for (row, seq) in younger {
         superseded += u64::from(version.active.mark_dead(before + row, seq));
     }
@@ -224,6 +260,8 @@ fn write_upsert(
     }
     let version = collection.pin();
     let first_seq = writes.next_seq;
+    let timed = timed(collection, ids.len(), payload, collection.now());
+    let payload = timed.as_deref();
     let fields = payload.map_or(Ok(None), |payload| collection.fields.read().grown(payload))?;
     let end = log(writes, &Record::Upsert { first_seq, ids, vectors, payload })?;
     writes.next_seq += ids.len() as Seq;

@@ -5,6 +5,9 @@
 //! was tried must grow by a fifth before it is tried again, so that no two jobs undo each other for ever. Urgency orders
 //! what is due and makes nothing due: an idle half-full bucket is left alone.
 
+use crate::types::NEVER;
+use std::time::Duration;
+
 /// Buckets of more than this many times the target are split.
 pub const SPLIT_FACTOR: f64 = 2.0;
 
@@ -36,6 +39,20 @@ const TIER_FACTOR: f64 = 4.0;
 /// when nothing else is due.
 pub const RETRAIN_SHARE: f64 = 1.0;
 pub const RETRAIN_SETTLED_SHARE: f64 = 0.4;
+
+/// Least time between two jobs that delete expired rows: readers do not show them meanwhile, and rows that expire one by one
+/// are deleted together.
+const EXPIRE_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long from `now` until the rows that expire from `earliest` on are to be deleted, `since_last` after that was last done;
+/// none when no row expires.
+pub fn until_expiry(earliest: i64, now: i64, since_last: Option<Duration>) -> Option<Duration> {
+    if earliest == NEVER {
+        return None;
+    }
+    let alive = Duration::from_micros(earliest.saturating_sub(now).max(0) as u64);
+    Some(alive.max(since_last.map_or(Duration::ZERO, |since| EXPIRE_PAUSE.saturating_sub(since))))
+}
 
 /// Figures of a bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -193,6 +210,17 @@ mod tests {
         let changed = BucketStats { fresh: 12, gone: 9, ..bucket(33) };
         let little_changed = BucketStats { fresh: 9, gone: 2, ..bucket(33) };
         assert_eq!(actions(&[wasteful, changed, little_changed]), [(0, Action::Clear), (1, Action::Examine)]);
+    }
+
+    #[test]
+    fn expired_rows_are_deleted_when_the_first_expires_and_together_with_those_soon_after() {
+        let seconds = Duration::from_secs;
+        assert_eq!(until_expiry(NEVER, 0, None), None);
+        assert_eq!(until_expiry(30_000_000, 10_000_000, None), Some(seconds(20)));
+        assert_eq!(until_expiry(30_000_000, 30_000_000, None), Some(seconds(0)));
+        assert_eq!(until_expiry(i64::MIN, i64::MAX, Some(seconds(60))), Some(seconds(0)));
+        assert_eq!(until_expiry(11_000_000, 10_000_000, Some(seconds(3))), Some(EXPIRE_PAUSE - seconds(3)));
+        assert_eq!(until_expiry(60_000_000, 10_000_000, Some(seconds(3))), Some(seconds(50)));
     }
 
     fn places(stats: &[SegmentStats]) -> Vec<u32> {

@@ -2,13 +2,15 @@
 //!
 //! Layer 6. It sleeps until the write path raises work, so an idle collection costs nothing. Jobs run on this one thread
 //! and, by the budget, for a share of its time; flushes go first. A failure makes the collection `degraded` and is tried
-//! again with growing pauses; nothing spins.
+//! again with growing pauses; nothing spins. The one timer of an idle collection is that of the next row to expire.
 
+use super::expire;
 use super::flush::flush_oldest;
 use super::step::{Step, step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::CollectionState;
 use crate::sync::Pool;
+use crate::types::NEVER;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -18,28 +20,30 @@ use std::time::Duration;
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// Measuring of recall, which is the read path's business.
+/// What background work asks of the read and the write path.
 #[derive(Clone, Copy)]
-pub struct Measuring {
+pub struct OtherPaths {
     /// Measures the stop rules anew if enough has changed; told whether no job is due.
     pub refresh: fn(&CollectionState, &Pool, bool) -> Result<bool>,
     /// Searches live queries again; tells how many.
     pub check_shadows: fn(&CollectionState, &Pool) -> Result<usize>,
+    /// Deletes rows that have expired, at most so many; tells how many it met.
+    pub expire: fn(&CollectionState, usize) -> Result<u64>,
 }
 
 /// Share of one core that searching live queries again may take.
 const SHADOW_SHARE: f64 = 0.05;
 
 /// Starts the thread.
-pub fn start(collection: Arc<CollectionState>, measuring: Measuring) -> std::io::Result<JoinHandle<()>> {
+pub fn start(collection: Arc<CollectionState>, paths: OtherPaths) -> std::io::Result<JoinHandle<()>> {
     let name = format!("drift-{}", collection.name.chars().take(9).collect::<String>());
     let spawner = collection.components.spawner.clone();
-    spawner.spawn(&name, Box::new(move || Scheduler::new(collection, measuring).run()))
+    spawner.spawn(&name, Box::new(move || Scheduler::new(collection, paths).run()))
 }
 
 struct Scheduler {
     collection: Arc<CollectionState>,
-    measuring: Measuring,
+    paths: OtherPaths,
     sync_due: Option<Duration>,
     /// When to try again, and the pause after that.
     retry: Option<(Duration, Duration)>,
@@ -52,16 +56,8 @@ struct Scheduler {
 }
 
 impl Scheduler {
-    fn new(collection: Arc<CollectionState>, measuring: Measuring) -> Scheduler {
-        Scheduler {
-            collection,
-            measuring,
-            sync_due: None,
-            retry: None,
-            job_due: None,
-            job_pool: None,
-            shadow_due: None,
-        }
+    fn new(collection: Arc<CollectionState>, paths: OtherPaths) -> Scheduler {
+        Scheduler { collection, paths, sync_due: None, retry: None, job_due: None, job_pool: None, shadow_due: None }
     }
 
     fn run(mut self) {
@@ -71,7 +67,9 @@ impl Scheduler {
             let job_due = self.job_due.filter(|_| !self.collection.schedule.is_paused());
             let due =
                 [self.sync_due, self.retry.map(|(at, _)| at), job_due, self.shadow_due].into_iter().flatten().min();
-            let work = self.collection.signal.take(due.map(|due| due.saturating_sub(now)));
+            let expiry = self.expiry();
+            let wait = due.map(|due| due.saturating_sub(now)).into_iter().chain(expiry).min();
+            let work = self.collection.signal.take(wait, due.is_none() && expiry.is_none_or(|wait| !wait.is_zero()));
             if work.stop {
                 return;
             }
@@ -88,7 +86,7 @@ impl Scheduler {
                 let outcome = self.flush();
                 self.note(now, outcome);
             }
-            if work.maintain || work.flush {
+            if work.maintain || work.flush || self.expiry().is_some_and(|wait| wait.is_zero()) {
                 self.job_due.get_or_insert(now);
             }
             self.run_job();
@@ -102,6 +100,12 @@ impl Scheduler {
                 self.extend_graph();
             }
         }
+    }
+
+    /// How long until rows are to be deleted because they have expired; none while a job is to come anyway, or none may.
+    fn expiry(&self) -> Option<Duration> {
+        let may = self.job_due.is_none() && !self.collection.schedule.is_paused();
+        if may && self.collection.earliest_expiry() != NEVER { expire::wait(&self.collection, true) } else { None }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -121,7 +125,7 @@ impl Scheduler {
     fn check_shadows(&mut self) {
         let clock = self.collection.components.clock.clone();
         let start = clock.monotonic();
-        let (collection, check) = (self.collection.clone(), self.measuring.check_shadows);
+        let (collection, check) = (self.collection.clone(), self.paths.check_shadows);
         let outcome = self.pool().and_then(|pool| check(&collection, pool));
         let took = clock.monotonic() - start;
         self.shadow_due = Some(clock.monotonic() + took.mul_f64(1.0 / SHADOW_SHARE - 1.0));
@@ -162,12 +166,12 @@ impl Scheduler {
     }
 
     fn job(&mut self) -> Result<Option<Step>> {
-        let collection = self.collection.clone();
-        self.pool()?.install(|| step(&collection))
+        let (collection, paths) = (self.collection.clone(), self.paths);
+        self.pool()?.install(|| step(&collection, &paths))
     }
 
     fn refresh(&mut self, settled: bool) -> Result<()> {
-        let (collection, refresh) = (self.collection.clone(), self.measuring.refresh);
+        let (collection, refresh) = (self.collection.clone(), self.paths.refresh);
         refresh(&collection, self.pool()?, settled).map(|_| ())
     }
 
@@ -230,13 +234,13 @@ pub enum Chore {
 
 /// Does one chore, on the caller's thread.
 #[cfg(feature = "sim")]
-pub fn run_chore(collection: &CollectionState, measuring: Measuring, chore: Chore) -> Result<()> {
+pub fn run_chore(collection: &CollectionState, paths: OtherPaths, chore: Chore) -> Result<()> {
     match chore {
         Chore::Flush => flush_oldest(collection, &mut collection.maintenance.lock()).map(|_| ()),
         Chore::Sync => sync(collection),
-        Chore::Job => collection.pool.install(|| step(collection)).map(|_| ()),
-        Chore::Measure => (measuring.refresh)(collection, &collection.pool, true).map(|_| ()),
-        Chore::Shadows => (measuring.check_shadows)(collection, &collection.pool).map(|_| ()),
+        Chore::Job => collection.pool.install(|| step(collection, &paths)).map(|_| ()),
+        Chore::Measure => (paths.refresh)(collection, &collection.pool, true).map(|_| ()),
+        Chore::Shadows => (paths.check_shadows)(collection, &collection.pool).map(|_| ()),
     }
 }
 

@@ -3,10 +3,12 @@
 //! Layer 6. Structure and segments take turns when both need work, so that neither waits for ever.
 
 use super::compact::{Compacted, compact};
+use super::expire::expire_step;
 use super::flush::flush_oldest;
 use super::policy::{self, SegmentStats};
 use super::restructure::{Restructured, restructure};
 use super::retrain::{Retrained, retrain};
+use super::scheduler::OtherPaths;
 use super::survey;
 use crate::error::Result;
 use crate::state::{CollectionState, Job, JobRecord, LiveSegment, Maintenance, SCAN_ALL_ROWS};
@@ -24,8 +26,12 @@ pub struct Step {
 }
 
 /// Does the next job; none when nothing is due. Runs on the caller's pool.
-pub fn step(collection: &CollectionState) -> Result<Option<Step>> {
+pub fn step(collection: &CollectionState, paths: &OtherPaths) -> Result<Option<Step>> {
     let _job = collection.job.lock();
+    // First: every dead row fewer is one that the others need not move.
+    if let Some(step) = expire_step(collection, paths, true)? {
+        return Ok(Some(step));
+    }
     if let Some(step) = retrain_step(collection, policy::RETRAIN_SHARE)? {
         return Ok(Some(step));
     }
@@ -97,7 +103,8 @@ fn flush_deaths(collection: &CollectionState, maintenance: &mut Maintenance) -> 
     Ok(())
 }
 
-fn finished(
+/// The record of a job that began at `start` and has ended.
+pub fn finished(
     collection: &CollectionState,
     job: Job,
     start: Duration,
@@ -112,12 +119,22 @@ fn finished(
 /// Steps that one call of [`run_once`] takes at most: what is due then is due because of its own work.
 const STEPS_MAX: usize = 1_000;
 
-/// Does all that is due, now, on all cores, whatever the budget; tells what was done.
-pub fn run_once(collection: &CollectionState) -> Result<Vec<JobRecord>> {
+/// Deletes all rows that have expired; tells what was done.
+pub fn expire_all(collection: &CollectionState, paths: &OtherPaths) -> Result<Vec<JobRecord>> {
     collection.check_writable()?;
+    let _job = collection.job.lock();
     let mut records = Vec::new();
+    while let Some(step) = expire_step(collection, paths, false)? {
+        records.push(step.record);
+    }
+    Ok(records)
+}
+
+/// Does all that is due, now, on all cores, whatever the budget; tells what was done.
+pub fn run_once(collection: &CollectionState, paths: &OtherPaths) -> Result<Vec<JobRecord>> {
+    let mut records = expire_all(collection, paths)?;
     for _ in 0..STEPS_MAX {
-        match collection.pool.install(|| step(collection))? {
+        match collection.pool.install(|| step(collection, paths))? {
             Some(step) => records.push(step.record),
             None => break,
         }

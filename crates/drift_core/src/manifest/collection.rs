@@ -11,7 +11,7 @@ use super::messages::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{FileId, magic};
 use crate::storage::{Backend, names};
-use crate::types::{Field, FieldType, IdType, Metric, Precision, Schema, Seq};
+use crate::types::{Field, FieldType, IdType, Lifetime, Metric, Precision, Schema, Seq};
 use prost::Message;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -122,7 +122,7 @@ impl Manifest {
         Manifest {
             number: 1,
             collection,
-            fields: schema.fields.clone(),
+            fields: schema.first_fields(),
             schema,
             wal_floor: 1,
             last_log: 0,
@@ -204,6 +204,8 @@ impl Manifest {
             bitstore_segments: self.bitstore_segments.iter().map(|file| identity_bytes(file.0)).collect(),
             fields_fixed: !self.schema.fields.is_empty(),
             fields: fields.collect(),
+            time_field: self.schema.lifetime.time.clone(),
+            ttl_us: self.schema.lifetime.ttl,
             calibration: calibration.collect(),
             calibrated_rows: self.calibrated_rows,
             calibrated_codes: self.calibrated_codes,
@@ -233,9 +235,11 @@ impl Manifest {
         };
         let fields = message.fields.into_iter().map(field).collect::<Result<Vec<Field>>>()?;
         let fixed = if message.fields_fixed { fields.clone() } else { Vec::new() };
+        let lifetime = Lifetime { time: message.time_field, ttl: message.ttl_us };
         let schema = Metric::parse(&message.metric)
             .and_then(|metric| Schema::new(message.dim as usize, metric, IdType::parse(&message.id_type)?))
             .and_then(|schema| schema.with_precision(Precision::parse(&message.precision)?).with_fields(fixed))
+            .and_then(|schema| schema.with_lifetime(lifetime))
             .map_err(|error| link.corrupt(error))?;
         let calibration = message.calibration.iter().map(|point| CalibrationPoint {
             recall: point.recall,

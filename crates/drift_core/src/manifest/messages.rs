@@ -54,6 +54,10 @@ pub(super) struct ManifestMessage {
     pub(super) fields: Vec<FieldMessage>,
     #[prost(bool, tag = "23")]
     pub(super) fields_fixed: bool,
+    #[prost(string, optional, tag = "30")]
+    pub(super) time_field: Option<String>,
+    #[prost(int64, optional, tag = "31")]
+    pub(super) ttl_us: Option<i64>,
     #[prost(message, repeated, tag = "40")]
     pub(super) recall_targets: Vec<RecallTargetMessage>,
     #[prost(message, repeated, tag = "41")]

@@ -4,34 +4,40 @@
 //! sequential blocks, whatever the number of queries.
 
 use super::buckets::key;
+use super::decay::Fading;
 use super::memory;
 use super::payload::Payload;
 use super::wanted::Wanted;
-use super::{check, push_hits, rerank::exact_distance, scratch};
+use super::{Call, check, push_hits, rerank::exact_distance, scratch};
 use crate::error::Result;
 use crate::memtable::SearchMode;
 use crate::state::{CollectionState, Run, Version};
-use crate::types::{Field, Hits, Interrupt, SearchOptions, TopK};
+use crate::types::{Hits, Interrupt, TopK};
 use rayon::prelude::*;
 
 /// Rows of one block: at d = 384 1.5 MiB of f32, which stays in L2 while every query passes over it.
 const BLOCK_ROWS: u32 = 1024;
 
 /// The exact nearest rows.
-pub fn search(
-    collection: &CollectionState,
-    version: &Version,
-    queries: &[f32],
-    options: &SearchOptions,
-    wanted: Option<&Wanted>,
-    fields: &[Field],
-    interrupt: Interrupt<'_>,
-) -> Result<Hits> {
+pub fn search(call: &Call<'_>, queries: &[f32]) -> Result<Hits> {
+    let Call { collection, version, options, fields, .. } = *call;
+    let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, queries.len() / collection.schema.dim);
+    let mut payload = Payload::new(fields);
+    for best in nearest(call, queries, None)? {
+        push_hits(version, best.sorted(), &mut hits, &mut payload)?;
+    }
+    hits.payload = payload.finish()?;
+    Ok(hits)
+}
+
+/// The exact nearest rows of each query, those that `fading` ranks first where it is given.
+pub fn nearest(call: &Call<'_>, queries: &[f32], fading: Option<&Fading<'_>>) -> Result<Vec<TopK>> {
+    let Call { collection, version, options, wanted, interrupt, .. } = *call;
     let dim = collection.schema.dim;
     let mut prepared = queries.to_vec();
     prepared.chunks_exact_mut(dim).for_each(|query| collection.prepare(query));
     let blocks = blocks(version);
-    let asked = Asked { queries: &prepared, k: options.k, wanted };
+    let asked = Asked { queries: &prepared, k: options.k, wanted, fading };
     let measure = |blocks: &[Run]| scan_blocks(collection, version, &asked, blocks, interrupt);
     let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
     let parts: Result<Vec<Vec<TopK>>> = if threads == 1 || blocks.len() < 2 {
@@ -42,17 +48,18 @@ pub fn search(
     };
     let parts = parts?;
     let mut scratch = scratch::take(collection);
-    let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, queries.len() / dim);
-    let mut payload = Payload::new(fields);
+    let mut found = Vec::with_capacity(queries.len() / dim);
     for (row, query) in queries.chunks_exact(dim).enumerate() {
         scratch.set_query(collection, &version.index.router, query);
         scratch.exact.reset(options.k);
         parts.iter().for_each(|part| scratch.exact.merge(&part[row]));
-        memory::scan(version, SearchMode::Flat, wanted.map(Wanted::predicate), &mut scratch);
-        push_hits(version, &mut scratch, &mut hits, &mut payload)?;
+        match fading {
+            Some(fading) => fading.scan_memory(call, &mut scratch),
+            None => memory::scan(version, SearchMode::Flat, wanted.and_then(Wanted::predicate), &mut scratch),
+        }
+        found.push(std::mem::take(&mut scratch.exact));
     }
-    hits.payload = payload.finish()?;
-    Ok(hits)
+    Ok(found)
 }
 
 /// The rows of all segments, cut into blocks.
@@ -71,6 +78,7 @@ struct Asked<'a> {
     queries: &'a [f32],
     k: usize,
     wanted: Option<&'a Wanted>,
+    fading: Option<&'a Fading<'a>>,
 }
 
 fn scan_blocks(
@@ -81,7 +89,7 @@ fn scan_blocks(
     interrupt: Interrupt<'_>,
 ) -> Result<Vec<TopK>> {
     let dim = collection.schema.dim;
-    let Asked { queries, k, wanted } = *asked;
+    let Asked { queries, k, wanted, fading } = *asked;
     let mut best: Vec<TopK> = (0..queries.len() / dim).map(|_| TopK::new(k)).collect();
     let mut vectors = vec![0.0f32; BLOCK_ROWS as usize * dim];
     let mut cold = Vec::new();
@@ -101,7 +109,9 @@ fn scan_blocks(
                 if distance <= best.threshold() {
                     let row = block.start + row as u32;
                     if has(row) && segment.is_visible(row, version.seq) {
-                        best.push(distance, key(block.segment, row));
+                        let key = key(block.segment, row);
+                        // A penalty is never negative: what is too far is so with it, too.
+                        best.push(distance + fading.map_or(0.0, |fading| fading.penalty(version, key)), key);
                     }
                 }
             }

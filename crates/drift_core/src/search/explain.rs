@@ -33,10 +33,10 @@ pub fn explain(collection: &CollectionState, query: &[f32], options: &SearchOpti
         return Err(Error::invalid("explain takes a k of 1 or more, and no exact: that compares with every row"));
     }
     collection.counters.queries.fetch_add(1, Ordering::Relaxed);
-    let version = collection.pin();
-    let wanted = options.filter.as_ref().map(|filter| wanted(collection, &version, filter)).transpose()?;
+    let (version, now) = collection.pin_now();
+    let wanted = wanted(collection, &version, options.filter.as_ref(), now)?;
     let wanted = wanted.as_ref();
-    let limits = limits(&version, options, recall);
+    let limits = limits(&version, options, recall, options.k);
     let mut scratch = scratch::take(collection);
     let mut laps = Laps { collection, last: collection.components.clock.monotonic() };
     scratch.set_query(collection, &version.index.router, query);
@@ -50,12 +50,12 @@ pub fn explain(collection: &CollectionState, query: &[f32], options: &SearchOpti
         rows_exact = rerank::rerank(collection, &version, &mut scratch)? as u64;
         times.exact = laps.lap();
     }
-    memory::scan(&version, SearchMode::Fast, wanted.map(Wanted::predicate), &mut scratch);
+    memory::scan(&version, SearchMode::Fast, wanted.and_then(Wanted::predicate), &mut scratch);
     times.memory = laps.lap();
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, 1);
     let fields = payload::fields(collection, &options.include)?;
     let mut payload = Payload::new(&fields);
-    push_hits(&version, &mut scratch, &mut hits, &mut payload)?;
+    push_hits(&version, scratch.exact.sorted(), &mut hits, &mut payload)?;
     hits.payload = payload.finish()?;
     let in_memory = scratch.exact.sorted().iter().filter(|(_, key)| memory::place(*key).is_some()).count();
     let threshold = scratch.estimates.nth(used.k);

@@ -2,11 +2,14 @@
 //!
 //! Layer 6.
 
-use super::memory;
+use super::expiry::expired_rows;
+use super::matching::each;
 use super::payload::{self, Payload};
+use super::{memory, wanted};
 use crate::error::{Error, Result};
 use crate::state::{CollectionState, Found, Place, Version};
 use crate::types::{IdRef, Ids, Include, Missing, Rows, Seq};
+use std::sync::Arc;
 
 /// The rows of `ids`, in their order; unknown ids are an error or left out.
 pub fn get(collection: &CollectionState, ids: &Ids, missing: Missing, include: &Include) -> Result<Rows> {
@@ -30,8 +33,8 @@ pub fn get_with_seqs(
     let mut vector = vec![0.0; dim];
     let mut cold = Vec::new();
     for (row, id) in ids.iter().enumerate() {
-        let (version, found) = collection.find(id);
-        match live(&version, found) {
+        let (version, found) = find(collection, id)?;
+        match found {
             Some(found) => {
                 read(&version, found.place, &mut vector, &mut cold)?;
                 rows.ids.push(id);
@@ -55,15 +58,15 @@ pub fn get_with_seqs(
 /// Whether a live row has `id`.
 pub fn contains(collection: &CollectionState, id: IdRef<'_>) -> Result<bool> {
     collection.check_open()?;
-    let (version, found) = collection.find(id);
-    Ok(live(&version, found).is_some())
+    Ok(find(collection, id)?.1.is_some())
 }
 
 /// All live ids, oldest write first.
 pub fn ids(collection: &CollectionState) -> Result<Ids> {
     collection.check_open()?;
-    let version = collection.pin();
-    let mut rows = visible_rows(&version);
+    let (version, now) = collection.pin_now();
+    let mut rows = Vec::with_capacity(version.live_rows as usize);
+    each(&version, wanted(collection, &version, None, now)?.as_ref(), |seq, place| rows.push((seq, place)));
     rows.sort_unstable_by_key(|(seq, _)| *seq);
     let mut ids = Ids::empty(collection.schema.id_type);
     for (_, place) in rows {
@@ -72,21 +75,29 @@ pub fn ids(collection: &CollectionState) -> Result<Ids> {
     Ok(ids)
 }
 
-/// Seq and place of every visible row, in no order.
-pub fn visible_rows(version: &Version) -> Vec<(Seq, Place)> {
-    let mut rows = Vec::with_capacity(version.live_rows as usize);
-    for (place, live) in version.index.segments.iter().enumerate() {
-        let segment = &live.segment;
-        for row in 0..segment.rows() {
-            if segment.is_visible(row, version.seq) {
-                rows.push((segment.seq(row), Place::Segment(place as u32, row)));
-            }
-        }
+/// Number of live rows.
+pub fn live_rows(collection: &CollectionState) -> Result<u64> {
+    let (version, now) = collection.pin_now();
+    let Some(now) = now else { return Ok(version.live_rows) };
+    let mut expired = 0;
+    expired_rows(collection, &version, now, |_, _| {
+        expired += 1;
+        true
+    })?;
+    Ok(version.live_rows - expired)
+}
+
+/// The row of an id that is there, and the version that it is in.
+fn find(collection: &CollectionState, id: IdRef<'_>) -> Result<(Arc<Version>, Option<Found>)> {
+    let before = collection.earliest_expiry();
+    let (version, found) = collection.find(id);
+    let found = live(&version, found);
+    if let (Some(found), Some(now)) = (found, collection.expired_by(before))
+        && collection.is_expired(&version, found.place, now)?
+    {
+        return Ok((version, None));
     }
-    for (place, memtable) in version.memtables().enumerate() {
-        memtable.for_each_visible(version.seq, |row, seq| rows.push((seq, Place::Memtable(place, row))));
-    }
-    rows
+    Ok((version, found))
 }
 
 /// A row that is there for a reader of `version`. What a write that is not published yet supersedes still is: the row that

@@ -17,18 +17,18 @@ pub const PAGE_ROWS_MAX: usize = 65_536;
 /// Number of rows that satisfy `filter`.
 pub fn count(collection: &CollectionState, filter: &Arc<Predicate>) -> Result<u64> {
     collection.check_open()?;
-    let version = collection.pin();
+    let (version, now) = collection.pin_now();
     let mut count = 0;
-    each(&version, &wanted(collection, &version, filter)?, |_, _| count += 1);
+    each(&version, wanted(collection, &version, Some(filter), now)?.as_ref(), |_, _| count += 1);
     Ok(count)
 }
 
 /// Ids and seqs of the rows that satisfy `filter`.
 pub fn matching(collection: &CollectionState, filter: &Arc<Predicate>) -> Result<(Ids, Vec<Seq>)> {
     collection.check_open()?;
-    let version = collection.pin();
+    let (version, now) = collection.pin_now();
     let (mut ids, mut seqs) = (Ids::empty(collection.schema.id_type), Vec::new());
-    each(&version, &wanted(collection, &version, filter)?, |seq, place| {
+    each(&version, wanted(collection, &version, Some(filter), now)?.as_ref(), |seq, place| {
         ids.push(id_at(&version, place));
         seqs.push(seq);
     });
@@ -56,13 +56,10 @@ pub fn page(collection: &CollectionState, page: &Page<'_>) -> Result<Rows> {
     if !(1..=PAGE_ROWS_MAX).contains(&page.limit) {
         return Err(Error::invalid(format!("limit is {}: it must be between 1 and {PAGE_ROWS_MAX}", page.limit)));
     }
-    let version = collection.pin();
+    let (version, now) = collection.pin_now();
     let mut places: Vec<Place> = Vec::new();
     let is_behind = |place: Place| page.after.is_none_or(|after| id_at(&version, place) > after);
-    match page.filter {
-        Some(filter) => each(&version, &wanted(collection, &version, filter)?, |_, place| places.push(place)),
-        None => places = get::visible_rows(&version).into_iter().map(|(_, place)| place).collect(),
-    }
+    each(&version, wanted(collection, &version, page.filter, now)?.as_ref(), |_, place| places.push(place));
     places.retain(|&place| is_behind(place));
     let by_id = |a: &Place, b: &Place| id_at(&version, *a).cmp(&id_at(&version, *b));
     if places.len() > page.limit {
@@ -87,17 +84,24 @@ pub fn page(collection: &CollectionState, page: &Page<'_>) -> Result<Rows> {
     Ok(rows)
 }
 
-/// Hands over seq and place of each visible row that is wanted.
-fn each(version: &Version, wanted: &Wanted, mut f: impl FnMut(Seq, Place)) {
-    for (place, set) in wanted.sets() {
-        let segment = &version.index.segments[place as usize].segment;
-        for row in set.iter().filter(|&row| segment.is_visible(row, version.seq)) {
-            f(segment.seq(row), Place::Segment(place, row));
+/// Hands over seq and place of each visible row that is wanted: all of them when none says otherwise.
+pub(super) fn each(version: &Version, wanted: Option<&Wanted>, mut f: impl FnMut(Seq, Place)) {
+    for (place, live) in version.index.segments.iter().enumerate() {
+        let segment = &live.segment;
+        let mut visit = |row: u32| {
+            if segment.is_visible(row, version.seq) {
+                f(segment.seq(row), Place::Segment(place as u32, row));
+            }
+        };
+        match wanted {
+            Some(wanted) => wanted.set(place).iter().for_each(&mut visit),
+            None => (0..segment.rows()).for_each(&mut visit),
         }
     }
+    let predicate = wanted.and_then(Wanted::predicate);
     for (place, memtable) in version.memtables().enumerate() {
         memtable.for_each_visible(version.seq, |row, seq| {
-            if memtable.satisfies(row, wanted.predicate()) {
+            if predicate.is_none_or(|predicate| memtable.satisfies(row, predicate)) {
                 f(seq, Place::Memtable(place, row));
             }
         });

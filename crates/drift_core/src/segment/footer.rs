@@ -3,6 +3,7 @@
 //! Layer 4. Footer: length and body of a protocol buffer, then one u32 per page. Trailer, the last 32 bytes: offset,
 //! length and checksum of the footer, magic, checksum of the trailer.
 
+use super::zone::Zone;
 use crate::error::Result;
 use crate::format::{ByteReader, ByteWriter, FileId, checksum};
 
@@ -70,6 +71,9 @@ pub struct PayloadColumn {
     /// The column, as `format::payload` has it.
     #[prost(message, required, tag = "3")]
     pub column: Section,
+    /// What the values of a column of integers or timestamps are within.
+    #[prost(message, optional, tag = "4")]
+    pub zone: Option<Zone>,
 }
 
 /// A part of the file, beginning at a page.

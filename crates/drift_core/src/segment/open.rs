@@ -124,7 +124,11 @@ impl Loader<'_> {
         let column = |column: &PayloadColumn| {
             let kind = u8::try_from(column.kind).ok().and_then(FieldType::from_code);
             let kind = kind.ok_or_else(|| self.corrupt(format!("field {:?} is of an unknown type", column.name)))?;
-            Ok(StoredColumn::new(Field { name: column.name.clone(), kind }, column.column))
+            if column.zone.is_some_and(|zone| !zone.is_sound(kind, self.footer.rows)) {
+                return Err(self.corrupt(format!("the zone of field {:?} is none", column.name)));
+            }
+            let field = Field { name: column.name.clone(), kind };
+            Ok(StoredColumn::new(field, column.column).with_zone(column.zone))
         };
         self.footer.payload.iter().map(column).collect()
     }

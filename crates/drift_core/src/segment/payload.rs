@@ -6,29 +6,55 @@
 use super::Segment;
 use super::footer::Section;
 use super::values::ValueIndex;
+use super::zone::Zone;
 use crate::error::{Error, Result};
 use crate::format::{ByteReader, presence_bytes, read_column};
 use crate::sync::Mutex;
 use crate::types::payload::Texts;
 use crate::types::{Column, Field, FieldType, Value};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+/// Stands for the time of a row without one: no clock shows it.
+pub const NO_TIME: i64 = i64::MIN;
 
 /// A column in the file.
 pub struct StoredColumn {
     field: Field,
     section: Section,
     index: Mutex<Option<Arc<ValueIndex>>>,
+    zone: OnceLock<Option<Zone>>,
+    times: OnceLock<Arc<[i64]>>,
 }
 
 impl StoredColumn {
     /// The column of `field` in `section`.
     pub(super) fn new(field: Field, section: Section) -> StoredColumn {
-        StoredColumn { field, section, index: Mutex::new(None) }
+        let (index, zone, times) = (Mutex::new(None), OnceLock::new(), OnceLock::new());
+        StoredColumn { field, section, index, zone, times }
+    }
+
+    /// The same column, whose zone is known where there is one.
+    pub(super) fn with_zone(self, zone: Option<Zone>) -> StoredColumn {
+        if zone.is_some() {
+            self.set_zone(zone);
+        }
+        self
+    }
+
+    /// The zone, once it is known.
+    pub(super) fn known_zone(&self) -> Option<Option<Zone>> {
+        self.zone.get().copied()
+    }
+
+    pub(super) fn set_zone(&self, zone: Option<Zone>) {
+        // Whoever else has found it has found the same.
+        let _ = self.zone.set(zone);
     }
 
     /// Bytes of heap memory in use.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.field.name.len() + self.index.lock().as_ref().map_or(0, |index| index.bytes())
+        let times = self.times.get().map_or(0, |times| size_of_val(&times[..]));
+        self.field.name.len() + times + self.index.lock().as_ref().map_or(0, |index| index.bytes())
     }
 }
 
@@ -50,6 +76,20 @@ impl Segment {
     /// All values of a field; none when no row has one.
     pub fn read_column(&self, name: &str) -> Result<Option<Column>> {
         self.stored(name).map(|stored| self.load(stored)).transpose()
+    }
+
+    /// The timestamps of all rows, [`NO_TIME`] where a row has none; none when no row has one. They stay in memory.
+    pub fn times(&self, name: &str) -> Result<Option<Arc<[i64]>>> {
+        let Some(stored) = self.stored(name).filter(|stored| stored.field.kind == FieldType::Timestamp) else {
+            return Ok(None);
+        };
+        if let Some(times) = stored.times.get() {
+            return Ok(Some(times.clone()));
+        }
+        let column = self.load(stored)?;
+        let time = |row| if let Value::Timestamp(time) = column.get(row) { time } else { NO_TIME };
+        let times: Arc<[i64]> = (0..column.len()).map(time).collect();
+        Ok(Some(stored.times.get_or_init(|| times).clone()))
     }
 
     /// Reads a whole column.

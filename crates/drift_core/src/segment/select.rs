@@ -11,53 +11,82 @@ use crate::types::predicate::{Test, split};
 use crate::types::{FieldType, Predicate, Value};
 use std::sync::Arc;
 
-/// A set of rows, a bit each.
-#[derive(Clone, Debug, PartialEq)]
+/// A set of rows, a bit each; of one that has all rows, or none, no bits are kept.
+#[derive(Clone, Debug)]
 pub struct RowSet {
+    /// Empty when all rows are as `fill` says.
     words: Vec<u64>,
     rows: usize,
+    fill: bool,
+}
+
+impl PartialEq for RowSet {
+    fn eq(&self, other: &RowSet) -> bool {
+        self.rows == other.rows && self.iter().eq(other.iter())
+    }
 }
 
 impl RowSet {
     /// No row of `rows`.
     pub fn empty(rows: usize) -> RowSet {
-        RowSet { words: vec![0; rows.div_ceil(64)], rows }
+        RowSet { words: Vec::new(), rows, fill: false }
     }
 
     /// All of `rows`.
     pub fn full(rows: usize) -> RowSet {
-        let mut set = RowSet::empty(rows);
-        set.invert();
-        set
+        RowSet { fill: true, ..RowSet::empty(rows) }
     }
 
     /// Whether a row is in it.
     #[inline]
     pub fn contains(&self, row: u32) -> bool {
-        self.words[row as usize / 64] >> (row % 64) & 1 == 1
+        self.words.get(row as usize / 64).map_or(self.fill, |word| word >> (row % 64) & 1 == 1)
     }
 
     /// Adds a row.
     #[inline]
     pub fn insert(&mut self, row: u32) {
+        if self.words.is_empty() {
+            self.spell_out();
+        }
         self.words[row as usize / 64] |= 1 << (row % 64);
     }
 
     /// Number of rows in it.
     pub fn count(&self) -> u64 {
-        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+        match self.uniform() {
+            Some(all) => {
+                if all {
+                    self.rows as u64
+                } else {
+                    0
+                }
+            }
+            None => self.words.iter().map(|word| u64::from(word.count_ones())).sum(),
+        }
+    }
+
+    /// Whether no row is in it.
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0) && self.uniform() != Some(true)
+    }
+
+    /// Whether all rows are in it, or none, when that is known without a look at the bits.
+    pub fn uniform(&self) -> Option<bool> {
+        self.words.is_empty().then_some(self.fill)
     }
 
     /// The rows in it, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
-        self.words.iter().enumerate().flat_map(|(at, &word)| {
+        let all = 0..if self.uniform() == Some(true) { self.rows as u32 } else { 0 };
+        all.chain(self.words.iter().enumerate().flat_map(|(at, &word)| {
             let mut rest = word;
             std::iter::from_fn(move || {
                 let bit = rest.trailing_zeros();
                 rest &= rest.wrapping_sub(1);
                 (bit < 64).then_some(at as u32 * 64 + bit)
             })
-        })
+        }))
     }
 
     /// Bytes of heap memory in use.
@@ -65,8 +94,44 @@ impl RowSet {
         8 * self.words.capacity()
     }
 
+    /// Keeps the rows that are in `other`, too.
+    pub fn intersect(&mut self, other: &RowSet) {
+        match (self.uniform(), other.uniform()) {
+            (Some(false), _) | (_, Some(true)) => {}
+            (Some(true), _) | (_, Some(false)) => self.clone_from(other),
+            _ => self.combine(other, |a, b| a & b),
+        }
+    }
+
+    fn unite(&mut self, other: &RowSet) {
+        match (self.uniform(), other.uniform()) {
+            (Some(true), _) | (_, Some(false)) => {}
+            (Some(false), _) | (_, Some(true)) => self.clone_from(other),
+            _ => self.combine(other, |a, b| a | b),
+        }
+    }
+
+    /// Writes the bits of a set that has none.
+    fn spell_out(&mut self) {
+        self.words = vec![if self.fill { u64::MAX } else { 0 }; self.rows.div_ceil(64)];
+        self.cut();
+    }
+
+    /// The rows that are not in it.
+    pub fn inverted(&self) -> RowSet {
+        let mut set = self.clone();
+        set.invert();
+        set
+    }
+
     fn invert(&mut self) {
+        self.fill = !self.fill;
         self.words.iter_mut().for_each(|word| *word = !*word);
+        self.cut();
+    }
+
+    /// Clears the bits behind the last row.
+    fn cut(&mut self) {
         if let (Some(last), tail @ 1..) = (self.words.last_mut(), self.rows % 64) {
             *last &= (1 << tail) - 1;
         }
@@ -111,20 +176,20 @@ impl Segment {
         Ok(rows)
     }
 
-    fn evaluate(&self, predicate: &Predicate) -> Result<RowSet> {
+    pub(super) fn evaluate(&self, predicate: &Predicate) -> Result<RowSet> {
         let rows = self.rows() as usize;
         Ok(match predicate {
             Predicate::And(parts) => {
                 let mut all = RowSet::full(rows);
                 for part in parts {
-                    all.combine(&self.evaluate(part)?, |a, b| a & b);
+                    all.intersect(&self.evaluate(part)?);
                 }
                 all
             }
             Predicate::Or(parts) => {
                 let mut any = RowSet::empty(rows);
                 for part in parts {
-                    any.combine(&self.evaluate(part)?, |a, b| a | b);
+                    any.unite(&self.evaluate(part)?);
                 }
                 any
             }
@@ -144,6 +209,9 @@ impl Segment {
     }
 
     fn test(&self, stored: &StoredColumn, test: &Test) -> Result<RowSet> {
+        if let Some(rows) = self.by_zone(stored, test)? {
+            return Ok(rows);
+        }
         let kind = self.kind(stored);
         let mut out = RowSet::empty(self.rows() as usize);
         match (test, test.bounds()) {
@@ -170,5 +238,49 @@ impl Segment {
         let mut out = RowSet::empty(column.len());
         (0..column.len()).filter(|&row| passes(column.get(row))).for_each(|row| out.insert(row as u32));
         Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// A set of 70 rows, with bits or without, and its model.
+    fn set() -> impl Strategy<Value = (RowSet, BTreeSet<u32>)> {
+        let spelled = prop::collection::btree_set(0u32..70, 0..70).prop_map(|rows| {
+            let mut set = RowSet::empty(70);
+            rows.iter().for_each(|&row| set.insert(row));
+            (set, rows)
+        });
+        let none = Just((RowSet::empty(70), BTreeSet::new()));
+        prop_oneof![3 => spelled, 1 => none, 1 => Just((RowSet::full(70), (0..70).collect()))]
+    }
+
+    fn same(set: &RowSet, rows: &BTreeSet<u32>) -> bool {
+        let counts = set.count() == rows.len() as u64 && set.is_empty() == rows.is_empty();
+        counts && set.iter().eq(rows.iter().copied()) && (0..70).all(|row| set.contains(row) == rows.contains(&row))
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_of_rows_is_a_set((a, rows_a) in set(), (b, rows_b) in set(), row in 0u32..70) {
+            prop_assert!(same(&a, &rows_a));
+            let mut both = a.clone();
+            both.intersect(&b);
+            prop_assert!(same(&both, &(&rows_a & &rows_b)));
+            let mut either = a.clone();
+            either.unite(&b);
+            prop_assert!(same(&either, &(&rows_a | &rows_b)));
+            let inverted = a.inverted();
+            prop_assert!(same(&inverted, &(0..70).filter(|row| !rows_a.contains(row)).collect()));
+            prop_assert_eq!(inverted == b, (0..70).all(|row| rows_a.contains(&row) != rows_b.contains(&row)));
+            let (mut more, mut rows) = (inverted, rows_a);
+            rows = (0..70).filter(|row| !rows.contains(row)).collect();
+            more.insert(row);
+            rows.insert(row);
+            prop_assert!(same(&more, &rows));
+        }
     }
 }

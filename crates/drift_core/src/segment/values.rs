@@ -95,6 +95,16 @@ impl ValueIndex {
         }
     }
 
+    /// The least value, of those above `after` if there is one, that a row which passes has; of columns of timestamps.
+    pub fn least(&self, after: Option<i64>, pass: impl Fn(u32) -> bool) -> Option<i64> {
+        let Keys::Timestamps(keys) = &self.keys else { return None };
+        let first = after.map_or(0, |after| keys.partition_point(|&key| key <= after));
+        let start = |at: usize| if at == 0 { 0 } else { self.ends[at - 1] as usize };
+        (first..keys.len())
+            .find(|&at| self.rows[start(at)..self.ends[at] as usize].iter().any(|&row| pass(row)))
+            .map(|at| keys[at])
+    }
+
     /// Bytes of heap memory in use.
     pub fn bytes(&self) -> usize {
         let keys = match &self.keys {

@@ -7,6 +7,7 @@ use super::codes::Codes;
 use super::footer::{self, Footer, PayloadColumn, RAW, Section};
 use super::pages::{PAGE, Pages};
 use super::payload::StoredColumn;
+use super::zone::Zone;
 use super::{Assembled, Hot, RunEntry, Segment, SegmentFile, cold_offset};
 use crate::error::{Error, Result};
 use crate::format::{ByteWriter, FileId, Header, checksum, column_bytes, magic, write_column, write_ids};
@@ -183,8 +184,10 @@ fn write_payload(
         let mut bytes = ByteWriter::with_capacity(column_bytes(&column));
         write_column(&mut bytes, &column);
         let section = pages.section(bytes.as_slice())?;
-        stored.push(StoredColumn::new(Field { kind: column.kind(), name: field.name.clone() }, section));
-        payload.push(PayloadColumn { name: field.name, kind: u32::from(column.kind().code()), column: section });
+        let zone = Zone::of(&column);
+        let written = Field { kind: column.kind(), name: field.name.clone() };
+        stored.push(StoredColumn::new(written, section).with_zone(zone));
+        payload.push(PayloadColumn { name: field.name, kind: u32::from(column.kind().code()), column: section, zone });
     }
     Ok((payload, stored))
 }

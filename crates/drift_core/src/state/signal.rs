@@ -17,6 +17,8 @@ pub struct Work {
     pub shadow: bool,
     /// Maintenance may have become due.
     pub maintain: bool,
+    /// A row expires before all others.
+    pub expiry: bool,
     /// The active memtable is large enough for a graph.
     pub graph: bool,
     /// The collection closes: end the thread.
@@ -34,7 +36,8 @@ pub struct Signal {
 #[derive(Default)]
 struct State {
     pending: Work,
-    /// The scheduler waits, and for nothing but more work: no time is set at which it goes on by itself.
+    /// The scheduler waits, and for nothing but more work or the next row to expire: no other time is set at which it goes on
+    /// by itself.
     resting: bool,
 }
 
@@ -50,19 +53,20 @@ impl Signal {
         self.state.lock().pending.stop
     }
 
-    /// Waits until there is work, or until `timeout`, and takes it; `stop` stays set for ever.
-    pub fn take(&self, timeout: Option<Duration>) -> Work {
+    /// Waits until there is work, or until `timeout`, and takes it; `stop` stays set for ever. Whoever `rests` waits for
+    /// nothing that is due.
+    pub fn take(&self, timeout: Option<Duration>, rests: bool) -> Work {
         let mut state = self.state.lock();
         if state.pending == Work::default() {
+            state.resting = rests;
+            if rests {
+                self.rested.notify_all();
+            }
             match timeout {
                 Some(timeout) => drop(self.changed.wait_for(&mut state, timeout)),
-                None => {
-                    state.resting = true;
-                    self.rested.notify_all();
-                    self.changed.wait(&mut state);
-                    state.resting = false;
-                }
+                None => self.changed.wait(&mut state),
             }
+            state.resting = false;
         }
         let stop = state.pending.stop;
         std::mem::replace(&mut state.pending, Work { stop, ..Work::default() })

@@ -18,6 +18,8 @@ pub enum Job {
     Retrain,
     /// Segments were merged into one, or removed.
     Compact,
+    /// Rows that had expired were deleted.
+    Expire,
 }
 
 impl Job {
@@ -27,6 +29,7 @@ impl Job {
             Job::Restructure => "restructure",
             Job::Retrain => "retrain",
             Job::Compact => "compact",
+            Job::Expire => "expire",
         }
     }
 }

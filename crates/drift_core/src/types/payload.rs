@@ -10,6 +10,7 @@ pub(crate) use column::Values;
 pub use column::{Column, Value};
 pub use text::{Lists, Texts};
 
+use super::EXPIRES_FIELD;
 use crate::error::{Error, Result};
 
 /// Most fields of a collection: each costs a section in every segment.
@@ -112,6 +113,12 @@ impl Fields {
             let now = grown.as_ref().unwrap_or(self);
             let place = now.list.iter().position(|field| field.name == name);
             let known = place.map(|place| now.list[place].kind);
+            if name == EXPIRES_FIELD && column.kind() != FieldType::Timestamp {
+                return Err(Error::invalid(format!(
+                    "field {name:?} is the moment at which a row expires: it must be timestamp, not {}",
+                    column.kind().name()
+                )));
+            }
             let next = match (known, column.kind()) {
                 (Some(known), given) if known == given => continue,
                 (Some(FieldType::Float), FieldType::Int) => continue,
@@ -124,7 +131,7 @@ impl Fields {
                         given.name()
                     )));
                 }
-                (None, _) if self.is_fixed => {
+                (None, _) if self.is_fixed && name != EXPIRES_FIELD => {
                     let names: Vec<&str> = self.list.iter().map(|field| field.name.as_str()).collect();
                     return Err(Error::invalid(format!(
                         "there is no field {name:?}: the collection was created with the fields {names:?}"
@@ -247,6 +254,27 @@ impl Columns {
             }
         }
         Ok(updated)
+    }
+
+    /// The same rows, those that lack the field `name` with `value`; the same when none lacks it, or its values are of another
+    /// type, which is for [`Fields::grown`] to refuse.
+    pub fn filled(&self, name: &str, value: Value<'_>, kind: FieldType) -> Option<Columns> {
+        let given = self.get(name);
+        let fits = |own: &Column| own.kind() == kind && (0..self.rows).any(|row| own.get(row) == Value::Null);
+        if !given.is_none_or(fits) {
+            return None;
+        }
+        let mut column = Column::new(kind);
+        for row in 0..self.rows {
+            match given.map_or(Value::Null, |own| own.get(row)) {
+                Value::Null => column.push(value),
+                own => column.push(own),
+            }
+        }
+        let mut filled = self.clone();
+        filled.columns.retain(|(own, _)| own != name);
+        filled.columns.push((name.to_owned(), column));
+        Some(filled)
     }
 
     /// Appends one row of `more`; none: a row without any field.

@@ -3,7 +3,7 @@
 //! Layer 0: plain data shared by the search path, the database handle and the binding. Distances are ascending and
 //! smaller is nearer under every metric (l2: squared; cosine: `1 - cos`; dot: `-<a, b>`).
 
-use super::{Columns, Confidence, IdRef, IdType, Ids, K_MAX, Predicate};
+use super::{Columns, Confidence, Decay, IdRef, IdType, Ids, K_MAX, Predicate};
 use crate::error::{Error, Result};
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ pub struct SearchOptions {
     pub include: Include,
     /// An expert's confidence to stop at, instead of `recall`.
     pub confidence: Option<Confidence>,
+    /// Ranks rows by distance and age; by distance alone when `None`.
+    pub decay: Option<Decay>,
 }
 
 impl Default for SearchOptions {
@@ -49,6 +51,7 @@ impl Default for SearchOptions {
             filter: None,
             include: Include::Nothing,
             confidence: None,
+            decay: None,
         }
     }
 }
@@ -74,6 +77,7 @@ impl SearchOptions {
             return Err(Error::invalid("threads is 0: it must be 1 or more"));
         }
         self.confidence.map_or(Ok(()), |confidence| confidence.validate())?;
+        self.decay.as_ref().map_or(Ok(()), Decay::validate)?;
         self.filter.as_ref().map_or(Ok(()), |filter| filter.validate())
     }
 }

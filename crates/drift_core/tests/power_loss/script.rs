@@ -7,7 +7,7 @@ use rand::RngExt;
 /// Flushes, rotations, replaced and deleted rows, tombstones, bulk load, optimize, checkpoints, collections created and
 /// dropped, clean closing and opening.
 pub fn every_job() -> Vec<Step> {
-    use Step::{Create, Delete, Drop, Flush, Load, Maintain, Optimize, Reopen, Upsert};
+    use Step::{Create, Delete, Drop, Flush, Lapse, Load, Maintain, Optimize, Reopen, Upsert};
     vec![
         Create("a"),
         Upsert("a", (0..5).collect()),
@@ -18,6 +18,7 @@ pub fn every_job() -> Vec<Step> {
         Flush("a"),
         Upsert("a", (10..14).collect()),
         Delete("a", vec![2, 17]),
+        Lapse("a", vec![3, 9, 70]),
         Reopen,
         Upsert("a", vec![1, 20, 20]),
         Upsert("a", (20..40).collect()),
@@ -25,6 +26,9 @@ pub fn every_job() -> Vec<Step> {
         Maintain("a"),
         Load("a", (30..46).collect()),
         Delete("a", vec![31, 45]),
+        Lapse("a", vec![32, 45, 44]),
+        Flush("a"),
+        Maintain("a"),
         Drop("b"),
         Upsert("a", (0..9).collect()),
         Optimize("a"),
@@ -71,7 +75,8 @@ fn step(rng: &mut Rng) -> Step {
     match rng.random_range(0..20) {
         0..2 => Step::Create(name),
         2..9 => Step::Upsert(name, ids(rng, 20)),
-        9..12 => Step::Delete(name, ids(rng, 12)),
+        9 => Step::Lapse(name, ids(rng, 12)),
+        10..12 => Step::Delete(name, ids(rng, 12)),
         12..14 => Step::Load(name, ids(rng, 40)),
         14..16 => Step::Flush(name),
         16 => Step::Optimize(name),

@@ -9,8 +9,8 @@ use drift_core::ingest::source::{BatchVectors, MemorySource, RowBatch};
 use drift_core::storage::sim::{Action, Fault, SimFs};
 use drift_core::storage::{Fs, LocalBackend};
 use drift_core::types::{
-    Column, Columns, FieldType, HitIds, IdType, Ids, Include, Metric, Missing, Schema, SearchOptions, Value, Vectors,
-    never_interrupt,
+    Column, Columns, EXPIRES_FIELD, FieldType, HitIds, IdType, Ids, Include, Metric, Missing, Schema, SearchOptions,
+    Value, Vectors, never_interrupt,
 };
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -38,6 +38,8 @@ pub enum Step {
     Drop(&'static str),
     Upsert(&'static str, Vec<i64>),
     Delete(&'static str, Vec<i64>),
+    /// Writes rows that have expired already: to readers that is a delete, and maintenance makes it one.
+    Lapse(&'static str, Vec<i64>),
     Load(&'static str, Vec<i64>),
     Flush(&'static str),
     Optimize(&'static str),
@@ -180,6 +182,13 @@ impl World {
             Step::Delete(name, ids) => {
                 let delete = |from: &Collection| from.delete(&Ids::Int(ids.clone())).map(|_| ());
                 self.call(name, write, |rows| without(rows, ids), delete)
+            }
+            Step::Lapse(name, ids) => {
+                let values = values(ids, version);
+                let lapse = |to: &Collection| {
+                    to.upsert(&Ids::Int(ids.clone()), Vectors::F32(&values), Some(&expired(ids, version)))
+                };
+                self.call(name, write, |rows| without(rows, ids), lapse)
             }
             Step::Load(name, ids) => {
                 if self.config.durability == Durability::None {
@@ -422,6 +431,15 @@ pub fn payload(ids: &[i64], version: u64) -> Columns {
     let mut columns = Columns::new(ids.len());
     columns.add("name", name).expect("a column");
     columns.add(if version.is_multiple_of(3) { "third" } else { "number" }, number).expect("a column");
+    columns
+}
+
+/// The same of rows that expired before the simulation's one moment.
+fn expired(ids: &[i64], version: u64) -> Columns {
+    let mut expires = Column::new(FieldType::Timestamp);
+    ids.iter().for_each(|id| expires.push(Value::Timestamp(-1 - *id)));
+    let mut columns = payload(ids, version);
+    columns.add(EXPIRES_FIELD, expires).expect("a column");
     columns
 }
 

@@ -25,12 +25,12 @@ struct Input {
     file: File,
     metadata: ArrowReaderMetadata,
     rows: u64,
+    columns: ColumnNames,
 }
 
 /// The rows of Parquet files, in order.
 pub struct ParquetSource {
     inputs: Vec<Input>,
-    columns: ColumnNames,
     schema: Schema,
     current: usize,
     reader: Option<ParquetRecordBatchReader>,
@@ -40,7 +40,7 @@ pub struct ParquetSource {
 impl std::fmt::Debug for ParquetSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&str> = self.inputs.iter().map(|input| input.name.as_str()).collect();
-        write!(f, "ParquetSource({names:?}, {:?})", self.columns)
+        write!(f, "ParquetSource({names:?}, {:?})", self.inputs.first().map(|input| &input.columns))
     }
 }
 
@@ -57,13 +57,14 @@ impl ParquetSource {
             check_is_parquet(&name, &file)?;
             let metadata =
                 ArrowReaderMetadata::load(&file, Default::default()).map_err(|e| parquet_error(&name, None, e))?;
+            let columns = columns.clone().with_time(metadata.schema(), schema);
             check_columns(metadata.schema(), &columns, schema, &name)?;
             let rows = metadata.metadata().file_metadata().num_rows();
             let rows = u64::try_from(rows)
                 .map_err(|_| Error::invalid(format!("{name}: the footer claims {rows} rows: the file is damaged")))?;
-            inputs.push(Input { name, file, metadata, rows });
+            inputs.push(Input { name, file, metadata, rows, columns });
         }
-        Ok(ParquetSource { inputs, columns, schema: schema.clone(), current: 0, reader: None, rows_read: 0 })
+        Ok(ParquetSource { inputs, schema: schema.clone(), current: 0, reader: None, rows_read: 0 })
     }
 
     /// A reader of the current file's two columns.
@@ -71,8 +72,8 @@ impl ParquetSource {
         let input = &self.inputs[self.current];
         let file = input.file.try_clone().map_err(|e| Error::io(format!("cannot read {}", input.name), e))?;
         let arrow = input.metadata.schema();
-        let payload = payload_names(arrow, &self.columns);
-        let names = [self.columns.id.as_str(), &self.columns.vector].into_iter().chain(payload);
+        let payload = payload_names(arrow, &input.columns);
+        let names = [input.columns.id.as_str(), &input.columns.vector].into_iter().chain(payload);
         let roots = names.filter_map(|name| arrow.index_of(name).ok());
         let mask = ProjectionMask::roots(input.metadata.parquet_schema(), roots);
         let batch_rows = (BATCH_BYTES / (4 * self.schema.dim)).clamp(64, 65_536);
@@ -98,7 +99,7 @@ impl RowSource for ParquetSource {
             let input = &self.inputs[self.current];
             match reader.next() {
                 Some(Ok(batch)) => {
-                    let rows = row_batch(&batch, &self.columns, &self.schema, &input.name, self.rows_read)?;
+                    let rows = row_batch(&batch, &input.columns, &self.schema, &input.name, self.rows_read)?;
                     self.rows_read += rows.rows() as u64;
                     self.reader = Some(reader);
                     return Ok(Some(rows));

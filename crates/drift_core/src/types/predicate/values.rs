@@ -72,6 +72,21 @@ impl Test {
 }
 
 impl Bound<'_> {
+    /// Whether no value from `low` to `high` is within; values that cannot be compared with the bound are not known to be.
+    pub fn excludes(&self, low: Value<'_>, high: Value<'_>) -> bool {
+        let below = |(literal, itself): (&Literal, bool)| match compare(high, literal) {
+            Some(Ordering::Less) => true,
+            Some(Ordering::Equal) => !itself,
+            _ => false,
+        };
+        let above = |(literal, itself): (&Literal, bool)| match compare(low, literal) {
+            Some(Ordering::Greater) => true,
+            Some(Ordering::Equal) => !itself,
+            _ => false,
+        };
+        self.low.is_some_and(below) || self.high.is_some_and(above)
+    }
+
     /// Whether a value is within.
     pub fn holds(&self, value: Value<'_>) -> bool {
         let above = |(literal, itself): (&Literal, bool)| match compare(value, literal) {

@@ -1,0 +1,182 @@
+"""Time: moments and lengths as arguments, the window of a query, when rows expire, ranking by age."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drift import _input, _metadata
+from drift._errors import InvalidArgumentError
+from drift._filter import to_tree
+from drift._filter.tree import check, join, value
+
+if TYPE_CHECKING:
+    from drift._filter import FilterLike, Tree
+    from drift._types import ExpiresLike, TimeLike
+
+__all__ = ["Decay"]
+
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Decay:
+    """Ranking by distance and age: ``search(..., decay=drift.Decay(half_life, weight))``.
+
+    A row is ranked by ``distance + weight * (1 - 2 ** (-age / half_life))``. The penalty of a new row is 0, of one that
+    is a half-life old half the weight, and of one without a time the whole weight; a row from the future has age 0. The
+    weight is in units of the collection's distance: with weight 0.2 under cosine an ancient row must be nearer by 0.2
+    than a new one to stand before it.
+
+    Parameters
+    ----------
+    half_life : timedelta or float
+        Above 0; a number is seconds.
+    weight : float
+        Penalty of a row of infinite age, above 0.
+    field : str, optional
+        Timestamp field that ages are told by; the collection's time field when None.
+    at : datetime, date, datetime64 or ISO 8601 text, optional
+        What ages count up to; the moment of the search when None. Without a time zone it is UTC.
+
+    Raises
+    ------
+    InvalidArgumentError
+        When a value is out of its bounds.
+
+    Examples
+    --------
+    >>> import drift, datetime as dt
+    >>> c = drift.connect("memory://decay").create_collection("c", dim=1, metric="l2", time="written")
+    >>> written = [dt.datetime(2020, 1, 1), dt.datetime(2024, 1, 1)]
+    >>> c.add([1, 2], [[1.0], [1.5]], metadata={"written": written})
+    >>> c.search([1.0], k=2, decay=drift.Decay(dt.timedelta(days=365), weight=1.0, at="2024-01-01")).ids.tolist()
+    [2, 1]
+    """
+
+    half_life: dt.timedelta | float
+    weight: float
+    field: str | None = None
+    at: TimeLike | None = None
+
+    def __post_init__(self) -> None:
+        duration("half_life", self.half_life)
+        if isinstance(self.weight, bool) or not isinstance(self.weight, (int, float, np.number)):
+            raise InvalidArgumentError(f"weight is {self.weight!r}: it must be a number above 0")
+        # It becomes a float32, as distances are.
+        if not 0 < float(self.weight) <= float(np.finfo(np.float32).max):
+            raise InvalidArgumentError(f"weight is {self.weight!r}: it must be above 0 and finite")
+        if self.field is not None and not isinstance(self.field, str):
+            raise InvalidArgumentError(f"field is {self.field!r}: it must be the name of a timestamp field")
+        if self.at is not None:
+            moment("at", self.at)
+
+
+def decay(given: object, time: str | None) -> tuple[str, float, float, int] | None:
+    """Return a decay as the extension takes it, for a collection whose time field is `time`."""
+    if given is None:
+        return None
+    if not isinstance(given, Decay):
+        raise InvalidArgumentError(f"decay is {_input.shown(given)}: pass drift.Decay(half_life, weight)")
+    field = _field("decay", time) if given.field is None else given.field
+    at = dt.datetime.now(dt.UTC) if given.at is None else given.at
+    return field, float(duration("half_life", given.half_life)), float(given.weight), moment("at", at)
+
+
+def moment(name: str, given: object) -> int:
+    """Return a time as microseconds since 1970 UTC.
+
+    Raises
+    ------
+    InvalidArgumentError
+        When it is no datetime, date, datetime64 or ISO 8601 text.
+    """
+    at = given
+    if isinstance(given, str):
+        try:
+            at = dt.datetime.fromisoformat(given)
+        except ValueError:
+            raise InvalidArgumentError(
+                f'{name} is {given!r}: text must be ISO 8601, such as "2024-06-01" or "2024-06-01T12:00:00Z"'
+            ) from None
+    if isinstance(at, (dt.date, np.datetime64)):
+        converted = value(at, name)
+        if isinstance(converted, tuple):
+            return converted[1]
+    raise InvalidArgumentError(
+        f"{name} is {_input.shown(given)}: it must be a datetime, a date, a datetime64 or ISO 8601 text"
+    )
+
+
+def duration(name: str, given: object) -> int:
+    """Return a length of time in microseconds, 1 or more; a number is seconds."""
+    if isinstance(given, dt.timedelta):
+        micros = given // _MICROSECOND
+    elif isinstance(given, (int, float, np.number)) and not isinstance(given, bool) and math.isfinite(given):
+        micros = round(float(given) * 1e6)
+    else:
+        raise InvalidArgumentError(f"{name} is {_input.shown(given)}: it must be a timedelta, or a number of seconds")
+    if not 0 < micros < 2**63:
+        raise InvalidArgumentError(f"{name} is {given!r}: it must be above 0, and at most 292,000 years")
+    return micros
+
+
+def window(
+    filter: FilterLike | None,  # noqa: A002 - the name of the argument that callers know.
+    since: TimeLike | None,
+    until: TimeLike | None,
+    time: str | None,
+) -> Tree | None:
+    """Return the tree of a filter and of the times from `since` up to, and without, `until`; None when there are none.
+
+    Raises
+    ------
+    InvalidArgumentError
+        When there is a bound, but the collection has no time field.
+    """
+    terms = [] if filter is None else [to_tree(filter)]
+    for name, op, bound in (("since", "ge", since), ("until", "lt", until)):
+        if bound is not None:
+            terms.append((op, _field(name, time), ("timestamp", moment(name, bound))))
+    return check(join("and", terms)) if terms else None
+
+
+def _field(name: str, time: str | None) -> str:
+    if time is None:
+        raise InvalidArgumentError(
+            f"{name} needs the time of rows, but the collection has no time field: create it with "
+            'create_collection(..., time="field"), or compare a timestamp field with filter='
+        )
+    return time
+
+
+def expiry(given: ExpiresLike, rows: int | None) -> _metadata.Field:
+    """Return when rows expire as a metadata field, None where they never do.
+
+    Raises
+    ------
+    InvalidArgumentError
+        When it is neither a moment nor one for each of the `rows`; the message names the row.
+    """
+    listed: list[Any]
+    if isinstance(given, np.ndarray) and given.dtype.kind == "M":
+        listed = [None if np.isnat(at) else at for at in given.ravel()]
+    elif isinstance(given, (str, dt.date, np.datetime64)):
+        if rows is None:
+            raise InvalidArgumentError("expires is one moment for ids of unknown number: give one for each row")
+        listed = [given] * rows
+    elif isinstance(given, (Sequence, np.ndarray)):
+        listed = list(given)
+    else:
+        raise InvalidArgumentError(f"expires is {_input.shown(given)}: it must be a moment, or one for each row")
+    if rows is not None and len(listed) != rows:
+        raise InvalidArgumentError(
+            f"expires has {len(listed):,} moments for {rows:,} ids: give one, or one for each row"
+        )
+    moments = [None if at is None else moment(f"expires of row {row}", at) for row, at in enumerate(listed)]
+    return _metadata.EXPIRES, "timestamp", moments
