@@ -120,9 +120,7 @@ fn answer(
         // Last, so that few of its rows pass the threshold that the buckets have set.
         memory::scan(version, SearchMode::Fast, wanted.map(Wanted::predicate), &mut scratch);
         push_hits(version, &mut scratch, &mut hits, &mut payload)?;
-        if collection.recall.wants_this() {
-            keep_shadow(collection, version, query, options, &mut scratch);
-        }
+        keep_shadow(collection, version, query, options, &mut scratch);
     }
     hits.payload = payload.finish()?;
     Ok(hits)
@@ -139,7 +137,8 @@ fn limits(version: &Version, options: &SearchOptions, recall: f32, wanted: Optio
     }
 }
 
-/// Keeps a query and its answer, to be searched again in the background.
+/// Keeps a query and its answer, if it is one of those to be searched again in the background.
+#[inline]
 fn keep_shadow(
     collection: &CollectionState,
     version: &Version,
@@ -152,16 +151,28 @@ fn keep_shadow(
     if !judged || version.index.rows() <= SCAN_ALL_ROWS {
         return;
     }
-    let shadow = Shadow {
+    if let Some(place) = collection.recall.place() {
+        collection.recall.put(place, shadow(collection, version, query, options, scratch));
+    }
+    if collection.recall.is_due() {
+        collection.signal.raise(|work| work.shadow = true);
+    }
+}
+
+fn shadow(
+    collection: &CollectionState,
+    version: &Version,
+    query: &[f32],
+    options: &SearchOptions,
+    scratch: &mut Scratch,
+) -> Shadow {
+    Shadow {
         query: query.to_vec(),
         target: options.recall.unwrap_or(collection.config.recall_default),
         distances: scratch.exact.sorted().iter().map(|(distance, _)| *distance).collect(),
         k: options.k,
         seq: version.seq,
         index: version.index.rows_name(),
-    };
-    if collection.recall.push(shadow) {
-        collection.signal.raise(|work| work.shadow = true);
     }
 }
 
