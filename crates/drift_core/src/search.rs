@@ -26,7 +26,7 @@ pub use scratch::Scratch;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::SearchMode;
-use crate::state::{CollectionState, SCAN_ALL_ROWS, Shadow, StopRule, Version};
+use crate::state::{CollectionState, SCAN_ALL_ROWS, StopRule, Version};
 use crate::types::{Estimate, Field, Hits, Interrupt, Metric, Predicate, SearchOptions, Vectors};
 use buckets::Limits;
 use payload::Payload;
@@ -152,27 +152,17 @@ fn keep_shadow(
         return;
     }
     if let Some(place) = collection.recall.place() {
-        collection.recall.put(place, shadow(collection, version, query, options, scratch));
+        collection.recall.put(place, |shadow| {
+            shadow.query.clear();
+            shadow.query.extend_from_slice(query);
+            shadow.target = options.recall.unwrap_or(collection.config.recall_default);
+            shadow.distances.clear();
+            shadow.distances.extend(scratch.exact.sorted().iter().map(|(distance, _)| *distance));
+            (shadow.k, shadow.seq, shadow.index) = (options.k, version.seq, version.index.rows_name());
+        });
     }
     if collection.recall.is_due() {
         collection.signal.raise(|work| work.shadow = true);
-    }
-}
-
-fn shadow(
-    collection: &CollectionState,
-    version: &Version,
-    query: &[f32],
-    options: &SearchOptions,
-    scratch: &mut Scratch,
-) -> Shadow {
-    Shadow {
-        query: query.to_vec(),
-        target: options.recall.unwrap_or(collection.config.recall_default),
-        distances: scratch.exact.sorted().iter().map(|(distance, _)| *distance).collect(),
-        k: options.k,
-        seq: version.seq,
-        index: version.index.rows_name(),
     }
 }
 

@@ -39,6 +39,7 @@ pub struct Trace {
 }
 
 /// A live query and what it was answered.
+#[derive(Default)]
 pub struct Shadow {
     /// The query as given.
     pub query: Vec<f32>,
@@ -260,13 +261,14 @@ impl Recall {
         self.wanted.load(Ordering::Relaxed) && self.is_complete() && self.wanted.swap(false, Ordering::Relaxed)
     }
 
-    /// Lets a live query wait at its place.
-    pub fn put(&self, place: usize, shadow: Shadow) {
+    /// Lets a live query wait at its place, in what memory the one before it had there.
+    pub fn put(&self, place: usize, write: impl FnOnce(&mut Shadow)) {
         let mut pending = self.pending.lock();
-        match pending.get_mut(place) {
-            Some(waiting) => *waiting = shadow,
-            None => pending.push(shadow),
+        if pending.len() <= place {
+            pending.push(Shadow::default());
         }
+        let place = place.min(pending.len() - 1);
+        write(&mut pending[place]);
     }
 
     /// The waiting live queries.
@@ -289,10 +291,6 @@ fn scrambled(number: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn shadow(number: usize) -> Shadow {
-        Shadow { query: vec![number as f32], target: 0.9, distances: Vec::new(), k: 10, seq: 0, index: Weak::new() }
-    }
-
     #[test]
     fn waiting_queries_are_drawn_from_all_that_came() {
         let recall = Recall::default();
@@ -300,7 +298,7 @@ mod tests {
         let mut due = Vec::new();
         for number in 0..6_400 {
             if let Some(place) = recall.place() {
-                recall.put(place, shadow(number));
+                recall.put(place, |shadow| shadow.query = vec![number as f32]);
             }
             if recall.is_due() {
                 due.push(number);
