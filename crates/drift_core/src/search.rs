@@ -15,6 +15,7 @@ mod get;
 mod matching;
 mod memory;
 mod payload;
+mod reach;
 mod rerank;
 mod scratch;
 mod wanted;
@@ -60,7 +61,7 @@ pub fn search(
     if options.exact {
         return exact::search(collection, &version, queries, options, wanted.as_ref(), &fields, interrupt);
     }
-    let limits = limits(&version, options, recall, wanted.as_ref());
+    let limits = limits(&version, options, recall);
     let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
     let plan = Plan { options, limits, wanted: wanted.as_ref(), fields: &fields };
     let answer = |queries: &[f32]| answer(collection, &version, queries, &plan, interrupt);
@@ -86,12 +87,6 @@ struct Plan<'a> {
 fn wanted(collection: &CollectionState, version: &Version, filter: &Arc<Predicate>) -> Result<Wanted> {
     filter.check_fields(&collection.fields.read())?;
     Wanted::find(version, filter)
-}
-
-/// How many neighbours reach as far as the `k` wanted ones, if those are spread among all rows evenly.
-fn reach(version: &Version, k: usize, wanted: Option<&Wanted>) -> usize {
-    let Some(wanted) = wanted else { return k };
-    (k as f64 * version.index.rows() as f64 / wanted.flushed.max(1) as f64).ceil() as usize
 }
 
 /// Answers queries one after the other on this thread.
@@ -127,10 +122,10 @@ fn answer(
 }
 
 /// How far a search with these options goes.
-fn limits(version: &Version, options: &SearchOptions, recall: f32, wanted: Option<&Wanted>) -> Limits {
+fn limits(version: &Version, options: &SearchOptions, recall: f32) -> Limits {
     let overridden = options.nprobe.is_some() || options.confidence.is_some();
     Limits {
-        stop: if overridden { StopRule::ALL } else { version.index.rule(recall, reach(version, options.k, wanted)) },
+        stop: if overridden { StopRule::ALL } else { version.index.rule(recall, options.k) },
         buckets_max: options.nprobe.unwrap_or(usize::MAX),
         k: options.k,
         confidence: options.confidence,

@@ -5,6 +5,7 @@
 //! (`super::filter`) or, without a filter and when everything is to be scanned, the SQ8 codes of its rows. A row's visibility
 //! is only asked once its estimate has beaten the current worst, so dead rows cost their scan and nothing else.
 
+use super::reach::{Met, Reach};
 use super::scratch::Scratch;
 use super::wanted::Wanted;
 use super::{confidence, filter, geometry};
@@ -41,14 +42,10 @@ pub struct Limits {
     pub confidence: Option<Confidence>,
 }
 
-/// A row that is measured wherever it is costs as much as this many entries of buckets that are scanned.
-const DIRECT_COST: u64 = 8;
-
 impl Limits {
-    /// Most wanted rows that are measured one by one rather than searched for in buckets; none where an expert says how
-    /// many buckets to scan.
-    fn direct_rows_max(&self) -> u64 {
-        if self.buckets_max == usize::MAX && self.confidence.is_none() { self.stop.rows / DIRECT_COST } else { 0 }
+    /// Whether the stop rule alone decides; an expert may say how many buckets to scan.
+    fn is_by_rule(&self) -> bool {
+        self.buckets_max == usize::MAX && self.confidence.is_none()
     }
 }
 
@@ -63,25 +60,25 @@ pub fn scan(
 ) -> (Work, Limits) {
     let metric = collection.schema.metric;
     let everything = is_everything(version, limits);
-    let asked = limits;
-    let limits = if everything { *limits } else { confidence::begin(collection, version, limits, scratch) };
+    let by_rule = limits.is_by_rule();
+    let mut limits = if everything { *limits } else { confidence::begin(collection, version, limits, scratch) };
+    let mut reach = wanted.filter(|_| by_rule).map(|wanted| Reach::new(version, wanted, &limits));
     let mut work = match (&version.index.scan, wanted) {
-        (_, Some(wanted)) if everything || wanted.flushed <= asked.direct_rows_max() => {
-            scan_wanted(metric, version, wanted, scratch)
-        }
+        (_, Some(_)) if everything || reach.as_ref().is_some_and(Reach::is_direct) => Work::default(),
         (_, None) if everything => scan_all(metric, version, scratch),
-        (ScanCodes::Filter(filter), _) => filter::scan(metric, version, filter, &limits, wanted, scratch),
-        (ScanCodes::Runs(runs), _) => scan_buckets(metric, version, runs, &limits, wanted, scratch),
+        (ScanCodes::Filter(filter), _) => {
+            filter::scan(metric, version, filter, &mut limits, wanted, reach.as_mut(), scratch)
+        }
+        (ScanCodes::Runs(runs), _) => scan_buckets(metric, version, runs, &mut limits, wanted, reach.as_mut(), scratch),
     };
-    let by_rule = asked.buckets_max == usize::MAX && asked.confidence.is_none();
-    if let Some(wanted) = wanted.filter(|_| by_rule)
-        && (scratch.estimates.len() as u64) < wanted.flushed.min(limits.k as u64)
-    {
-        // The rule stopped short of rows that are there: none of those that match may be missing.
-        scratch.estimates.reset(scratch.estimates.k());
-        let more = scan_wanted(metric, version, wanted, scratch);
-        work.rows += more.rows;
-        work.refined += more.refined;
+    if let Some(wanted) = wanted {
+        // Where the rule stopped short of rows that are there: none of those that match may be missing.
+        let is_short = || (scratch.estimates.len() as u64) < wanted.flushed.min(limits.k as u64);
+        if everything || reach.is_some_and(|reach| reach.is_direct() || is_short()) {
+            scratch.estimates.reset(scratch.estimates.k());
+            work.refined += scan_wanted(metric, version, wanted, scratch);
+            work.direct = true;
+        }
     }
     let counters = &collection.counters;
     counters.rows_scanned.fetch_add(work.rows + work.started, Ordering::Relaxed);
@@ -107,6 +104,8 @@ pub struct Work {
     pub started: u64,
     /// SQ8 codes of rows that passed a filter.
     pub refined: u64,
+    /// Whether all wanted rows were measured, wherever they are.
+    pub direct: bool,
 }
 
 /// The next bucket in rank order that the limits admit.
@@ -137,15 +136,15 @@ pub fn next_bucket(
 /// Rows ahead whose codes are asked for: about as many as memory has requests under way.
 const WANTED_AHEAD: usize = 12;
 
-/// Measures every wanted row, in order of place.
-fn scan_wanted(metric: Metric, version: &Version, wanted: &Wanted, scratch: &mut Scratch) -> Work {
+/// Measures every wanted row, in order of place; how many there were.
+fn scan_wanted(metric: Metric, version: &Version, wanted: &Wanted, scratch: &mut Scratch) -> u64 {
     let Scratch { survivors, estimates, code, .. } = scratch;
-    let mut work = Work::default();
+    let mut measured = 0;
     for (place, set) in wanted.sets() {
         let segment = &version.index.segments[place as usize].segment;
         survivors.clear();
         survivors.extend(set.iter());
-        work.refined += survivors.len() as u64;
+        measured += survivors.len() as u64;
         for (at, &row) in survivors.iter().enumerate() {
             if let Some(&ahead) = survivors.get(at + WANTED_AHEAD) {
                 prefetch(segment.codes(ahead..ahead + 1));
@@ -158,7 +157,7 @@ fn scan_wanted(metric: Metric, version: &Version, wanted: &Wanted, scratch: &mut
             }
         }
     }
-    work
+    measured
 }
 
 #[inline]
@@ -204,18 +203,26 @@ fn scan_buckets(
     metric: Metric,
     version: &Version,
     runs: &BucketRuns,
-    limits: &Limits,
+    limits: &mut Limits,
     wanted: Option<&Wanted>,
+    mut reach: Option<&mut Reach>,
     scratch: &mut Scratch,
 ) -> Work {
     let index = &version.index;
     let mut work = Work::default();
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
+        let mut met = Met::default();
         for run in runs.of(bucket.position as usize) {
             work.rows += u64::from(run.rows);
-            scan_run(metric, index.segment(run), run, version.seq, wanted, scratch);
+            met += scan_run(metric, index.segment(run), run, version.seq, wanted, scratch);
         }
         work.buckets += 1;
+        if let Some(reach) = &mut reach {
+            reach.meet(met, limits);
+            if reach.is_direct() {
+                break;
+            }
+        }
     }
     work
 }
@@ -227,7 +234,8 @@ fn scan_run(
     snapshot: Seq,
     wanted: Option<&Wanted>,
     scratch: &mut Scratch,
-) {
+) -> Met {
+    let mut met = Met::default();
     let rows = run.rows as usize;
     if scratch.products.len() < rows {
         scratch.products.resize(rows, 0);
@@ -239,11 +247,16 @@ fn scan_run(
         let distance = estimate(metric, &scratch.code, product, factors);
         if distance < scratch.estimates.threshold() {
             let row = run.start + row as u32;
-            if wanted.is_none_or(|wanted| wanted.has(run.segment, row)) && segment.is_visible(row, snapshot) {
-                scratch.estimates.push(distance, key(run.segment, row));
+            met.near += 1;
+            if wanted.is_none_or(|wanted| wanted.has(run.segment, row)) {
+                met.wanted += 1;
+                if segment.is_visible(row, snapshot) {
+                    scratch.estimates.push(distance, key(run.segment, row));
+                }
             }
         }
     }
+    met
 }
 
 /// The engine's distance of a query to a row, from the raw product of their codes.

@@ -36,7 +36,7 @@ pub fn explain(collection: &CollectionState, query: &[f32], options: &SearchOpti
     let version = collection.pin();
     let wanted = options.filter.as_ref().map(|filter| wanted(collection, &version, filter)).transpose()?;
     let wanted = wanted.as_ref();
-    let limits = limits(&version, options, recall, wanted);
+    let limits = limits(&version, options, recall);
     let mut scratch = scratch::take(collection);
     let mut laps = Laps { collection, last: collection.components.clock.monotonic() };
     scratch.set_query(collection, &version.index.router, query);
@@ -60,7 +60,7 @@ pub fn explain(collection: &CollectionState, query: &[f32], options: &SearchOpti
     let in_memory = scratch.exact.sorted().iter().filter(|(_, key)| memory::place(*key).is_some()).count();
     let threshold = scratch.estimates.nth(used.k);
     // Few rows that match a filter are measured wherever they are.
-    let direct = wanted.is_some() && work.buckets == 0;
+    let direct = work.direct;
     let seen = look(collection, &version, &used, &work, direct, threshold, &mut scratch);
     Ok(Explanation {
         hits,

@@ -5,6 +5,7 @@
 //! the best few entries of the first buckets by their estimates, so that the first buckets do not refine everything.
 
 use super::buckets::{self, Limits, Work, key, next_bucket};
+use super::reach::{Met, Reach};
 use super::scratch::Scratch;
 use super::wanted::Wanted;
 use crate::kernels::{BLOCK_ENTRIES, kernels, prefetch};
@@ -25,8 +26,9 @@ pub fn scan(
     metric: Metric,
     version: &Version,
     filter: &Filter,
-    limits: &Limits,
+    limits: &mut Limits,
     wanted: Option<&Wanted>,
+    mut reach: Option<&mut Reach>,
     scratch: &mut Scratch,
 ) -> Work {
     let mut work = Work::default();
@@ -36,8 +38,15 @@ pub fn scan(
     let (mut refined, mut asked) = (0, [0; REFINE_LAG]);
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
         let at = work.buckets as usize;
-        work.rows += scan.bucket(bucket, at, scratch.estimates.nth(limits.k), scratch);
+        let (entries, met) = scan.bucket(bucket, at, scratch.estimates.nth(limits.k), scratch);
+        work.rows += entries;
         work.buckets += 1;
+        if let Some(reach) = &mut reach {
+            reach.meet(met, limits);
+            if reach.is_direct() {
+                return work;
+            }
+        }
         scan.refine(refined..asked[0], scratch);
         refined = asked[0];
         asked.rotate_left(1);
@@ -101,9 +110,9 @@ impl Scan<'_> {
         }
     }
 
-    /// Scans the blocks of a bucket; returns how many entries they have room for.
-    fn bucket(&self, bucket: Ranked, at: usize, threshold: f32, scratch: &mut Scratch) -> u64 {
-        let mut entries = 0;
+    /// Scans the blocks of a bucket; returns how many entries they have room for, and which passed.
+    fn bucket(&self, bucket: Ranked, at: usize, threshold: f32, scratch: &mut Scratch) -> (u64, Met) {
+        let (mut entries, mut met) = (0, Met::default());
         let ahead = scratch.rank.ranked.get(at + PREFETCH_BUCKETS).map(|ranked| ranked.position as usize);
         for layer in self.filter.layers() {
             let part = layer.part(bucket.position as usize);
@@ -119,9 +128,11 @@ impl Scan<'_> {
             scratch.bits.scan(part.blocks, bucket.centre, threshold, ahead, masks);
             for (mask, rows) in masks.iter().zip(part.rows.chunks(BLOCK_ENTRIES)) {
                 let mut mask = *mask;
+                met.near += mask.count_ones();
                 while mask != 0 {
                     let row = rows[mask.trailing_zeros() as usize];
                     if self.is_wanted(row) {
+                        met.wanted += 1;
                         self.ask_for_row(row);
                         scratch.survivors.push(row);
                     }
@@ -130,7 +141,7 @@ impl Scan<'_> {
             }
             entries += part.rows.len() as u64;
         }
-        entries
+        (entries, met)
     }
 
     #[inline]

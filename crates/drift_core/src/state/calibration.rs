@@ -40,7 +40,7 @@ impl StopRule {
 
 /// How many times as far, and as much, is searched for a query whose k-th row is at `threshold`: the square of what it is
 /// farther than `usual`. With the square, rules that were fitted to rows came to the same recall for queries two and a half
-/// times as far (docs/decisions/0008-strangers.md).
+/// times as far (docs/decisions/0009-strangers.md).
 #[inline]
 pub fn widening(threshold: f32, usual: f32) -> f32 {
     let far = threshold / usual;

@@ -1,0 +1,111 @@
+//! How much further a search goes for rows that satisfy a filter, and when it is cheaper to measure all of them.
+//!
+//! Layer 6. Stop rules are measured without a filter. Where one row in `x` matches, the k nearest matching rows lie as far as
+//! the `k x` nearest of all, so a budget of codes grows with `x`. What counts is `x` around the query; the share of all rows
+//! says it only for filters that have nothing to do with the vectors. So it is counted on the way, among the rows that come
+//! near enough, and the share of all rows is what is believed before. How the exponents were measured:
+//! docs/decisions/0008-filtered-search.md.
+
+use super::buckets::Limits;
+use super::wanted::Wanted;
+use crate::state::{ScanCodes, StopRule, Version};
+use std::ops::AddAssign;
+
+/// Near rows that weigh as much as the share of all rows.
+const PRIOR_ROWS: f64 = 64.0;
+
+/// A row that is measured wherever it is costs as much as this many codes of buckets that are scanned. At d = 384 it is 400
+/// bytes at a random place, against 52 of an entry in a row, or as many in a row.
+const fn direct_cost(scan: &ScanCodes) -> u64 {
+    match scan {
+        ScanCodes::Filter(_) => 8,
+        ScanCodes::Runs(_) => 2,
+    }
+}
+
+/// The budget grows with this power of the rarity around the query.
+const BUDGET_EXPONENT: f64 = 0.6;
+
+/// The difference shrinks with this power of the rarity among all rows: the fewer rows of a bucket match, the less the
+/// nearest of them stands out.
+const DIFFERENCE_EXPONENT: f64 = 0.125;
+
+/// Where wanted rows are so many times as rare around the query as among all rows, they are elsewhere: at distances at
+/// which no difference was measured.
+const ELSEWHERE: f64 = 4.0;
+
+/// Rows whose estimates beat the threshold.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Met {
+    /// All of them.
+    pub near: u32,
+    /// Those that satisfy the filter.
+    pub wanted: u32,
+}
+
+impl AddAssign for Met {
+    fn add_assign(&mut self, other: Met) {
+        self.near += other.near;
+        self.wanted += other.wanted;
+    }
+}
+
+/// How far a search for rows that satisfy a filter goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    near: f64,
+    wanted: f64,
+    /// The rule without a filter.
+    rule: StopRule,
+    /// What measuring all wanted rows costs, in codes.
+    direct: u64,
+    /// Rows, wanted or not, for each wanted one.
+    all: f64,
+    /// The largest `near / wanted` so far.
+    rarest: f64,
+    is_direct: bool,
+}
+
+impl Reach {
+    /// Before any row was met.
+    pub fn new(version: &Version, wanted: &Wanted, limits: &Limits) -> Reach {
+        let all = version.index.rows() as f64 / wanted.flushed.max(1) as f64;
+        let direct = wanted.flushed.saturating_mul(direct_cost(&version.index.scan));
+        let mut reach = Reach {
+            near: PRIOR_ROWS,
+            wanted: PRIOR_ROWS / all,
+            rule: limits.stop,
+            direct,
+            all,
+            rarest: all,
+            is_direct: false,
+        };
+        reach.is_direct = reach.rule().rows >= direct;
+        reach
+    }
+
+    /// Counts the rows of a bucket, and sets the limits that they tell.
+    pub fn meet(&mut self, met: Met, limits: &mut Limits) {
+        self.near += f64::from(met.near);
+        self.wanted += f64::from(met.wanted);
+        self.rarest = self.rarest.max(self.near / self.wanted.max(f64::MIN_POSITIVE));
+        limits.stop = self.rule();
+        self.is_direct = limits.stop.rows >= self.direct;
+    }
+
+    /// Whether measuring all wanted rows is cheaper than to search on.
+    pub fn is_direct(&self) -> bool {
+        self.is_direct
+    }
+
+    fn rule(&self) -> StopRule {
+        let StopRule { rows, difference, .. } = self.rule;
+        let difference = match self.rarest > ELSEWHERE * self.all {
+            true => f32::INFINITY,
+            false => difference * self.all.powf(-DIFFERENCE_EXPONENT) as f32,
+        };
+        // A cast from a float saturates: no budget stays none. The k-th wanted row is farther than usual as a matter of course.
+        let rows = (rows as f64 * self.rarest.powf(BUDGET_EXPONENT)) as u64;
+        StopRule { rows, difference, usual: f32::INFINITY }
+    }
+}
