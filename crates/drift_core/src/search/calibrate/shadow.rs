@@ -111,12 +111,12 @@ fn retrace(
     let (mut scratch, clock) = (scratch::take(collection), &collection.components.clock);
     for (number, (query, _)) in queries.iter().enumerate() {
         let stop = index.rule(TIMED_TARGETS[number % TIMED_TARGETS.len()], K);
-        let limits = Limits { stop, buckets_max: usize::MAX, k: K, confidence: None };
+        let mut limits = Limits { stop, buckets_max: usize::MAX, k: K, confidence: None };
         scratch.set_query(collection, &index.router, query);
         scratch.estimates.reset(rerank::width(K));
         confidence::begin(collection, version, &limits, &mut scratch);
         let start = clock.monotonic();
-        let work = filter::scan(collection.schema.metric, version, filter, &limits, None, &mut scratch);
+        let work = filter::scan(collection.schema.metric, version, filter, &mut limits, None, None, &mut scratch);
         timed.push((work, clock.monotonic() - start));
         let first = scratch.rank.ranked.iter().take(WARMED_BUCKETS);
         asked.extend(first.map(|ranked| index.router.table().ids[ranked.position as usize]));
