@@ -251,7 +251,8 @@ mod tests {
         let eased = fit(&evidence(&hard, &easy, 100));
         assert!(eased.iter().all(|point| recall(&easy, point) >= point.recall));
         assert!(cost(&eased) < 0.7 * cost(&fit(&evidence(&hard, &easy, 10))), "easier ones when they are new");
-        assert_eq!(cost(&fit(&evidence(&hard, &easy, 10))), cost(&fit(&evidence(&hard, &[], 0))));
+        let cautious = fit(&evidence(&hard, &easy, 10));
+        assert!(cautious.iter().all(|point| recall(&hard, point) >= point.recall), "until then rows count too");
     }
 
     #[test]
