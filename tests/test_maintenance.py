@@ -120,9 +120,9 @@ def test_measured_recall_outlives_the_handle_and_other_processes_see_it(
             c.maintenance.run_once()
         seen = as_seen()
         assert seen["recalls"][0]["target"] == pytest.approx(0.95)
-        # A commit follows 256 measured queries at the latest, and they are measured in groups of 64.
+        # A commit follows 256 measured queries at the latest, and they are measured in groups of 128.
         behind = c.health().recalls[0].queries - seen["recalls"][0]["queries"]
-        assert 0 <= behind < 256 + 64, "saved while the writer is at work"
+        assert 0 <= behind < 256 + 128, "saved while the writer is at work"
         assert seen["timeline"]
         for query in queries[:200]:
             c.search(query, k=K, recall=0.8)
@@ -137,10 +137,9 @@ def test_measured_recall_outlives_the_handle_and_other_processes_see_it(
     with drift.connect(path) as db:
         c = db["c"]
         assert c.health().to_dict()["recalls"] == seen["recalls"]
-        for _ in range(3):
-            for query in queries:
-                c.search(query, k=K, recall=0.9)
-            c.maintenance.run_once()
+        for query in queries:
+            c.search(query, k=K, recall=0.9)
+        c.maintenance.run_once()
         after = {round(of.target, 3): of.queries for of in c.health().recalls}
         assert after[0.9] > 0
         assert after[0.95] >= before.recalls[0].queries, "as long as there is room for both"

@@ -30,7 +30,7 @@ pub use scratch::Scratch;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::SearchMode;
-use crate::state::{CollectionState, SCAN_ALL_ROWS, Shadow, StopRule, Version};
+use crate::state::{CollectionState, SCAN_ALL_ROWS, StopRule, Version};
 use crate::types::{Estimate, Field, Hits, Interrupt, Metric, Predicate, SearchOptions, Vectors};
 use buckets::Limits;
 use payload::Payload;
@@ -133,7 +133,7 @@ fn answer(
         }
         find(collection, version, query, limits, wanted, &mut scratch)?;
         push_hits(version, scratch.exact.sorted(), &mut hits, &mut payload)?;
-        if wanted.is_none() && collection.recall.wants_this() {
+        if wanted.is_none() {
             keep_shadow(collection, version, query, options, &mut scratch);
         }
     }
@@ -173,7 +173,8 @@ fn limits(version: &Version, options: &SearchOptions, recall: f32, k: usize) -> 
     }
 }
 
-/// Keeps a query and its answer, to be searched again in the background.
+/// Keeps a query and its answer, if it is one of those to be searched again in the background.
+#[inline]
 fn keep_shadow(
     collection: &CollectionState,
     version: &Version,
@@ -186,15 +187,17 @@ fn keep_shadow(
     if !judged || version.index.rows() <= SCAN_ALL_ROWS {
         return;
     }
-    let shadow = Shadow {
-        query: query.to_vec(),
-        target: options.recall.unwrap_or(collection.config.recall_default),
-        distances: scratch.exact.sorted().iter().map(|(distance, _)| *distance).collect(),
-        k: options.k,
-        seq: version.seq,
-        index: version.index.rows_name(),
-    };
-    if collection.recall.push(shadow) {
+    if let Some(place) = collection.recall.place() {
+        collection.recall.put(place, |shadow| {
+            shadow.query.clear();
+            shadow.query.extend_from_slice(query);
+            shadow.target = options.recall.unwrap_or(collection.config.recall_default);
+            shadow.distances.clear();
+            shadow.distances.extend(scratch.exact.sorted().iter().map(|(distance, _)| *distance));
+            (shadow.k, shadow.seq, shadow.index) = (options.k, version.seq, version.index.rows_name());
+        });
+    }
+    if collection.recall.is_due() {
         collection.signal.raise(|work| work.shadow = true);
     }
 }

@@ -100,8 +100,14 @@ fn values(ids: &[i64], version: u64) -> Vec<f32> {
     ids.iter().flat_map(|id| vector(*id, version)).collect()
 }
 
+/// Sequences that are tried: a few, or what `PROPTEST_CASES` says.
+#[allow(clippy::disallowed_methods)] // Tests are asked by the environment.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
     #[test]
     fn it_agrees_with_a_model_through_any_sequence_of_jobs_and_reopens(steps in steps()) {
         let folder = tempfile::tempdir().expect("a folder");

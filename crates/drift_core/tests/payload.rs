@@ -224,8 +224,14 @@ fn ask(collection: &Collection, model: &Model, predicate: Predicate) {
     }
 }
 
+/// Sequences that are tried: a few, or what `PROPTEST_CASES` says.
+#[allow(clippy::disallowed_methods)] // Tests are asked by the environment.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
     #[test]
     fn payload_and_predicates_agree_with_a_model(steps in steps()) {
         let folder = tempfile::tempdir().expect("a folder");

@@ -259,6 +259,8 @@ impl Collection {
     /// Moves everything that is in memory and logs into segments.
     pub fn flush(&self) -> Result<()> {
         let state = &self.state()?;
+        state.check_writable()?;
+        calibrate::check_shadows(state, &state.pool)?;
         maintain::flush_all(state)?;
         calibrate::refresh(state, &state.pool, true).map(|_| ())
     }
@@ -288,10 +290,11 @@ impl Collection {
     /// and measures the stop rules if enough has changed. Tells what was done.
     pub fn run_maintenance(&self) -> Result<Vec<JobRecord>> {
         let state = &self.state()?;
-        let records = maintain::run_once(state, &OTHER_PATHS)?;
+        state.check_writable()?;
+        // Before jobs remove what the answers are judged by.
         calibrate::check_shadows(state, &state.pool)?;
+        let records = maintain::run_once(state, &OTHER_PATHS)?;
         calibrate::refresh(state, &state.pool, true)?;
-        state.recall.want_shadows();
         Ok(records)
     }
 

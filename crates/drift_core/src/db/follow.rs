@@ -48,7 +48,8 @@ pub(super) fn follow(state: &CollectionState, opening: &Opening<'_>, newer: &Sna
     let first = version.index.segments.len();
     let router = version.index.router.clone();
     let index = state.pool.install(|| version.index.extended(router, added, version.seq))?;
-    let calibration = Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes);
+    let calibration =
+        Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes, manifest.usual_distance);
     let index = Arc::new(index.with_calibration(calibration));
     let added = Version { index: index.clone(), ..(*version).clone() };
     state.note_expiries(&added, first)?;

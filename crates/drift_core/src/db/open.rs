@@ -109,8 +109,11 @@ impl Opening<'_> {
             segments.push(self.segment(entry, schema)?);
         }
         upkeep.moved_rows = self.apply_moves(manifest, &mut segments)?;
-        let empty = Index::empty(router.clone(), schema)
-            .with_calibration(Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes));
+        let empty = Index::empty(router.clone(), schema).with_calibration(Calibration::new(
+            manifest.calibration.clone(),
+            manifest.calibrated_codes,
+            manifest.usual_distance,
+        ));
         // Deaths are not known yet; none may be left out.
         empty.extended(router, segments, 0)
     }

@@ -2,8 +2,9 @@
 //!
 //! Layer 6, pure. Buckets are measured against the target size and against themselves, never against absolute distances,
 //! so that nothing changes when data is rescaled. Split and merge are far apart (hysteresis), and a bucket whose split
-//! was tried must grow by a fifth before it is tried again, so that no two jobs undo each other for ever. Urgency orders
-//! what is due and makes nothing due: an idle half-full bucket is left alone.
+//! was tried must grow by a fifth before it is tried again. Where that is not enough, because rows near the borders of many small
+//! buckets go to and fro, all thresholds move apart with the work that no written row accounts for ([`patience`]), so that jobs
+//! come to rest whatever the data. Urgency orders what is due and makes nothing due: an idle half-full bucket is left alone.
 
 use crate::types::NEVER;
 use std::time::Duration;
@@ -44,6 +45,15 @@ pub const RETRAIN_SETTLED_SHARE: f64 = 0.4;
 /// are deleted together.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(10);
 
+/// Share of its entries that a scan of a bucket no longer reads when the bucket was split in two: the query's rows are in one of
+/// the children, and it scans the other as well four times in ten.
+const SPLIT_GAIN: f64 = 0.3;
+
+/// Weight of the share of entries that are of dead rows beside emptiness, and what keeps a cold bucket's urgency finite
+/// (DESIGN, section 8).
+const ZOMBIE_WEIGHT: f64 = 2.0;
+const TEMPERATURE_MIN: f64 = 0.1;
+
 /// How long from `now` until the rows that expire from `earliest` on are to be deleted, `since_last` after that was last done;
 /// none when no row expires.
 pub fn until_expiry(earliest: i64, now: i64, since_last: Option<Duration>) -> Option<Duration> {
@@ -54,8 +64,19 @@ pub fn until_expiry(earliest: i64, now: i64, since_last: Option<Duration>) -> Op
     Some(alive.max(since_last.map_or(Duration::ZERO, |since| EXPIRE_PAUSE.saturating_sub(since))))
 }
 
+/// What the policy goes by besides the figures of buckets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Terms {
+    /// Rows that a bucket aims at.
+    pub target: usize,
+    /// How many times as far apart thresholds are; see [`patience`].
+    pub patience: f64,
+    /// Entries that a bucket costs a scan besides its own, as measured on this machine.
+    pub bucket_entries: f64,
+}
+
 /// Figures of a bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BucketStats {
     /// Live rows that are in it.
     pub live: u32,
@@ -69,6 +90,8 @@ pub struct BucketStats {
     pub gone: u32,
     /// Live rows when its split was last tried; 0 for never.
     pub tried: u32,
+    /// How much is asked of it, 1 on average.
+    pub temperature: f64,
 }
 
 /// Figures of a segment.
@@ -93,14 +116,39 @@ pub enum Action {
     Examine,
 }
 
+/// Restructuring since the data changed, in turnovers (as many changes as there are buckets), up to which thresholds are as they
+/// are, and in how many more they move apart by a factor of two.
+const UNREST_FREE: f64 = 0.5;
+const UNREST_DOUBLING: f64 = 0.25;
+
+/// What a step of restructuring counts for however little it changes, in turnovers.
+const STEP_UNREST: f64 = 1.0 / 64.0;
+
+/// Changes of buckets that the rows written since account for, for each bucketful of them.
+const PAID_CHANGES: f64 = 2.0;
+
+/// Unrest, in turnovers, after a step that changed some of `buckets` buckets, when `writes` rows were written or deleted since
+/// the step before. What more is written than changed counts for one turnover at most.
+pub fn unrest(before: f64, changed: u64, buckets: usize, writes: u64, target: usize) -> f64 {
+    let buckets = buckets.max(1) as f64;
+    let paid = PAID_CHANGES * writes as f64 / target.max(1) as f64 / buckets;
+    (before - paid).max(-1.0) + changed as f64 / buckets + STEP_UNREST
+}
+
+/// How many times as far apart the thresholds are: 1 while restructuring follows the data. It doubles for every quarter turnover
+/// beyond, so that after four turnovers nothing of any size but an empty bucket is due.
+pub fn patience(unrest: f64) -> f64 {
+    2f64.powf((unrest - UNREST_FREE).max(0.0) / UNREST_DOUBLING)
+}
+
 /// The due actions on buckets, most urgent first, at most `limit`: position and action.
-pub fn buckets(stats: &[BucketStats], target: usize, limit: usize) -> Vec<(u32, Action)> {
+pub fn buckets(stats: &[BucketStats], terms: &Terms, limit: usize) -> Vec<(u32, Action)> {
     let mut due: Vec<(f64, u32, Action)> = stats
         .iter()
         .enumerate()
         .filter_map(|(position, bucket)| {
-            let action = due(bucket, target, stats.len())?;
-            Some((urgency(bucket, action, target), position as u32, action))
+            let action = due(bucket, terms, stats.len())?;
+            Some((urgency(bucket, action, terms), position as u32, action))
         })
         .collect();
     due.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -108,12 +156,13 @@ pub fn buckets(stats: &[BucketStats], target: usize, limit: usize) -> Vec<(u32, 
     due.into_iter().map(|(_, position, action)| (position, action)).collect()
 }
 
-fn due(bucket: &BucketStats, target: usize, buckets: usize) -> Option<Action> {
-    let (live, target) = (f64::from(bucket.live), target as f64);
-    if live < MERGE_SHARE * target && buckets > 1 {
+fn due(bucket: &BucketStats, terms: &Terms, buckets: usize) -> Option<Action> {
+    let (live, target, patience) = (f64::from(bucket.live), terms.target as f64, terms.patience);
+    if (bucket.live == 0 || live < MERGE_SHARE / patience * target) && buckets > 1 {
         return Some(Action::Merge);
     }
-    if live > SPLIT_FACTOR * target && live > RETRY_GROWTH * f64::from(bucket.tried) {
+    let is_large = live > SPLIT_FACTOR * patience * target && live > RETRY_GROWTH * f64::from(bucket.tried);
+    if is_large && split_gain(bucket, terms) > 0.0 {
         return Some(Action::Split);
     }
     let needed = u64::from(bucket.entries).next_multiple_of(16);
@@ -121,18 +170,26 @@ fn due(bucket: &BucketStats, target: usize, buckets: usize) -> Option<Action> {
         return Some(Action::Clear);
     }
     let changed = f64::from(bucket.fresh) + f64::from(bucket.gone);
-    (changed > EXAMINE_SHARE * live.max(target)).then_some(Action::Examine)
+    (changed > EXAMINE_SHARE * patience * live.max(target)).then_some(Action::Examine)
 }
 
-/// How much a search gains, about: the codes that it need not read any more, in sizes of a bucket.
-fn urgency(bucket: &BucketStats, action: Action, target: usize) -> f64 {
-    let target = target as f64;
-    match action {
-        Action::Split => f64::from(bucket.live) / target,
-        Action::Merge => 1.0 + (target - f64::from(bucket.live)) / target,
-        Action::Clear => (bucket.slots as f64 - f64::from(bucket.entries)) / target,
+/// Entries that a query which meets the bucket need not read any more once it is split, less what one more bucket costs.
+fn split_gain(bucket: &BucketStats, terms: &Terms) -> f64 {
+    SPLIT_GAIN * f64::from(bucket.entries.max(bucket.live)) - terms.bucket_entries
+}
+
+/// What is gained, about, in sizes of a bucket: splits by what those who ask for the bucket need not read any more; merges by how
+/// empty the bucket is, the colder the sooner, for nobody notices; all by the share of its entries that are of the dead.
+fn urgency(bucket: &BucketStats, action: Action, terms: &Terms) -> f64 {
+    let target = terms.target as f64;
+    let zombies = 1.0 - f64::from(bucket.entries) / (bucket.slots as f64).max(f64::from(bucket.entries)).max(1.0);
+    let own = match action {
+        Action::Split => split_gain(bucket, terms) / target * (TEMPERATURE_MIN + bucket.temperature),
+        Action::Merge => (1.0 - f64::from(bucket.live) / target).max(0.0) / (TEMPERATURE_MIN + bucket.temperature),
+        Action::Clear => (bucket.slots as f64 - f64::from(bucket.entries)) / target * bucket.temperature,
         Action::Examine => (f64::from(bucket.fresh) + f64::from(bucket.gone)) / (4.0 * target),
-    }
+    };
+    own + ZOMBIE_WEIGHT * zombies
 }
 
 /// The places of the segments to be written into one, or to be removed because all of their rows are dead, and why; none
@@ -172,19 +229,47 @@ mod tests {
     use super::*;
 
     fn bucket(live: u32) -> BucketStats {
-        BucketStats { live, entries: 2 * live, slots: u64::from(2 * live).next_multiple_of(16), ..Default::default() }
+        BucketStats {
+            live,
+            entries: 2 * live,
+            slots: u64::from(2 * live).next_multiple_of(16),
+            temperature: 1.0,
+            ..Default::default()
+        }
+    }
+
+    fn terms(target: usize, patience: f64) -> Terms {
+        Terms { target, patience, bucket_entries: 16.0 }
     }
 
     fn actions(stats: &[BucketStats]) -> Vec<(u32, Action)> {
-        buckets(stats, 32, usize::MAX)
+        buckets(stats, &terms(32, 1.0), usize::MAX)
     }
 
     #[test]
     fn large_buckets_split_and_small_ones_merge_but_idle_half_full_ones_stay() {
         let stats = [bucket(200), bucket(16), bucket(3), bucket(40), bucket(0)];
         assert_eq!(actions(&stats), [(0, Action::Split), (4, Action::Merge), (2, Action::Merge)]);
-        assert_eq!(buckets(&stats, 32, 1), [(0, Action::Split)]);
+        assert_eq!(buckets(&stats, &terms(32, 1.0), 1), [(0, Action::Split)]);
         assert_eq!(actions(&[bucket(1)]), [], "the only bucket stays");
+    }
+
+    #[test]
+    fn a_split_that_would_not_pay_on_this_machine_is_not_due() {
+        let costly = |bucket_entries| buckets(&[bucket(70)], &Terms { bucket_entries, ..terms(32, 1.0) }, 9);
+        assert_eq!(costly(16.0), [(0, Action::Split)]);
+        assert_eq!(costly(200.0), []);
+    }
+
+    #[test]
+    fn temperature_orders_and_makes_nothing_due() {
+        let at = |live, temperature| BucketStats { temperature, ..bucket(live) };
+        let stats = [at(70, 0.1), at(70, 9.0), at(3, 9.0), at(3, 0.0), at(40, 9.0), at(40, 0.0)];
+        let order = actions(&stats);
+        assert_eq!(order.len(), 4, "half-full and average ones stay, hot or cold");
+        let place = |position| order.iter().position(|(at, _)| *at == position);
+        assert!(place(1) < place(0), "splits where most is asked");
+        assert!(place(3) < place(2), "merges where least is asked");
     }
 
     #[test]
@@ -198,9 +283,44 @@ mod tests {
     fn the_halves_of_a_split_are_not_merged_and_a_merge_does_not_cause_a_split() {
         for target in [8usize, 32, 1000] {
             let half = (SPLIT_FACTOR * target as f64 / 2.0) as u32;
-            assert_eq!(buckets(&[bucket(half), bucket(half)], target, 9), []);
+            assert_eq!(buckets(&[bucket(half), bucket(half)], &terms(target, 1.0), 9), []);
             let merged = (MERGE_SHARE * target as f64 + target as f64) as u32;
-            assert_eq!(buckets(&[bucket(merged), bucket(half)], target, 9), []);
+            assert_eq!(buckets(&[bucket(merged), bucket(half)], &terms(target, 1.0), 9), []);
+        }
+    }
+
+    #[test]
+    fn work_that_no_write_accounts_for_makes_patient_and_writes_make_impatient_again() {
+        let mut now = 0.0;
+        for _ in 0..10 {
+            now = unrest(now, 100, 1_000, 0, 32);
+        }
+        assert!(patience(now) > 4.0, "{now}");
+        let stats = [bucket(100), bucket(6), bucket(0), bucket(40)];
+        assert_eq!(actions(&stats).len(), 3);
+        assert_eq!(buckets(&stats, &terms(32, patience(now)), 9), [(2, Action::Merge)]);
+        now = unrest(now, 0, 1_000, 32_000, 32);
+        assert_eq!(patience(now), 1.0);
+        // As many changes as the writes account for make no unrest.
+        for _ in 0..100 {
+            now = unrest(now, 100, 1_000, 2_000, 32);
+        }
+        assert_eq!(patience(now), 1.0);
+    }
+
+    #[test]
+    fn whatever_is_due_at_each_step_it_is_nothing_in_the_end() {
+        // The worst that data can do: at every step one bucket of the largest size that is not yet left alone.
+        for target in [8usize, 32, 1000] {
+            let (mut now, mut steps) = (-1.0, 0);
+            loop {
+                let due = buckets(&[bucket(1_000_000), bucket(1)], &terms(target, patience(now)), 1);
+                let Some((_, action)) = due.first() else { break };
+                assert!(*action == Action::Split || *action == Action::Merge);
+                now = unrest(now, 1, 500, 0, target);
+                steps += 1;
+            }
+            assert!(steps < 64 * 6, "{steps}");
         }
     }
 

@@ -101,7 +101,7 @@ pub fn restructure(
     let index = &version.index;
     remember_new_buckets(index, maintenance, &version);
     let stats = survey::buckets(index, &maintenance.upkeep);
-    let actions = policy::buckets(&stats, collection.config.bucket_rows_target, limit);
+    let actions = policy::buckets(&stats, &survey::terms(collection, &version, maintenance), limit);
     if actions.is_empty() {
         return Ok(None);
     }
@@ -117,6 +117,12 @@ pub fn restructure(
         examined.tried = tried.unwrap_or(examined.tried);
     }
     let mut done = Restructured { reason: Due::new(&actions), ..draft.counts() };
+    let upkeep = &mut maintenance.upkeep;
+    let changed = done.split + done.merged + done.recentred;
+    let writes = version.seq.saturating_sub(upkeep.counted_seq);
+    upkeep.unrest =
+        policy::unrest(upkeep.unrest, changed, index.router.len(), writes, collection.config.bucket_rows_target);
+    upkeep.counted_seq = version.seq;
     if !done.is_change() {
         return Ok(Some(done));
     }

@@ -82,6 +82,7 @@ pub fn retrain(collection: &CollectionState) -> Result<Retrained> {
     maintenance.commit(manifest)?;
     let upkeep = &mut maintenance.upkeep;
     upkeep.examined.clear();
+    upkeep.temperature.clear();
     (upkeep.moved_rows, upkeep.defined_buckets) = (moves.rows(), done.buckets);
     let mut writes = collection.writes.lock();
     let version = collection.pin();

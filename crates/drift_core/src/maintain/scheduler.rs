@@ -61,7 +61,7 @@ impl Scheduler {
     }
 
     fn run(mut self) {
-        self.collection.recall.want_shadows();
+        self.want_shadows();
         loop {
             let now = self.collection.components.clock.monotonic();
             let job_due = self.job_due.filter(|_| !self.collection.schedule.is_paused());
@@ -94,7 +94,7 @@ impl Scheduler {
                 self.check_shadows();
             } else if self.shadow_due.is_some_and(|due| due <= now) {
                 self.shadow_due = None;
-                self.collection.recall.want_shadows();
+                self.want_shadows();
             }
             if work.graph && self.collection.counters.asked.swap(false, Ordering::Relaxed) {
                 self.extend_graph();
@@ -120,6 +120,12 @@ impl Scheduler {
             }
         }
         self.refresh(false)
+    }
+
+    fn want_shadows(&self) {
+        if self.collection.recall.want_shadows() {
+            self.collection.signal.raise(|work| work.shadow = true);
+        }
     }
 
     fn check_shadows(&mut self) {

@@ -2,7 +2,7 @@
 //!
 //! Layer 6. What the policy decides on.
 
-use super::policy::{self, Action, BucketStats, SegmentStats};
+use super::policy::{self, Action, BucketStats, SegmentStats, Terms};
 use crate::kernels::kernels;
 use crate::quant::sq8;
 use crate::state::{CollectionState, Index, LiveSegment, Maintenance, Upkeep, Version};
@@ -53,6 +53,7 @@ pub fn buckets(index: &Index, upkeep: &Upkeep) -> Vec<BucketStats> {
         bucket.slots = index.filter().map_or(0, |filter| filter.slots_of(position));
         bucket.gone = then.map_or(0, |then| (then.live + bucket.fresh).saturating_sub(bucket.live));
         bucket.tried = then.map_or(0, |then| then.tried);
+        bucket.temperature = upkeep.temperature.of(table.ids[position], table.len());
     }
     buckets
 }
@@ -74,11 +75,19 @@ pub struct Backlog {
     pub memtables: u64,
 }
 
+/// What the policy goes by at present.
+pub fn terms(collection: &CollectionState, version: &Version, maintenance: &Maintenance) -> Terms {
+    let (upkeep, buckets) = (&maintenance.upkeep, version.index.router.len());
+    let (target, writes) = (collection.config.bucket_rows_target, version.seq.saturating_sub(upkeep.counted_seq));
+    let patience = policy::patience(policy::unrest(upkeep.unrest, 0, buckets, writes, target));
+    Terms { target, patience, bucket_entries: upkeep.cost.bucket_entries() }
+}
+
 /// Counts what is due.
 pub fn backlog(collection: &CollectionState, maintenance: &Maintenance) -> Backlog {
     let version = collection.pin();
-    let target = collection.config.bucket_rows_target;
-    let actions = policy::buckets(&buckets(&version.index, &maintenance.upkeep), target, usize::MAX);
+    let stats = buckets(&version.index, &maintenance.upkeep);
+    let actions = policy::buckets(&stats, &terms(collection, &version, maintenance), usize::MAX);
     let count = |wanted: Action| actions.iter().filter(|(_, action)| *action == wanted).count() as u64;
     Backlog {
         split: count(Action::Split),

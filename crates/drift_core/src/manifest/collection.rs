@@ -62,6 +62,8 @@ pub struct Manifest {
     pub calibrated_rows: u64,
     /// Codes that there were to scan then.
     pub calibrated_codes: u64,
+    /// Distance of the tenth neighbour that most of the traced rows stayed within; 0 when it was not measured.
+    pub usual_distance: f32,
     /// Measured recall of live queries.
     pub recall: RecallSummary,
 }
@@ -141,6 +143,7 @@ impl Manifest {
             calibration: Vec::new(),
             calibrated_rows: 0,
             calibrated_codes: 0,
+            usual_distance: 0.0,
             recall: RecallSummary::default(),
         }
     }
@@ -209,6 +212,7 @@ impl Manifest {
             calibration: calibration.collect(),
             calibrated_rows: self.calibrated_rows,
             calibrated_codes: self.calibrated_codes,
+            usual_distance: self.usual_distance,
             recall_targets,
             timeline,
         };
@@ -268,6 +272,7 @@ impl Manifest {
             calibration: calibration.collect(),
             calibrated_rows: message.calibrated_rows,
             calibrated_codes: message.calibrated_codes,
+            usual_distance: message.usual_distance,
             recall: RecallSummary::decode(&message.recall_targets, &message.timeline),
         };
         manifest.check().map_err(|problem| link.corrupt(problem))?;
@@ -300,6 +305,9 @@ impl Manifest {
             .any(|point| point.recall.is_nan() || point.difference.is_nan() || point.row_share.is_nan())
         {
             return Err("a calibration point is not a number".to_owned());
+        }
+        if !self.usual_distance.is_finite() {
+            return Err("the usual distance of the tenth neighbour is not a number".to_owned());
         }
         self.recall.check()
     }

@@ -62,6 +62,8 @@ pub(super) struct ManifestMessage {
     pub(super) recall_targets: Vec<RecallTargetMessage>,
     #[prost(message, repeated, tag = "41")]
     pub(super) timeline: Vec<TimelineMessage>,
+    #[prost(float, tag = "42")]
+    pub(super) usual_distance: f32,
 }
 
 /// A field of the payload.

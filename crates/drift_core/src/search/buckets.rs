@@ -118,7 +118,7 @@ pub fn next_bucket(
     scratch: &mut Scratch,
 ) -> Option<Ranked> {
     let done = work.buckets as usize;
-    if done >= limits.buckets_max || work.rows >= limits.stop.rows {
+    if done >= limits.buckets_max || limits.stop.is_spent(threshold, work.rows) {
         return None;
     }
     if is_confident(limits, done, threshold, scratch) {
@@ -130,7 +130,7 @@ pub fn next_bucket(
         }
     }
     let ranked = scratch.rank.ranked[done];
-    (ranked.score - threshold <= limits.stop.difference).then_some(ranked)
+    limits.stop.goes_on(ranked.score, threshold, work.rows).then_some(ranked)
 }
 
 /// Rows ahead whose codes are asked for: about as many as memory has requests under way.
@@ -184,7 +184,7 @@ pub fn why(version: &Version, limits: &Limits, work: &Work, threshold: f32, scra
     if is_confident(limits, done, threshold, scratch) {
         return Stop::Confidence;
     }
-    if work.rows >= limits.stop.rows { Stop::Budget } else { Stop::Difference }
+    if limits.stop.is_spent(threshold, work.rows) { Stop::Budget } else { Stop::Difference }
 }
 
 /// Scans every row, in whatever order.

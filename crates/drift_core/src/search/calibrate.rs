@@ -19,7 +19,7 @@ use crate::state::{Calibration, CollectionState, ROW_TRACES_MAX, RecallLog, SCAN
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::sync::Pool;
 use crate::types::Seq;
-use fit::Group;
+use fit::Evidence;
 use rand::RngExt;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -41,15 +41,13 @@ const GROUP: usize = 16;
 const CHANGED_SHARE: f64 = 0.3;
 const SETTLED_SHARE: f64 = 0.1;
 
-/// Rows that are traced when a share has changed: their mean recall is within 0.007 of the truth.
-const REFRESH_TRACES: usize = 640;
+/// Fewest rows that are traced when a share has changed: their mean recall is within 0.007 of the truth. Row reads that tracing
+/// more of them may cost: as many as all new up to 20,000 rows.
+const REFRESH_TRACES_MIN: usize = 640;
+const REFRESH_READS: usize = 40_000_000;
 
-/// Live queries, all of them asked since so much changed, that are enough to do without sampled rows: their mean recall is
-/// within 0.02 of the truth, which the fit allows for. Older ones may have asked for what is gone.
-const LIVE_ENOUGH: usize = 128;
-
-/// Live queries that are a group of their own beside sampled rows.
-const LIVE_SOME: usize = 64;
+/// Rows whose distances tell what is usual.
+const USUAL_ROWS: usize = 128;
 
 /// Measures the rules anew if enough has changed since they were measured; whether it did. `settled` when no job is due. Runs
 /// on `pool`.
@@ -81,7 +79,8 @@ fn refresh_if_due(collection: &CollectionState, settled: bool) -> Result<bool> {
         return Ok(false);
     }
     // What was traced before so much changed speaks of other buckets: a larger collection needs a smaller share of them.
-    trace_and_fit(collection, &version, REFRESH_TRACES.min(traces_of(rows)))?;
+    let wanted = (REFRESH_READS / rows as usize).max(REFRESH_TRACES_MIN).min(traces_of(rows));
+    trace_and_fit(collection, &version, wanted)?;
     Ok(true)
 }
 
@@ -113,10 +112,11 @@ fn changes(collection: &CollectionState, version: &Version) -> u64 {
 fn trace_and_fit(collection: &CollectionState, version: &Version, wanted: usize) -> Result<()> {
     let queries = collection.recall.log.lock().forget_traces();
     let now: Vec<(&[f32], Seq)> = queries.iter().map(|query| (&query[..], version.seq)).collect();
-    let live = trace_groups(collection, version, &now)?;
     let rows = sample(collection, version, wanted);
+    let usual = trace::usual_distance(collection, version, &rows[..rows.len().min(USUAL_ROWS)])?;
+    let live = trace_groups(collection, version, &now, usual)?;
     let traced: Result<Vec<Vec<Traced>>> =
-        rows.par_chunks(GROUP).map(|rows| trace::trace_rows(collection, version, rows)).collect();
+        rows.par_chunks(GROUP).map(|rows| trace::trace_rows(collection, version, rows, usual)).collect();
     let traces = traced?.into_iter().flatten().map(|traced| traced.trace);
     let points = {
         let mut log = collection.recall.log.lock();
@@ -130,47 +130,41 @@ fn trace_and_fit(collection: &CollectionState, version: &Version, wanted: usize)
     manifest.calibration = points.clone();
     manifest.calibrated_rows = version.index.rows();
     manifest.calibrated_codes = version.index.codes();
+    manifest.usual_distance = usual;
     reach(Failpoint::CalibrationCommit)?;
     maintenance.commit(manifest)?;
-    publish(collection, points, version.index.codes());
+    publish(collection, Calibration::new(points, version.index.codes(), usual));
     Ok(())
 }
 
 /// Traces live queries, each as of a write. Runs on the caller's pool.
-fn trace_groups(collection: &CollectionState, version: &Version, queries: &[(&[f32], Seq)]) -> Result<Vec<Traced>> {
+fn trace_groups(
+    collection: &CollectionState,
+    version: &Version,
+    queries: &[(&[f32], Seq)],
+    usual: f32,
+) -> Result<Vec<Traced>> {
     let groups: Result<Vec<Vec<Traced>>> =
-        queries.par_chunks(GROUP).map(|group| trace::trace_queries(collection, version, group)).collect();
+        queries.par_chunks(GROUP).map(|group| trace::trace_queries(collection, version, group, usual)).collect();
     Ok(groups?.into_iter().flatten().collect())
 }
 
 /// The rules that the kept traces speak for. Runs on the caller's pool.
 fn fit_log(log: &mut RecallLog) -> Vec<CalibrationPoint> {
     log.unfitted = 0;
-    log.is_fitted_to_live = log.fresh >= LIVE_ENOUGH;
-    let older = log.live.len().saturating_sub(log.fresh);
-    let live = |range: std::ops::Range<usize>| Group {
-        traces: log.live.range(range).map(|(_, trace)| trace).collect(),
-        margin: log.live_margin,
-    };
-    let rows = || Group { traces: log.rows.iter().collect(), margin: log.row_margin };
-    // Queries may go on as before the change, or have changed with the rows: the rules hold for both.
-    let mut groups = if log.is_fitted_to_live {
-        vec![live(older..log.live.len()), live(0..older)]
-    } else {
-        vec![rows(), live(0..log.live.len())]
-    };
-    if groups[1].traces.len() < LIVE_SOME {
-        let few = groups.swap_remove(1);
-        groups[0].traces.extend(few.traces);
-    }
-    fit::fit(&groups)
+    fit::fit(&Evidence {
+        rows: log.rows.iter().collect(),
+        live: log.live.iter().map(|(_, trace)| trace).collect(),
+        fresh: log.fresh,
+        margin: log.margin,
+    })
 }
 
 /// Lets searches follow the rules. The caller holds the maintenance lock.
-fn publish(collection: &CollectionState, points: Vec<CalibrationPoint>, codes: u64) {
+fn publish(collection: &CollectionState, calibration: Calibration) {
     let mut writes = collection.writes.lock();
     let version = collection.pin();
-    let index = Arc::new(version.index.with_calibration(Calibration::new(points, codes)));
+    let index = Arc::new(version.index.with_calibration(calibration));
     collection.publish(&mut writes, Version { index, ..(*version).clone() });
 }
 

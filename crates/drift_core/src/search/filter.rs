@@ -57,6 +57,11 @@ pub fn scan(
     work
 }
 
+/// Puts the rows that a search within `limits` begins with into `scratch.survivors`; `scratch` has the query and the ranked buckets.
+pub fn first_rows(metric: Metric, version: &Version, filter: &Filter, limits: &Limits, scratch: &mut Scratch) {
+    Scan { metric, version, filter, wanted: None }.find_first(limits, scratch, &mut Work::default());
+}
+
 /// What is scanned.
 struct Scan<'a> {
     metric: Metric,
@@ -68,6 +73,13 @@ struct Scan<'a> {
 impl Scan<'_> {
     /// Finds a first threshold: the best entries of the first buckets by estimate, refined.
     fn start(&self, limits: &Limits, scratch: &mut Scratch, work: &mut Work) {
+        self.find_first(limits, scratch, work);
+        self.refine(0..scratch.survivors.len(), scratch);
+        work.refined += scratch.survivors.len() as u64;
+    }
+
+    /// Puts the best entries of the first buckets by estimate into `scratch.survivors`.
+    fn find_first(&self, limits: &Limits, scratch: &mut Scratch, work: &mut Work) {
         let count = limits.k + START_SPARE;
         scratch.first.clear();
         let mut seen = Work::default();
@@ -96,8 +108,6 @@ impl Scan<'_> {
             self.ask_for_row(row);
             scratch.survivors.push(row);
         }
-        self.refine(0..scratch.survivors.len(), scratch);
-        work.refined += scratch.survivors.len() as u64;
     }
 
     /// Scans the blocks of a bucket; returns how many entries they have room for, and which passed.

@@ -99,12 +99,13 @@ impl Reach {
     }
 
     fn rule(&self) -> StopRule {
-        let StopRule { rows, difference } = self.rule;
+        let StopRule { rows, difference, .. } = self.rule;
         let difference = match self.rarest > ELSEWHERE * self.all {
             true => f32::INFINITY,
             false => difference * self.all.powf(-DIFFERENCE_EXPONENT) as f32,
         };
-        // A cast from a float saturates: no budget stays none.
-        StopRule { rows: (rows as f64 * self.rarest.powf(BUDGET_EXPONENT)) as u64, difference }
+        // A cast from a float saturates: no budget stays none. The k-th wanted row is farther than usual as a matter of course.
+        let rows = (rows as f64 * self.rarest.powf(BUDGET_EXPONENT)) as u64;
+        StopRule { rows, difference, usual: f32::INFINITY }
     }
 }

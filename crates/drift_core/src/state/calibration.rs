@@ -2,7 +2,9 @@
 //!
 //! Layer 5. The pair is measured on sampled rows when an index is built and after it has grown (`search::calibrate`);
 //! it is derived data, kept in the manifest so that reopening does not measure again. A search stops when the next
-//! bucket's score exceeds the current k-th estimate by more than the difference, or when the budget is spent.
+//! bucket's score exceeds the current k-th estimate by more than the difference, or when the budget is spent. Both are widened for
+//! a query whose neighbours are farther away than those of nearly all rows: a query from where there are no rows (any more) meets many
+//! buckets at about the same distance, and the rules of rows stop far too early for it.
 
 use crate::manifest::CalibrationPoint;
 
@@ -13,29 +15,81 @@ pub struct StopRule {
     pub difference: f32,
     /// Rows after which the search stops whatever the difference.
     pub rows: u64,
+    /// Distance of the k-th neighbour beyond which both are widened; infinite for never.
+    pub usual: f32,
 }
 
 impl StopRule {
     /// Scans everything.
-    pub const ALL: StopRule = StopRule { difference: f32::INFINITY, rows: u64::MAX };
+    pub const ALL: StopRule = StopRule { difference: f32::INFINITY, rows: u64::MAX, usual: f32::INFINITY };
+
+    /// Whether a search goes on that has scanned `codes` and has its k-th row at `threshold`, when the next bucket's score
+    /// is `score`.
+    #[inline]
+    pub fn goes_on(&self, score: f32, threshold: f32, codes: u64) -> bool {
+        let widening = widening(threshold, self.usual);
+        gap(score, threshold, widening) <= self.difference && !self.is_spent(threshold, codes)
+    }
+
+    /// Whether the budget is spent.
+    #[inline]
+    pub fn is_spent(&self, threshold: f32, codes: u64) -> bool {
+        codes as f32 >= self.rows as f32 * widening(threshold, self.usual)
+    }
 }
 
-/// Collections of at most this many flushed rows are scanned whole: they are few enough to read, and a sample
-/// of them says little.
+/// How many times as far, and as much, is searched for a query whose k-th row is at `threshold`: the square of what it is
+/// farther than `usual`. With the square, rules that were fitted to rows came to the same recall for queries two and a half
+/// times as far (docs/decisions/0009-strangers.md).
+#[inline]
+pub fn widening(threshold: f32, usual: f32) -> f32 {
+    let far = threshold / usual;
+    if far > 1.0 && far < f32::INFINITY { (far * far).min(WIDENING_MAX) } else { 1.0 }
+}
+
+/// Largest [`widening`]: by then everything is searched.
+const WIDENING_MAX: f32 = 1e6;
+
+/// By how much a bucket's score exceeds the k-th distance, in what the rules count for a query that is widened for.
+#[inline]
+pub fn gap(score: f32, threshold: f32, widening: f32) -> f32 {
+    let gap = score - threshold;
+    if gap > 0.0 { gap / widening } else { gap * widening }
+}
+
+/// Collections of at most this many flushed rows are scanned whole: they are few enough to read (80 us at d = 384), and a
+/// sample of them says little.
 pub const SCAN_ALL_ROWS: u64 = 4_000;
 
+/// Neighbours up to which the usual distance, that of the tenth, tells which queries are far.
+const USUAL_K_MAX: usize = 20;
+
 /// Stop rules of an index, ascending by recall.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Calibration {
     points: Vec<CalibrationPoint>,
     /// Codes that there were to scan when the points were measured.
     codes: u64,
+    /// See [`StopRule::usual`].
+    usual: f32,
+}
+
+impl Default for Calibration {
+    fn default() -> Calibration {
+        Calibration::new(Vec::new(), 0, 0.0)
+    }
 }
 
 impl Calibration {
-    /// From points, ascending by recall, that were measured among `codes` codes.
-    pub fn new(points: Vec<CalibrationPoint>, codes: u64) -> Calibration {
-        Calibration { points, codes }
+    /// From points, ascending by recall, that were measured among `codes` codes, for rows whose tenth neighbours are mostly within
+    /// `usual`, if that is known.
+    pub fn new(points: Vec<CalibrationPoint>, codes: u64, usual: f32) -> Calibration {
+        Calibration { points, codes, usual: if usual > 0.0 { usual } else { f32::INFINITY } }
+    }
+
+    /// See [`StopRule::usual`].
+    pub fn usual(&self) -> f32 {
+        self.usual
     }
 
     /// The rule for a target in (0, 1] among `codes` codes to scan, for the `k` nearest: the first measured point at or
@@ -49,6 +103,28 @@ impl Calibration {
         StopRule {
             difference: point.difference,
             rows: (f64::from(point.row_share) * self.codes as f64 * scale).ceil() as u64,
+            usual: if k <= USUAL_K_MAX { self.usual } else { f32::INFINITY },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_widened_for_far_queries_alone_and_at_any_scale() {
+        for scale in [1e-6f32, 1.0, 1e6] {
+            let rule = StopRule { difference: 2.0 * scale, rows: 100, usual: scale };
+            assert!(rule.goes_on(2.5 * scale, 0.5 * scale, 99) && !rule.goes_on(2.6 * scale, 0.5 * scale, 99));
+            assert!(rule.goes_on(9.9 * scale, 2.0 * scale, 399) && !rule.goes_on(10.1 * scale, 2.0 * scale, 399));
+            assert!(!rule.goes_on(2.5 * scale, 2.0 * scale, 400), "the budget is four times as large, not more");
+            let close = StopRule { difference: -scale, ..rule };
+            assert!(close.goes_on(1.4 * scale, 2.0 * scale, 0), "farther than usual is never stopped earlier");
+            assert!(!close.goes_on(0.6 * scale, 0.9 * scale, 0));
+        }
+        assert!(StopRule::ALL.goes_on(f32::MAX, 1.0, 1 << 40));
+        assert_eq!(widening(f32::INFINITY, 1.0), 1.0, "no row is known yet");
+        assert_eq!(widening(5.0, f32::INFINITY), 1.0);
     }
 }

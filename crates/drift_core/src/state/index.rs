@@ -245,6 +245,11 @@ impl Index {
         }
     }
 
+    /// The stop rules.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
     /// When a search for the `k` nearest with recall at `recall` stops.
     pub fn rule(&self, recall: f32, k: usize) -> StopRule {
         if self.rows <= SCAN_ALL_ROWS { StopRule::ALL } else { self.calibration.rule(recall, k, self.codes()) }

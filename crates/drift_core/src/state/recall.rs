@@ -17,10 +17,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub struct Mark {
     /// Number of the bucket, in the order of the search.
     pub step: u32,
-    /// Largest (score - threshold) up to it.
+    /// Largest [`gap`](super::gap) up to it.
     pub gap: f32,
     /// Share of all codes scanned before it.
     pub share: f32,
+    /// The same as budgets count it: divided by the [`widening`](super::widening).
+    pub spent: f32,
 }
 
 /// One query's way through all buckets, as if it had never stopped.
@@ -30,11 +32,14 @@ pub struct Trace {
     pub marks: Vec<Mark>,
     /// Steps at which the true neighbours that survive filter and re-ranking are found.
     pub found: Vec<u32>,
+    /// How many of them are found before the first bucket is scanned, among the rows that give a search its first threshold.
+    pub begun: usize,
     /// How many true neighbours there are.
     pub truth: usize,
 }
 
 /// A live query and what it was answered.
+#[derive(Default)]
 pub struct Shadow {
     /// The query as given.
     pub query: Vec<f32>,
@@ -59,27 +64,34 @@ pub struct Measured {
     pub recall: f32,
 }
 
+/// Share of what is known to be off that a correction takes back: the traces are corrected already by whatever they show.
+const CORRECTION: f64 = 0.35;
+
+/// Square of the standard errors by which measured misses must differ from those meant, to be no chance.
+const CERTAIN_ERRORS2: f64 = 4.0;
+
 /// Points of the timeline that are kept.
 const TIMELINE_MAX: usize = 1_000;
 
 /// Traces of rows, and of live queries, that are kept.
 pub const ROW_TRACES_MAX: usize = 2_000;
-const LIVE_TRACES_MAX: usize = 256;
+const LIVE_TRACES_MAX: usize = 1_024;
 
-/// First margins of rules that are fitted to rows and to live queries.
-const ROW_MARGIN: f32 = 0.15;
-const LIVE_MARGIN: f32 = 0.1;
+/// First margin of rules, which live queries are to have too; and its bounds.
+const MARGIN: f32 = 0.2;
+const MARGIN_MIN: f32 = 0.1;
+const MARGIN_MAX: f32 = 0.75;
 
-/// Smallest share of the misses that a target allows which rules are made to aim at.
-const MISS_SHARE_MIN: f32 = 0.25;
+/// Measured queries that a correction of the margin looks at, at most: what was measured before speaks of other rows.
+const JUDGED_MAX: usize = 512;
 
 /// Measured live queries that are kept: the mean of so many is within 0.006 of the truth, 19 times in 20.
 pub(super) const MEASURED_MAX: usize = 1_000;
 
-/// Live queries that are searched again at a time: a quarter of what rules are fitted to.
-const SHADOW_GROUP: usize = 64;
+/// Live queries that are searched again at a time.
+const SHADOW_GROUP: usize = 128;
 
-/// One in so many queries is taken while any are wanted, so that a group is not one burst of like queries.
+/// A group is drawn from at least so many times as many queries, so that it is not one burst of like queries.
 const SHADOW_STRIDE: u64 = 3;
 
 /// Traces and measured queries.
@@ -103,12 +115,8 @@ pub struct RecallLog {
     pub unfitted: usize,
     /// Measured queries since the margin was last corrected.
     unjudged: usize,
-    /// Whether the rules in force were fitted to live traces.
-    pub is_fitted_to_live: bool,
-    /// Share of the distance to full recall that is added to targets when rules are fitted to live traces.
-    pub live_margin: f32,
-    /// The same for traces of rows: queries are no rows of the collection, hence a little harder.
-    pub row_margin: f32,
+    /// Share of the distance to full recall that is added to targets when rules are fitted.
+    pub margin: f32,
     /// Writes and moves when rows were last traced.
     pub traced_at: Option<u64>,
 }
@@ -125,9 +133,7 @@ impl Default for RecallLog {
             fresh: 0,
             unfitted: 0,
             unjudged: 0,
-            is_fitted_to_live: false,
-            live_margin: LIVE_MARGIN,
-            row_margin: ROW_MARGIN,
+            margin: MARGIN,
             traced_at: None,
         }
     }
@@ -176,18 +182,28 @@ impl RecallLog {
         self.timeline.push_back(TimelinePoint { codes, ..point });
     }
 
-    /// Corrects the margin of what the rules were fitted to by the recall measured since then: where queries miss a half more
-    /// than they may, the next rules are to miss that much less, by and by.
+    /// Corrects the margin by the recall measured since it was last corrected, up and down: a part of the way to where live queries would
+    /// have missed what they were meant to miss, as far as that is no chance (by the shrinking of James and Stein). As long as
+    /// it may be chance, what was measured waits for more.
     pub fn correct(&mut self) {
-        let (mut missed, mut allowed) = (0.0, 0.0);
-        for measured in self.measured.iter().rev().take(std::mem::take(&mut self.unjudged)) {
-            missed += 1.0 - measured.recall;
-            allowed += 1.0 - measured.target;
+        let judged = self.unjudged.min(JUDGED_MAX);
+        let (mut missed, mut squares, mut allowed) = (0.0f64, 0.0f64, 0.0f64);
+        for measured in self.measured.iter().rev().take(judged) {
+            let miss = f64::from(1.0 - measured.recall);
+            (missed, squares) = (missed + miss, squares + miss * miss);
+            allowed += f64::from(1.0 - measured.target);
         }
-        let margin = if self.is_fitted_to_live { &mut self.live_margin } else { &mut self.row_margin };
-        if allowed > 0.0 {
-            let factor = (missed / allowed).max(0.25).powf(-0.5);
-            *margin = 1.0 - ((1.0 - *margin) * factor).clamp(MISS_SHARE_MIN, 1.0);
+        if judged == 0 || allowed <= 0.0 {
+            return;
+        }
+        let count = judged as f64;
+        let variance = (squares - missed * missed / count).max(0.0);
+        let excess = missed / allowed - f64::from(1.0 - MARGIN);
+        let error2 = variance / (allowed * allowed);
+        let certain = 1.0 - CERTAIN_ERRORS2 * error2 / (excess * excess).max(f64::MIN_POSITIVE);
+        if certain > 0.0 {
+            self.margin = (self.margin + (CORRECTION * certain * excess) as f32).clamp(MARGIN_MIN, MARGIN_MAX);
+            self.unjudged = 0;
         }
     }
 
@@ -210,37 +226,116 @@ pub struct Recall {
     /// See [`RecallLog`].
     pub log: Mutex<RecallLog>,
     pending: Mutex<Vec<Shadow>>,
-    wanted: AtomicBool,
+    /// Live queries since the waiting ones were last taken.
     seen: AtomicU64,
+    /// Whether a group is to be handed over as soon as there is one.
+    wanted: AtomicBool,
 }
 
 impl Recall {
-    /// Asks for live queries.
-    pub fn want_shadows(&self) {
+    /// Asks for a group of live queries; true when there is one.
+    pub fn want_shadows(&self) -> bool {
         self.wanted.store(true, Ordering::Relaxed);
+        self.is_complete() && self.wanted.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether the present query is to be handed to [`Recall::push`].
+    fn is_complete(&self) -> bool {
+        self.seen.load(Ordering::Relaxed) >= SHADOW_STRIDE * SHADOW_GROUP as u64
+    }
+
+    /// The place among the waiting queries that the present one is to have, if it is to have any: each query that came since the
+    /// waiting ones were taken is one of them with the same probability (reservoir sampling).
     #[inline]
-    pub fn wants_this(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed) && self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(SHADOW_STRIDE)
+    pub fn place(&self) -> Option<usize> {
+        let number = self.seen.fetch_add(1, Ordering::Relaxed);
+        if number < SHADOW_GROUP as u64 {
+            return Some(number as usize);
+        }
+        let place = ((u128::from(scrambled(number)) * u128::from(number + 1)) >> 64) as usize;
+        (place < SHADOW_GROUP).then_some(place)
     }
 
-    /// Takes a live query; true when the group is complete.
-    pub fn push(&self, shadow: Shadow) -> bool {
+    /// Whether a group is wanted, and there is one; says so once.
+    #[inline]
+    pub fn is_due(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) && self.is_complete() && self.wanted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Lets a live query wait at its place, in what memory the one before it had there.
+    pub fn put(&self, place: usize, write: impl FnOnce(&mut Shadow)) {
         let mut pending = self.pending.lock();
-        if pending.len() < SHADOW_GROUP {
-            pending.push(shadow);
+        if pending.len() <= place {
+            pending.push(Shadow::default());
         }
-        let complete = pending.len() >= SHADOW_GROUP;
-        if complete {
-            self.wanted.store(false, Ordering::Relaxed);
-        }
-        complete
+        let place = place.min(pending.len() - 1);
+        write(&mut pending[place]);
     }
 
     /// The waiting live queries.
     pub fn take(&self) -> Vec<Shadow> {
-        std::mem::take(&mut self.pending.lock())
+        let mut pending = self.pending.lock();
+        self.seen.store(0, Ordering::Relaxed);
+        std::mem::take(&mut pending)
+    }
+}
+
+/// A number that looks random (the finalizer of splitmix64).
+fn scrambled(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_queries_are_drawn_from_all_that_came() {
+        let recall = Recall::default();
+        assert!(!recall.want_shadows());
+        let mut due = Vec::new();
+        for number in 0..6_400 {
+            if let Some(place) = recall.place() {
+                recall.put(place, |shadow| shadow.query = vec![number as f32]);
+            }
+            if recall.is_due() {
+                due.push(number);
+            }
+        }
+        assert_eq!(due, [SHADOW_STRIDE as usize * SHADOW_GROUP - 1], "a group is announced once");
+        let taken = recall.take();
+        assert_eq!(taken.len(), SHADOW_GROUP);
+        let mean = taken.iter().map(|shadow| shadow.query[0]).sum::<f32>() / SHADOW_GROUP as f32;
+        // Uniform on 0..6,400: a standard error of 231.
+        assert!((mean - 3_200.0).abs() < 700.0, "{mean}");
+        assert!(recall.take().is_empty() && !recall.want_shadows());
+    }
+
+    fn measured(count: usize, target: f32, recall: f32) -> RecallLog {
+        let mut log = RecallLog::default();
+        // Half of them miss twice as much as the mean, half nothing.
+        for number in 0..count {
+            let missed = if number % 2 == 0 { 2.0 * (1.0 - recall) } else { 0.0 };
+            log.add_measured(Measured { target, recall: 1.0 - missed });
+        }
+        log
+    }
+
+    #[test]
+    fn the_margin_follows_what_is_measured_both_ways_and_not_chance() {
+        let corrected = |count, recall| {
+            let mut log = measured(count, 0.95, recall);
+            log.correct();
+            log.margin
+        };
+        assert!(corrected(400, 0.93) > MARGIN + 0.1, "too many misses");
+        assert_eq!(corrected(400, 0.995), MARGIN_MIN, "too few");
+        assert_eq!(corrected(400, 0.959), MARGIN, "as meant");
+        assert_eq!(corrected(8, 0.95), MARGIN, "chance");
+        let mut log = measured(4, 1.0, 0.9);
+        log.correct();
+        assert_eq!(log.margin, MARGIN, "a target of 1 allows nothing and tells nothing");
     }
 }

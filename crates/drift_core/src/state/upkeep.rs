@@ -2,6 +2,7 @@
 //!
 //! Layer 5. Memory only, under the maintenance lock: after a restart every bucket counts as just looked at.
 
+use super::{ScanCost, Temperature};
 use crate::types::{BucketId, Seq};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -73,6 +74,14 @@ pub struct Upkeep {
     pub moved_rows: u64,
     /// Buckets in the bucket files of the manifest.
     pub defined_buckets: u64,
+    /// Restructuring that no written row accounts for, in turnovers of the buckets.
+    pub unrest: f64,
+    /// Newest write when that was last counted.
+    pub counted_seq: Seq,
+    /// How much is asked of each bucket.
+    pub temperature: Temperature,
+    /// What scans cost.
+    pub cost: ScanCost,
 }
 
 impl Upkeep {
@@ -87,5 +96,6 @@ impl Upkeep {
     /// Forgets a bucket that is gone.
     pub fn forget(&mut self, bucket: BucketId) {
         self.examined.remove(&bucket.0);
+        self.temperature.forget(bucket);
     }
 }

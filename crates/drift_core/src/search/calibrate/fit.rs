@@ -1,7 +1,9 @@
 //! The cheapest stop rule per recall target, from traces.
 //!
-//! Layer 6, pure. Thousands of rules are tried on the same sample, and the cheapest that seems good enough is likelier than
-//! another to be lucky; so a rule must also reach its target on both halves of the sample apart.
+//! Layer 6, pure. Sampled rows are many and tell what is there now; live queries are few and tell what is asked for. A rule's
+//! recall is estimated from both: where they agree, within what chance allows, they count as one sample; the less they agree,
+//! the more do live queries count alone. Thousands of rules are tried on the same sample, and the cheapest that seems good
+//! enough is likelier than another to be lucky; so a rule must also reach its target on both halves of the sample apart.
 
 use crate::manifest::CalibrationPoint;
 use crate::state::{Mark, Trace};
@@ -11,18 +13,33 @@ use rayon::prelude::*;
 const TARGETS: [f32; 16] =
     [0.5, 0.6, 0.7, 0.8, 0.85, 0.875, 0.9, 0.925, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995];
 
-/// Standard errors of the sampled mean by which a rule must exceed its target, so that one in forty such measurements, not
-/// one in two, promises too much.
-const STANDARD_ERRORS: f32 = 2.0;
+/// Standard errors of the estimated mean by which a rule must exceed its target.
+const STANDARD_ERRORS: f32 = 0.8;
+
+/// Standard errors by which one half of the traces may fall short of the target: the worse of two does by .8 on average.
+const HALF_ERRORS: f32 = 1.0;
+
+/// Live queries since so much changed that are enough to go below what sampled rows need: older ones may have asked for what is
+/// gone, or for less.
+const FRESH_ENOUGH: usize = 48;
+
+/// Live queries below which sampled rows count alone.
+const LIVE_SOME: usize = 32;
+
+/// What is added to the margin while it is not known what is asked for: more often than not what is harder than rows on average.
+const UNSEEN_MARGIN: f32 = 0.1;
 
 /// Smallest share of the codes that a budget may be, and the factor between two that are tried.
 const SHARE_MIN: f32 = 2e-4;
 const SHARE_STEP: f32 = 1.12;
 
-/// What a rule achieves on the traces.
+/// What a rule achieves on traces of one kind.
+#[derive(Clone, Copy)]
 struct Outcome {
-    /// Mean recall less the standard errors of the margin.
-    sure: f32,
+    /// Mean recall.
+    mean: f32,
+    /// Its squared standard error.
+    error2: f32,
     /// Mean recall of the worse half.
     worse_half: f32,
     /// Mean share of the codes scanned.
@@ -35,56 +52,96 @@ struct Stopped {
     shares: Vec<f32>,
 }
 
-/// Traces that speak for one kind of query.
-pub struct Group<'a> {
-    /// The traces.
-    pub traces: Vec<&'a Trace>,
+/// What rules are fitted to.
+pub struct Evidence<'a> {
+    /// Traces of sampled rows.
+    pub rows: Vec<&'a Trace>,
+    /// Traces of live queries.
+    pub live: Vec<&'a Trace>,
+    /// How many of the live queries came since so much changed.
+    pub fresh: usize,
     /// Share of the distance to full recall that is added to each target.
     pub margin: f32,
 }
 
-/// The cheapest rule per target that is good enough for each group; targets that no rule reaches have none. Runs on the
-/// caller's pool.
-pub fn fit(groups: &[Group<'_>]) -> Vec<CalibrationPoint> {
+/// The cheapest rule per target that is good enough; targets that no rule reaches have none. Runs on the caller's pool.
+pub fn fit(evidence: &Evidence<'_>) -> Vec<CalibrationPoint> {
     let shares: Vec<f32> = std::iter::successors(Some(1.0f32), |share| Some(share / SHARE_STEP))
         .take_while(|share| *share > SHARE_MIN)
         .collect();
-    let differences = differences(groups);
-    let tried: Vec<Vec<Outcome>> = groups.iter().map(|group| outcomes(&group.traces, &differences, &shares)).collect();
+    let differences = differences(evidence);
+    let rows = outcomes(&evidence.rows, &differences, &shares);
+    let live = outcomes(&evidence.live, &differences, &shares);
     let rules: Vec<(f32, f32)> =
         differences.iter().flat_map(|&difference| shares.iter().map(move |&share| (difference, share))).collect();
-    let cost = |rule: usize| tried.iter().map(|outcomes| outcomes[rule].cost).sum::<f32>();
+    let tried: Vec<Outcome> = rows
+        .iter()
+        .zip(&live)
+        .map(|(rows, live)| pooled(rows, live, evidence.rows.len(), evidence.live.len()))
+        .collect();
     TARGETS
         .iter()
         .filter_map(|&recall| {
+            let unseen = if evidence.live.len() < LIVE_SOME { UNSEEN_MARGIN } else { 0.0 };
+            let wanted = recall + (evidence.margin + unseen) * (1.0 - recall);
             let is_enough = |rule: &usize| {
-                groups.iter().zip(&tried).all(|(group, outcomes)| {
-                    let wanted = recall + group.margin * (1.0 - recall);
-                    outcomes[*rule].sure >= wanted && outcomes[*rule].worse_half >= wanted
-                })
+                let as_rows = evidence.rows.is_empty() || evidence.fresh >= FRESH_ENOUGH || rows[*rule].reaches(wanted);
+                tried[*rule].reaches(wanted) && as_rows
             };
-            let rule = (0..rules.len()).filter(is_enough).min_by(|a, b| cost(*a).total_cmp(&cost(*b)))?;
+            let rule = (0..rules.len())
+                .filter(is_enough)
+                .min_by(|a, b| tried[*a].cost.total_cmp(&tried[*b].cost).then(a.cmp(b)))?;
             let (difference, row_share) = rules[rule];
             Some(CalibrationPoint { recall, difference, row_share })
         })
         .collect()
 }
 
+impl Outcome {
+    fn reaches(&self, wanted: f32) -> bool {
+        let error = self.error2.sqrt();
+        self.mean - STANDARD_ERRORS * error >= wanted && self.worse_half + HALF_ERRORS * error >= wanted
+    }
+}
+
+/// What is to be expected of live queries. How much these differ from rows is estimated by how much they seem to, less what
+/// chance alone would do; the rest is the weighting of two measurements by their errors.
+fn pooled(rows: &Outcome, live: &Outcome, row_count: usize, count: usize) -> Outcome {
+    if count < LIVE_SOME {
+        return *rows;
+    }
+    if row_count == 0 {
+        return *live;
+    }
+    let apart = rows.mean - live.mean;
+    let differ2 = (apart * apart - rows.error2 - live.error2).max(0.0);
+    let (as_rows, as_live) = (rows.error2 + differ2, live.error2);
+    let total = as_rows + as_live;
+    let weight = if total > 0.0 { as_rows / total } else { 0.5 };
+    let mix = |rows: f32, live: f32| rows + weight * (live - rows);
+    Outcome {
+        mean: mix(rows.mean, live.mean),
+        error2: if total > 0.0 { as_rows * as_live / total } else { 0.0 },
+        worse_half: mix(rows.worse_half, live.worse_half),
+        cost: mix(rows.cost, live.cost),
+    }
+}
+
 /// What each rule achieves on the traces: every difference with every share.
 fn outcomes(traces: &[&Trace], differences: &[f32], shares: &[f32]) -> Vec<Outcome> {
     let by_difference: Vec<Stopped> =
         differences.par_iter().map(|limit| stopped(traces, |mark| mark.gap <= *limit)).collect();
-    let by_share: Vec<Stopped> = shares.par_iter().map(|share| stopped(traces, |mark| mark.share < *share)).collect();
+    let by_share: Vec<Stopped> = shares.par_iter().map(|share| stopped(traces, |mark| mark.spent < *share)).collect();
     by_difference.par_iter().flat_map_iter(|a| by_share.iter().map(move |b| outcome(a, b))).collect()
 }
 
 /// Differences worth trying: quantiles of what reaching a true neighbour took.
-fn differences(groups: &[Group<'_>]) -> Vec<f32> {
+fn differences(evidence: &Evidence<'_>) -> Vec<f32> {
     let gap = |trace: &Trace, step: u32| {
         let place = trace.marks.partition_point(|mark| mark.step < step);
         trace.marks.get(place).map_or(f32::INFINITY, |mark| mark.gap)
     };
-    let traces = groups.iter().flat_map(|group| &group.traces);
+    let traces = evidence.rows.iter().chain(&evidence.live);
     let mut needed: Vec<f32> = traces.flat_map(|trace| trace.found.iter().map(|&step| gap(trace, step))).collect();
     needed.sort_unstable_by(f32::total_cmp);
     let last = needed.len().saturating_sub(1) as f64;
@@ -100,7 +157,7 @@ fn differences(groups: &[Group<'_>]) -> Vec<f32> {
 fn stopped(traces: &[&Trace], goes_on: impl Fn(&Mark) -> bool) -> Stopped {
     let stop = |trace: &&Trace| {
         let place = trace.marks.partition_point(&goes_on);
-        let Some(last) = place.checked_sub(1) else { return (0.0, 0.0) };
+        let Some(last) = place.checked_sub(1) else { return (trace.begun as f32 / trace.truth.max(1) as f32, 0.0) };
         let found = trace.found.iter().filter(|step| **step <= trace.marks[last].step).count();
         let cost = trace.marks.get(place).unwrap_or(&trace.marks[last]).share;
         (found as f32 / trace.truth.max(1) as f32, cost)
@@ -121,9 +178,9 @@ fn outcome(a: &Stopped, b: &Stopped) -> Outcome {
     let traces = a.recall.len();
     let count = traces.max(1) as f32;
     let mean = (halves[0] + halves[1]) / count;
-    let error = ((squares / count - mean * mean).max(0.0) / count).sqrt();
+    let error2 = (squares / count - mean * mean).max(0.0) / count;
     let of_half = |half: usize| halves[half] / ((traces + 1 - half) / 2).max(1) as f32;
-    Outcome { sure: mean - STANDARD_ERRORS * error, worse_half: of_half(0).min(of_half(1)), cost: cost / count }
+    Outcome { mean, error2, worse_half: of_half(0).min(of_half(1)), cost: cost / count }
 }
 
 #[cfg(test)]
@@ -132,11 +189,17 @@ mod tests {
 
     /// Traces of 1,000 buckets of ten codes: neighbour `n` of trace `t` is found at step `n * (t % 40)`.
     fn traces(count: u32) -> Vec<Trace> {
-        let mark = |step: u32| Mark { step, gap: step as f32 / 100.0, share: step as f32 / 1_000.0 };
+        let mark = |step: u32| Mark {
+            step,
+            gap: step as f32 / 100.0,
+            share: step as f32 / 1_000.0,
+            spent: step as f32 / 1_000.0,
+        };
         (0..count)
             .map(|t| Trace {
                 marks: (0..1_000).map(mark).collect(),
                 found: (0..10).map(|n| n * (t % 40)).collect(),
+                begun: 0,
                 truth: 10,
             })
             .collect()
@@ -152,38 +215,58 @@ mod tests {
         traces.iter().map(found).sum::<usize>() as f32 / (10.0 * traces.len() as f32)
     }
 
+    fn evidence<'a>(rows: &'a [Trace], live: &'a [Trace], fresh: usize) -> Evidence<'a> {
+        Evidence { rows: rows.iter().collect(), live: live.iter().collect(), fresh, margin: 0.1 }
+    }
+
+    /// The cost of the rule for .9.
+    fn cost(points: &[CalibrationPoint]) -> f32 {
+        points
+            .iter()
+            .find(|point| point.recall == 0.9)
+            .map_or(1.0, |point| point.row_share.min(point.difference / 10.0))
+    }
+
     #[test]
     fn a_rule_reaches_its_target_and_higher_targets_cost_more() {
         let traces = traces(800);
-        let points = fit(&[Group { traces: traces.iter().collect(), margin: 0.1 }]);
-        assert_eq!(points.len(), TARGETS.len());
-        let mut last = 0.0;
-        for point in points {
-            let recall = recall(&traces, &point);
-            assert!(recall >= point.recall, "{point:?} reaches {recall}");
-            assert!(recall >= last && recall < point.recall + 0.12, "{point:?} reaches {recall}");
-            last = recall;
+        for points in [fit(&evidence(&traces, &[], 0)), fit(&evidence(&[], &traces, 0))] {
+            assert_eq!(points.len(), TARGETS.len());
+            let mut last = 0.0;
+            for point in points {
+                let recall = recall(&traces, &point);
+                assert!(recall >= point.recall, "{point:?} reaches {recall}");
+                assert!(recall >= last && recall < point.recall + 0.12, "{point:?} reaches {recall}");
+                last = recall;
+            }
         }
     }
 
     #[test]
-    fn a_rule_is_good_enough_for_each_group() {
-        let (easy, mut hard) = (traces(400), traces(100));
+    fn live_queries_that_differ_from_rows_count_alone() {
+        let (easy, mut hard) = (traces(800), traces(200));
         hard.iter_mut().for_each(|trace| trace.found.iter_mut().for_each(|step| *step *= 2));
-        let points = fit(&[&easy, &hard].map(|traces| Group { traces: traces.iter().collect(), margin: 0.1 }));
-        assert_eq!(points.len(), TARGETS.len());
-        assert!(
-            points.iter().all(|point| recall(&easy, point) >= point.recall && recall(&hard, point) >= point.recall)
-        );
-        let alone = fit(&[Group { traces: easy.iter().collect(), margin: 0.1 }]);
-        assert!(alone.iter().any(|point| recall(&hard, point) < point.recall), "the groups differ");
+        let points = fit(&evidence(&easy, &hard, 0));
+        assert!(points.iter().all(|point| recall(&hard, point) >= point.recall), "harder ones at once");
+        let eased = fit(&evidence(&hard, &easy, 100));
+        assert!(eased.iter().all(|point| recall(&easy, point) >= point.recall));
+        assert!(cost(&eased) < 0.7 * cost(&fit(&evidence(&hard, &easy, 10))), "easier ones when they are new");
+        let cautious = fit(&evidence(&hard, &easy, 10));
+        assert!(cautious.iter().all(|point| recall(&hard, point) >= point.recall), "until then rows count too");
+    }
+
+    #[test]
+    fn live_queries_like_rows_change_little() {
+        let (rows, live) = (traces(2_000), traces(120));
+        let (alone, both) = (cost(&fit(&evidence(&rows, &[], 0))), cost(&fit(&evidence(&rows, &live, 120))));
+        assert!((alone - both).abs() < 0.1 * alone, "{alone} {both}");
     }
 
     #[test]
     fn a_target_beyond_what_was_found_has_no_rule() {
         let mut traces = traces(400);
         traces.iter_mut().for_each(|trace| trace.found.truncate(9));
-        let points = fit(&[Group { traces: traces.iter().collect(), margin: 0.1 }]);
+        let points = fit(&evidence(&traces, &[], 0));
         assert!(points.last().is_some_and(|point| point.recall < 0.9), "{points:?}");
     }
 }

@@ -4,21 +4,32 @@
 //! Layer 6. Their traces count beside those of sampled rows, later instead of them (`calibrate`), and the measured recall
 //! corrects what the traces promise.
 
-use super::trace::TRUTH_WIDTH;
+use super::trace::{K, TRUTH_WIDTH};
 use super::{fit_log, publish, trace_groups};
 use crate::error::Result;
 use crate::manifest::TimelinePoint;
 use crate::memtable::SearchMode;
-use crate::search::{memory, scratch};
-use crate::state::{CollectionState, Maintenance, Measured, RecallLog, SCAN_ALL_ROWS, Shadow, Version};
+use crate::search::buckets::{Limits, Work};
+use crate::search::{confidence, filter, memory, rerank, scratch};
+use crate::state::{
+    Calibration, CollectionState, Maintenance, Measured, RecallLog, SCAN_ALL_ROWS, ScanCodes, Shadow, Version,
+};
 use crate::sync::Pool;
+use crate::types::BucketId;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Neighbours asked for, at most, by a query that is searched again: the trace finds [`TRUTH_WIDTH`] candidates for sure.
 pub const K_MAX: usize = TRUTH_WIDTH / 2;
 
+/// Buckets that a live query warms: those that nearly all of its neighbours are in.
+const WARMED_BUCKETS: usize = 4;
+
 /// Live traces after which the rules are fitted again.
 const REFIT_AFTER: usize = 32;
+
+/// Live traces that rules are fitted to alone, where no rows have been traced yet since the collection was opened.
+const LIVE_ALONE: usize = 128;
 
 /// Distances that differ by less than this share are the same: sums in another order.
 const SAME_SHARE: f32 = 1e-5;
@@ -46,7 +57,9 @@ fn check(collection: &CollectionState) -> Result<usize> {
         .iter()
         .map(|shadow| (&shadow.query[..], if is_judged(shadow) { shadow.seq } else { version.seq }))
         .collect();
-    let traced = trace_groups(collection, &version, &queries)?;
+    let usual = version.index.calibration().usual();
+    let traced = trace_groups(collection, &version, &queries, usual)?;
+    let (asked, timed) = retrace(collection, &version, &queries);
     let mut log = collection.recall.log.lock();
     let mut judged = 0;
     for (shadow, traced) in shadows.iter().zip(traced) {
@@ -60,25 +73,55 @@ fn check(collection: &CollectionState) -> Result<usize> {
     if judged > 0 {
         add_point(collection, &version, &mut log, judged);
     }
-    let points = (log.unfitted >= REFIT_AFTER).then(|| {
-        log.correct();
-        fit_log(&mut log)
-    });
+    log.correct();
+    let is_enough = !log.rows.is_empty() || log.live.len() >= LIVE_ALONE;
+    let points = (log.unfitted >= REFIT_AFTER && is_enough).then(|| fit_log(&mut log));
     let summary = log.summary();
     drop(log);
     let mut maintenance = collection.maintenance.lock();
     // The next commit saves both; the rules in the file are as good a beginning after a crash.
     maintenance.manifest.recall = summary;
     maintenance.unsaved_queries += judged as u64;
+    maintenance.upkeep.temperature.warm(asked.into_iter(), collection.components.clock.monotonic());
+    timed.into_iter().for_each(|(work, took)| maintenance.upkeep.cost.add(work.buckets, work.rows, took));
     if let Some(points) = points {
         maintenance.manifest.calibration.clone_from(&points);
         maintenance.manifest.calibrated_codes = version.index.codes();
-        publish(collection, points, version.index.codes());
+        publish(collection, Calibration::new(points, version.index.codes(), usual));
     }
     if maintenance.unsaved_queries >= SAVE_AFTER {
         save(&mut maintenance)?;
     }
     Ok(shadows.len())
+}
+
+/// Recall targets at which live queries are searched again to time their scans: few buckets and many.
+const TIMED_TARGETS: [f32; 3] = [0.6, 0.9, 0.99];
+
+/// Searches live queries again as searches do, one after the other: the buckets that they begin with, and the work and the time of
+/// their scans.
+fn retrace(
+    collection: &CollectionState,
+    version: &Version,
+    queries: &[(&[f32], u64)],
+) -> (Vec<BucketId>, Vec<(Work, Duration)>) {
+    let index = &version.index;
+    let (mut asked, mut timed) = (Vec::new(), Vec::new());
+    let ScanCodes::Filter(filter) = &index.scan else { return (asked, timed) };
+    let (mut scratch, clock) = (scratch::take(collection), &collection.components.clock);
+    for (number, (query, _)) in queries.iter().enumerate() {
+        let stop = index.rule(TIMED_TARGETS[number % TIMED_TARGETS.len()], K);
+        let mut limits = Limits { stop, buckets_max: usize::MAX, k: K, confidence: None };
+        scratch.set_query(collection, &index.router, query);
+        scratch.estimates.reset(rerank::width(K));
+        confidence::begin(collection, version, &limits, &mut scratch);
+        let start = clock.monotonic();
+        let work = filter::scan(collection.schema.metric, version, filter, &mut limits, None, None, &mut scratch);
+        timed.push((work, clock.monotonic() - start));
+        let first = scratch.rank.ranked.iter().take(WARMED_BUCKETS);
+        asked.extend(first.map(|ranked| index.router.table().ids[ranked.position as usize]));
+    }
+    (asked, timed)
 }
 
 /// Commits what was measured and is in no file yet, so that whoever opens the collection next begins with it.

@@ -8,11 +8,15 @@ use crate::error::Result;
 use crate::kernels::kernels;
 use crate::quant::bits::{BitCode, BitQuery};
 use crate::quant::sq8::{self, QueryCode};
-use crate::search::buckets::{self, key};
+use crate::search::buckets::{self, Limits, key};
+use crate::search::filter;
 use crate::search::rerank::{self, exact_distance};
 use crate::search::scratch::{self, Scratch};
-use crate::state::{CollectionState, Index, Mark, Order, Ranked, Run, SPREAD_WEIGHT, Trace, Version};
+use crate::state::{
+    CollectionState, Index, Mark, Order, Ranked, Run, SPREAD_WEIGHT, StopRule, Trace, Version, gap, locate, widening,
+};
 use crate::types::{Metric, Seq, TopK};
+use rayon::prelude::*;
 
 /// Neighbours that recall is measured for.
 pub const K: usize = 10;
@@ -65,17 +69,50 @@ pub struct Traced {
     pub nearest: Vec<f32>,
 }
 
-/// Traces some rows together, as queries: one pass over the codes serves all of them.
-pub fn trace_rows(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Result<Vec<Traced>> {
+/// Share of the rows whose tenth neighbours are nearer than the usual distance.
+const USUAL_SHARE: f64 = 0.9;
+
+/// The distance of the tenth neighbour that most of these rows stay within; 0 where distances are none, under dot.
+pub fn usual_distance(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Result<f32> {
+    if collection.schema.metric == Metric::Dot {
+        return Ok(0.0);
+    }
+    let found: Result<Vec<Vec<f32>>> = rows
+        .par_chunks(super::GROUP)
+        .map(|rows| {
+            let mut scratch = scratch::take(collection);
+            let samples = scanned_rows(collection, version, rows, &mut scratch)?;
+            let tenth = |sample: Sampled| sample.best.nth(K);
+            Ok(samples.into_iter().map(tenth).filter(|distance| *distance < f32::INFINITY).collect())
+        })
+        .collect();
+    let mut tenths = found?.concat();
+    tenths.sort_unstable_by(f32::total_cmp);
+    Ok(tenths.get((USUAL_SHARE * tenths.len() as f64) as usize).copied().unwrap_or(0.0).max(0.0))
+}
+
+/// Traces some rows together, as queries: one pass over the codes serves all of them. `usual` is what the rules are to count with.
+pub fn trace_rows(collection: &CollectionState, version: &Version, rows: &[Origin], usual: f32) -> Result<Vec<Traced>> {
     let mut scratch = scratch::take(collection);
+    let samples = scanned_rows(collection, version, rows, &mut scratch)?;
+    samples.into_iter().map(|sample| finish(collection, version, sample, usual, &mut scratch)).collect()
+}
+
+fn scanned_rows(
+    collection: &CollectionState,
+    version: &Version,
+    rows: &[Origin],
+    scratch: &mut Scratch,
+) -> Result<Vec<Sampled>> {
     let mut samples = Vec::with_capacity(rows.len());
     for &Origin { segment, row, position } in rows {
         let mut vector = vec![0.0; collection.schema.dim];
         version.index.segments[segment as usize].segment.read_row(row, &mut vector, &mut scratch.cold)?;
         let own = Some((key(segment, row), position));
-        samples.push(Sampled::new(collection, version, &vector, own, &mut scratch));
+        samples.push(Sampled::new(collection, version, &vector, own, scratch));
     }
-    trace(collection, version, samples, &mut scratch)
+    scan(collection, version, &mut samples);
+    Ok(samples)
 }
 
 /// Traces some queries together, each as of a write.
@@ -83,12 +120,14 @@ pub fn trace_queries(
     collection: &CollectionState,
     version: &Version,
     queries: &[(&[f32], Seq)],
+    usual: f32,
 ) -> Result<Vec<Traced>> {
     let mut scratch = scratch::take(collection);
     let sample =
         |&(query, seq): &(&[f32], Seq)| Sampled { seq, ..Sampled::new(collection, version, query, None, &mut scratch) };
-    let samples = queries.iter().map(sample).collect();
-    trace(collection, version, samples, &mut scratch)
+    let mut samples: Vec<Sampled> = queries.iter().map(sample).collect();
+    scan(collection, version, &mut samples);
+    samples.into_iter().map(|sample| finish(collection, version, sample, usual, &mut scratch)).collect()
 }
 
 impl Sampled {
@@ -112,23 +151,18 @@ impl Sampled {
     }
 }
 
-fn trace(
-    collection: &CollectionState,
-    version: &Version,
-    mut samples: Vec<Sampled>,
-    scratch: &mut Scratch,
-) -> Result<Vec<Traced>> {
+/// Finds the candidates of all samples.
+fn scan(collection: &CollectionState, version: &Version, samples: &mut [Sampled]) {
     let mut products = Vec::new();
     for run in version.index.segment_runs() {
         for start in (0..run.rows).step_by(PASS_ROWS as usize) {
             let part = Run { start, rows: PASS_ROWS.min(run.rows - start), ..run };
             products.resize(part.rows as usize, 0);
-            for sample in &mut samples {
+            for sample in samples.iter_mut() {
                 scan_run(collection.schema.metric, version, &part, sample, &mut products);
             }
         }
     }
-    samples.into_iter().map(|sample| finish(collection, version, sample, scratch)).collect()
 }
 
 fn scan_run(metric: Metric, version: &Version, run: &Run, sample: &mut Sampled, products: &mut [i32]) {
@@ -154,6 +188,7 @@ fn finish(
     collection: &CollectionState,
     version: &Version,
     mut sample: Sampled,
+    usual: f32,
     scratch: &mut Scratch,
 ) -> Result<Traced> {
     let (metric, index) = (collection.schema.metric, &version.index);
@@ -186,16 +221,32 @@ fn finish(
             (distance, steps.min().unwrap_or(u32::MAX), key)
         })
         .collect();
-    let walk = Walk::new(index, ranked, &candidates);
+    let walk = Walk::new(index, ranked, &candidates, usual);
     let kept: Vec<(u32, u64)> = seen.iter().take(rerank::width(K)).map(|&(_, position, key)| (position, key)).collect();
     let steps: Vec<(u64, Option<u32>)> =
         kept.iter().map(|&(position, key)| (key, copies.found_at(position, key, &walk.thresholds))).collect();
     let truth = true_neighbours(collection, version, &sample.query, &candidates, scratch)?;
     let best = &truth[..truth.len().min(K)];
     let is_true = |key: &u64| best.iter().any(|(_, found)| found == key);
-    let found = steps.iter().filter(|(key, _)| is_true(key)).filter_map(|(_, step)| *step).collect();
-    let trace = Trace { marks: walk.marks, found, truth: best.len() };
+    let begun = first_keys(collection, version, &sample, scratch);
+    let step_of = |&(key, step): &(u64, Option<u32>)| if begun.contains(&key) { Some(0) } else { step };
+    let found = steps.iter().filter(|(key, _)| is_true(key)).filter_map(step_of).collect();
+    let begun = steps.iter().filter(|(key, _)| is_true(key) && begun.contains(key)).count();
+    let trace = Trace { marks: walk.marks, found, begun, truth: best.len() };
     Ok(Traced { trace, nearest: truth.iter().map(|(distance, _)| *distance).collect() })
+}
+
+/// The rows that a search finds before it scans buckets.
+fn first_keys(collection: &CollectionState, version: &Version, sample: &Sampled, scratch: &mut Scratch) -> Vec<u64> {
+    let Some(filter) = version.index.filter() else { return Vec::new() };
+    scratch.bits.clone_from(&sample.bits);
+    let limits = Limits { stop: StopRule::ALL, buckets_max: usize::MAX, k: K, confidence: None };
+    filter::first_rows(collection.schema.metric, version, filter, &limits, scratch);
+    let key_of = |&row: &u32| {
+        let (segment, row) = locate(&version.index.segments, row);
+        key(segment, row)
+    };
+    scratch.survivors.iter().map(key_of).collect()
 }
 
 /// Where a scan meets a row: in its own bucket and, with a filter, in its second one.
@@ -267,10 +318,10 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(index: &Index, ranked: &[Ranked], candidates: &[(f32, u32, u64)]) -> Walk {
+    fn new(index: &Index, ranked: &[Ranked], candidates: &[(f32, u32, u64)], usual: f32) -> Walk {
         let thresholds = thresholds(ranked.len(), candidates);
         let mut marks = Vec::new();
-        let (mut next_mark, mut gap, mut codes) = (0, f32::NEG_INFINITY, 0u64);
+        let (mut next_mark, mut largest, mut spent, mut codes) = (0, f32::NEG_INFINITY, 0.0f32, 0u64);
         // A search knows rows that are no candidates, and some of the first buckets' before it scans them: while there is no
         // threshold here, there is one as low as the first one there will be.
         let mut before = 0;
@@ -282,9 +333,12 @@ impl Walk {
         let first = known.map_or(f32::INFINITY, |step| thresholds[step]);
         let all = index.codes().max(1) as f32;
         for (step, (ranked, threshold)) in ranked.iter().zip(&thresholds).enumerate() {
-            gap = gap.max(ranked.score - threshold.min(first));
+            let threshold = threshold.min(first);
+            let (widening, share) = (widening(threshold, usual), codes as f32 / all);
+            largest = largest.max(gap(ranked.score, threshold, widening));
+            spent = spent.max(share / widening);
             if step == next_mark || step + 1 == index.router.len() {
-                marks.push(Mark { step: step as u32, gap, share: codes as f32 / all });
+                marks.push(Mark { step: step as u32, gap: largest, share, spent });
                 next_mark = step + 1 + step / MARK_SHARE;
             }
             codes += index.codes_of(ranked.position as usize);
