@@ -345,5 +345,5 @@ def test_the_command_line_has_times(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [hit["id"] for hit in json.loads(capsys.readouterr().out)] == [2]
     assert main(["delete", path, "c", "--until", "2024-06-01", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"deleted": 2}
-    assert main(["delete", path, "c", "1", "--since", "2024-06-01"]) == 1
+    assert main(["delete", path, "c", "1", "--since", "2024-06-01"]) == 2
     assert "either ids" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import drift
 from drift import _cli
@@ -65,7 +65,14 @@ def add_window(command: argparse.ArgumentParser) -> None:
     command.add_argument("--until", metavar="TIME", help="only rows of before")
 
 
-def window(arguments: argparse.Namespace) -> dict[str, str | None]:
+class Window(TypedDict):
+    """What ``--since`` and ``--until`` say."""
+
+    since: str | None
+    until: str | None
+
+
+def window(arguments: argparse.Namespace) -> Window:
     """Return what ``--since`` and ``--until`` say, as keyword arguments."""
     return {"since": arguments.since, "until": arguments.until}
 

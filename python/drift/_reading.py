@@ -189,7 +189,7 @@ class Reading:
         k : int
             Results per query, 0 to 65,536.
         recall : float, optional
-            Share of the true nearest rows to aim at, in (0, 1]; the database's default when None.
+            Share of the true nearest rows to aim at, in (0, 1], where 1 is `exact`; the database's default when None.
         exact : bool
             Compare with every row: the true nearest rows, at a cost that grows with their number.
         filter : Expression, dict or str, optional

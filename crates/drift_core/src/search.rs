@@ -51,6 +51,15 @@ pub fn search(
 ) -> Result<Hits> {
     collection.check_open()?;
     let recall = check_options(collection, queries, options)?;
+    // Estimates miss a neighbour now and then, however many buckets are scanned.
+    let exact;
+    let options = match recall < 1.0 || options.nprobe.is_some() || options.confidence.is_some() {
+        true => options,
+        false => {
+            exact = SearchOptions { exact: true, ..options.clone() };
+            &exact
+        }
+    };
     let dim = collection.schema.dim;
     let count = queries.len() / dim;
     if options.k == 0 || count == 0 {
@@ -153,9 +162,9 @@ fn find(
     scratch.set_query(collection, &version.index.router, query);
     scratch.exact.reset(limits.k);
     if wanted.map_or(version.index.rows(), |wanted| wanted.flushed) > 0 {
-        scratch.estimates.reset(rerank::width(limits.k));
+        scratch.estimates.reset(rerank::width(limits.rule_k()));
         buckets::scan(collection, version, limits, wanted, scratch);
-        rerank::rerank(collection, version, scratch)?;
+        rerank::rerank(collection, version, limits.k, scratch)?;
     }
     // Last, so that few of its rows pass the threshold that the buckets have set.
     memory::scan(version, SearchMode::Fast, wanted.and_then(Wanted::predicate), scratch);

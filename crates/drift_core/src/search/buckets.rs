@@ -42,7 +42,18 @@ pub struct Limits {
     pub confidence: Option<Confidence>,
 }
 
+/// Neighbours whose distance the stop rule goes by when few are wanted: so many, and half of those wanted. Rules are
+/// measured for ten, and to find the very nearest of all takes hardly less: by the distance of the first alone, `k` 1 found
+/// .91 of .95 asked (199,000 x 384), by that of the fifth .96.
+const RULE_NEIGHBOURS: usize = 5;
+
 impl Limits {
+    /// The neighbour, counted from 1, whose distance the search goes by.
+    #[inline]
+    pub fn rule_k(&self) -> usize {
+        if self.is_by_rule() { self.k.max(RULE_NEIGHBOURS + self.k / 2) } else { self.k }
+    }
+
     /// Whether the stop rule alone decides; an expert may say how many buckets to scan.
     fn is_by_rule(&self) -> bool {
         self.buckets_max == usize::MAX && self.confidence.is_none()
@@ -210,7 +221,7 @@ fn scan_buckets(
 ) -> Work {
     let index = &version.index;
     let mut work = Work::default();
-    while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
+    while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.rule_k()), scratch) {
         let mut met = Met::default();
         for run in runs.of(bucket.position as usize) {
             work.rows += u64::from(run.rows);

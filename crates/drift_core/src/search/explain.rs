@@ -41,13 +41,13 @@ pub fn explain(collection: &CollectionState, query: &[f32], options: &SearchOpti
     let mut laps = Laps { collection, last: collection.components.clock.monotonic() };
     scratch.set_query(collection, &version.index.router, query);
     scratch.exact.reset(options.k);
-    scratch.estimates.reset(rerank::width(options.k));
+    scratch.estimates.reset(rerank::width(limits.rule_k()));
     let mut times = ExplainedTimes { prepare: laps.lap(), ..ExplainedTimes::default() };
     let (mut work, mut used, mut rows_exact) = (Work::default(), limits, 0);
     if wanted.map_or(version.index.rows(), |wanted| wanted.flushed) > 0 {
         (work, used) = buckets::scan(collection, &version, &limits, wanted, &mut scratch);
         times.scan = laps.lap();
-        rows_exact = rerank::rerank(collection, &version, &mut scratch)? as u64;
+        rows_exact = rerank::rerank(collection, &version, options.k, &mut scratch)? as u64;
         times.exact = laps.lap();
     }
     memory::scan(&version, SearchMode::Fast, wanted.and_then(Wanted::predicate), &mut scratch);
@@ -58,7 +58,7 @@ pub fn explain(collection: &CollectionState, query: &[f32], options: &SearchOpti
     push_hits(&version, scratch.exact.sorted(), &mut hits, &mut payload)?;
     hits.payload = payload.finish()?;
     let in_memory = scratch.exact.sorted().iter().filter(|(_, key)| memory::place(*key).is_some()).count();
-    let threshold = scratch.estimates.nth(used.k);
+    let threshold = scratch.estimates.nth(used.rule_k());
     // Few rows that match a filter are measured wherever they are.
     let direct = work.direct;
     let seen = look(collection, &version, &used, &work, direct, threshold, &mut scratch);

@@ -36,9 +36,9 @@ pub fn scan(
     scan.start(limits, scratch, &mut work);
     scratch.survivors.clear();
     let (mut refined, mut asked) = (0, [0; REFINE_LAG]);
-    while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.k), scratch) {
+    while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.rule_k()), scratch) {
         let at = work.buckets as usize;
-        let (entries, met) = scan.bucket(bucket, at, scratch.estimates.nth(limits.k), scratch);
+        let (entries, met) = scan.bucket(bucket, at, scratch.estimates.nth(limits.rule_k()), scratch);
         work.rows += entries;
         work.buckets += 1;
         if let Some(reach) = &mut reach {
@@ -80,7 +80,7 @@ impl Scan<'_> {
 
     /// Puts the best entries of the first buckets by estimate into `scratch.survivors`.
     fn find_first(&self, limits: &Limits, scratch: &mut Scratch, work: &mut Work) {
-        let count = limits.k + START_SPARE;
+        let count = limits.rule_k() + START_SPARE;
         scratch.first.clear();
         let mut seen = Work::default();
         while scratch.first.len() < count {

@@ -20,11 +20,11 @@ pub fn width(k: usize) -> usize {
     k + SPARE_MIN.max(k / 8)
 }
 
-/// Moves `scratch.estimates` into `scratch.exact`, measured exactly; how many there were.
-pub fn rerank(collection: &CollectionState, version: &Version, scratch: &mut Scratch) -> Result<usize> {
+/// Moves the best of `scratch.estimates` for `k` neighbours into `scratch.exact`, measured exactly; how many there were.
+pub fn rerank(collection: &CollectionState, version: &Version, k: usize, scratch: &mut Scratch) -> Result<usize> {
     let Scratch { estimates, exact, query, vector, cold, keys, rows, .. } = scratch;
     keys.clear();
-    keys.extend(estimates.sorted().iter().map(|(_, key)| *key));
+    keys.extend(estimates.sorted().iter().take(width(k)).map(|(_, key)| *key));
     keys.sort_unstable();
     for keys in keys.chunk_by(|a, b| place(*a).0 == place(*b).0) {
         rows.clear();
