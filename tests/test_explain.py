@@ -19,7 +19,7 @@ K = 10
 OPTIONS: list[dict[str, Any]] = [
     {},
     {"recall": 0.8},
-    {"recall": 1.0},
+    {"nprobe": 1_000_000},
     {"nprobe": 3},
     {"target_confidence": 0.9},
     {"target_confidence": 0.7, "lambda_": 8.0, "tau": 0.0},

@@ -51,14 +51,12 @@ pub fn search(
 ) -> Result<Hits> {
     collection.check_open()?;
     let recall = check_options(collection, queries, options)?;
-    // Estimates miss a neighbour now and then, however many buckets are scanned.
     let exact;
-    let options = match recall < 1.0 || options.nprobe.is_some() || options.confidence.is_some() {
-        true => options,
-        false => {
-            exact = SearchOptions { exact: true, ..options.clone() };
-            &exact
-        }
+    let options = if options.exact || !is_exact(options, recall) {
+        options
+    } else {
+        exact = SearchOptions { exact: true, ..options.clone() };
+        &exact
     };
     let dim = collection.schema.dim;
     let count = queries.len() / dim;
@@ -90,6 +88,12 @@ pub fn search(
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, count);
     parts?.into_iter().for_each(|part| hits.append(part));
     Ok(hits)
+}
+
+/// Whether every row is compared: also for a recall of 1, since estimates miss a neighbour now and then, however many
+/// buckets are scanned.
+fn is_exact(options: &SearchOptions, recall: f32) -> bool {
+    options.exact || recall >= 1.0 && options.nprobe.is_none() && options.confidence.is_none()
 }
 
 /// What a search was asked, and of what.

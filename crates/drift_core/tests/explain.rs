@@ -64,7 +64,7 @@ fn geometric(target: f32) -> SearchOptions {
 fn every_kind() -> Vec<SearchOptions> {
     vec![
         SearchOptions::default(),
-        SearchOptions { recall: Some(1.0), ..SearchOptions::default() },
+        SearchOptions { nprobe: Some(1 << 20), ..SearchOptions::default() },
         SearchOptions { recall: Some(0.8), k: 3, ..SearchOptions::default() },
         SearchOptions { nprobe: Some(7), ..SearchOptions::default() },
         density(0.9, LAMBDA_DEFAULT, None),
@@ -141,7 +141,7 @@ fn check(explained: &Explanation, options: &SearchOptions) {
 fn live_rows_are_counted_and_dead_ones_are_not() {
     let collection = filled(Metric::L2, Precision::OneBit, 1.0);
     let query = &vectors(1, 9, 1.0)[..];
-    let all = SearchOptions { recall: Some(1.0), ..SearchOptions::default() };
+    let all = SearchOptions { nprobe: Some(1 << 20), ..SearchOptions::default() };
     let explained = collection.explain(query, &all).expect("an explanation");
     assert_eq!(explained.stop, Stop::All);
     assert_eq!(explained.buckets.iter().map(|bucket| u64::from(bucket.live)).sum::<u64>(), 5_000);
@@ -214,5 +214,6 @@ fn an_empty_collection_explains_itself() {
     let two = collection.explain(&[0.5; 2 * DIM], &SearchOptions::default()).expect_err("two queries");
     assert!(two.message().contains("one query"), "{two:?}");
     let exact = SearchOptions { exact: true, ..SearchOptions::default() };
-    assert!(collection.explain(&query, &exact).is_err());
+    let as_good = SearchOptions { recall: Some(1.0), ..SearchOptions::default() };
+    assert!(collection.explain(&query, &exact).is_err() && collection.explain(&query, &as_good).is_err());
 }

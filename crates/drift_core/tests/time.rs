@@ -371,6 +371,7 @@ fn expired_rows_leave_the_disk_and_their_ids_are_free() {
     let clock = Arc::new(Hands::default());
     clock.set(1);
     let (database, collection) = open(folder.path(), Some(TTL), &clock);
+    collection.pause_maintenance().expect("pause");
     fill(&collection, 200);
     clock.set(TTL + 149);
     assert_eq!(collection.len().expect("len"), 50);

@@ -9,7 +9,7 @@ use super::confidence::{rank_all, tau_of, weigh};
 use super::payload::{self, Payload};
 use super::scratch::{self, Scratch};
 use super::wanted::Wanted;
-use super::{check_options, geometry, limits, memory, push_hits, rerank, wanted};
+use super::{check_options, geometry, is_exact, limits, memory, push_hits, rerank, wanted};
 use crate::error::{Error, Result};
 use crate::memtable::SearchMode;
 use crate::state::{CollectionState, Order, Ranked, Version, live_rows};
@@ -29,8 +29,10 @@ pub fn explain(collection: &CollectionState, query: &[f32], options: &SearchOpti
         let queries = query.len() / dim;
         return Err(Error::invalid(format!("explain takes one query of dimension {dim}, not {queries}")));
     }
-    if options.k == 0 || options.exact {
-        return Err(Error::invalid("explain takes a k of 1 or more, and no exact: that compares with every row"));
+    if options.k == 0 || is_exact(options, recall) {
+        return Err(Error::invalid(
+            "explain takes a k of 1 or more, and no exact or recall 1: they compare with every row",
+        ));
     }
     collection.counters.queries.fetch_add(1, Ordering::Relaxed);
     let (version, now) = collection.pin_now();
