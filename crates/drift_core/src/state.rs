@@ -5,7 +5,7 @@
 //! what happened after it began. State moves forward only by [`CollectionState::publish`], after the durable commit.
 //!
 //! Locks, in the order in which they may be taken: `job` (one job at a time), `recall.measuring` (one measurement at a time),
-//! `maintenance` (commits), `writes` (sequence numbers, log append, memtable insert, publication), `sync` inside the log.
+//! `loading` (a bulk load, or writes that a load must not come between), `maintenance` (commits), `writes` (sequence numbers, log append, memtable insert, publication), `sync` inside the log.
 //! `fields` and `recall.log` are held for a moment, and none of the others is taken meanwhile.
 
 mod assignment;
@@ -164,6 +164,9 @@ pub struct CollectionState {
     pub maintenance: Mutex<Maintenance>,
     /// Held for the length of a job, also while it works without the maintenance lock.
     pub job: Mutex<()>,
+    /// Held to write by a bulk load from the reservation of its seqs to its commit, to read by writes that replace or delete
+    /// particular versions of rows: in between they would be younger than the row that the load brings in their place.
+    pub loading: RwLock<()>,
     /// Signalled when a frozen memtable has been flushed: writers wait here for room.
     pub room: Condvar,
     /// What is known of the recall of searches.
@@ -235,6 +238,7 @@ impl CollectionState {
             manifest_number: parts.maintenance.newest.clone(),
             maintenance: Mutex::new(parts.maintenance),
             job: Mutex::new(()),
+            loading: RwLock::new(()),
             room: Condvar::new(),
             recall: Recall::default(),
             density: DensityCache::default(),

@@ -86,6 +86,7 @@ fn write(
     let old = collection.pin().index.router.clone();
     let first = collection.maintenance.lock().manifest.next_bucket;
     let sampled = train(collection, &spool, &old, first)?;
+    let _loading = collection.loading.write();
     let mut maintenance = collection.maintenance.lock();
     let mut manifest = maintenance.manifest.next();
     // A flush or another load may have defined buckets since.

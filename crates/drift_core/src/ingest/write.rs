@@ -106,6 +106,7 @@ fn delete_each_version<'a>(
     collection.check_writable()?;
     let mut deleted = 0;
     for start in (0..ids.len()).step_by(BATCH_ROWS_MAX) {
+        let _loading = collection.loading.read();
         let writes = lock(collection)?;
         let version = collection.pin();
         let mut existing = Ids::empty(collection.schema.id_type);
@@ -130,6 +131,7 @@ pub fn replace_versions(
 ) -> Result<bool> {
     collection.check_writable()?;
     validate_batch(&collection.schema, ids, &vectors, Some(payload))?;
+    let _loading = collection.loading.read();
     let mut writes = lock_with_room(collection, batch_bytes(ids, &vectors, Some(payload)))?;
     let version = collection.pin();
     if !(0..ids.len()).all(|row| is_version(collection, &writes, &version, ids.get(row), seqs[row])) {

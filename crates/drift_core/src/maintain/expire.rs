@@ -27,9 +27,6 @@ pub fn expire_step(collection: &CollectionState, paths: &OtherPaths, paced: bool
         return Ok(None);
     }
     let start = collection.components.clock.monotonic();
-    // A bulk load holds it from the reservation of its seqs to its commit: were an old row deleted in between, the delete would
-    // be younger than the row that the load brings in its place.
-    let mut maintenance = collection.maintenance.lock();
     let rows = (paths.expire)(collection, STEP_ROWS)?;
     if rows < STEP_ROWS as u64 {
         collection.recount_expiry(&mut collection.writes.lock())?;
@@ -39,6 +36,6 @@ pub fn expire_step(collection: &CollectionState, paths: &OtherPaths, paced: bool
     }
     let (reason, effect) = (format!("{rows} rows have expired"), format!("{rows} rows deleted"));
     let record = finished(collection, Job::Expire, start, reason, effect, 0);
-    maintenance.upkeep.note(record.clone());
+    collection.maintenance.lock().upkeep.note(record.clone());
     Ok(Some(Step { record, rows }))
 }
