@@ -152,7 +152,7 @@ def test_every_command_speaks_to_people(capsys: pytest.CaptureFixture[str], path
     assert call(capsys, "search", path, "docs", "--id", "3", "-k", "1").split()[-2:] == ["3", "0.000000"]
     for command in ("stats", "verify"):
         assert "docs" in call(capsys, command, path)
-    explained = call(capsys, "explain", path, "docs", "--vector", json.dumps(ROWS[3].tolist()), "--recall", "1")
+    explained = call(capsys, "explain", path, "docs", "--vector", json.dumps(ROWS[3].tolist()), "--nprobe", "1000")
     assert "stopped by  all: everything is scanned" in explained
     assert call(capsys, "delete", path, "docs", "3").split() == ["deleted", "1"]
     assert "seconds" in call(capsys, "optimize", path, "docs")
