@@ -6,6 +6,8 @@
 #[cfg(feature = "sim")]
 mod sim;
 
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::Pool;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::sync::Arc;
@@ -116,5 +118,28 @@ impl Components {
             identities: Arc::new(RandomIdentities),
             seed: rand::random(),
         }
+    }
+
+    /// Starts threads for bulk work: one per core.
+    ///
+    /// A thread that waits for its share of some work does other work of its pool meanwhile. What takes locks therefore runs
+    /// on a pool that it has for itself: on a shared one it could begin to wait for a lock on top of the very work that
+    /// the lock's holder waits for.
+    ///
+    /// # Errors
+    /// `Exhausted` when threads cannot be started.
+    pub fn start_pool(&self) -> Result<Pool> {
+        let spawner = self.spawner.clone();
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.spawner.bulk_threads())
+            .spawn_handler(move |thread| {
+                let name = format!("{BULK_THREAD}{}", thread.index());
+                spawner.spawn(&name, Box::new(move || thread.run())).map(|_| ())
+            })
+            .build()
+            .map(Pool::from)
+            .map_err(|error| {
+                Error::new(ErrorKind::Exhausted, format!("cannot start threads: {error}")).with_source(error)
+            })
     }
 }

@@ -26,7 +26,7 @@ pub use backup::{BackupInfo, BackupProgress, Moment, OnBackup, backups, restore,
 pub use collection::Collection;
 pub use health::{Health, TargetRecall};
 
-use crate::clock::{BULK_THREAD, Components};
+use crate::clock::Components;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels;
@@ -118,7 +118,7 @@ impl Database {
         if lock.is_some() {
             remove_dropped(&*backend, &newest);
         }
-        let pool = Arc::new(pool(&components)?);
+        let pool = Arc::new(components.start_pool()?);
         let catalog = Mutex::new(OpenCatalog { store, newest, open: BTreeMap::new(), lock, given_up });
         let inner = Inner {
             uri: uri.to_owned(),
@@ -386,20 +386,6 @@ fn check_free(backend: &dyn Backend) -> Result<()> {
     }
     let store = backend.describe();
     Err(Error::invalid(format!("{store} is a folder of backups, not a database: drift.restore makes one of it")))
-}
-
-/// Threads for bulk work: one per core.
-fn pool(components: &Components) -> Result<Pool> {
-    let spawner = components.spawner.clone();
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(components.spawner.bulk_threads())
-        .spawn_handler(move |thread| {
-            let name = format!("{BULK_THREAD}{}", thread.index());
-            spawner.spawn(&name, Box::new(move || thread.run())).map(|_| ())
-        })
-        .build()
-        .map(Pool::from)
-        .map_err(|error| Error::new(ErrorKind::Exhausted, format!("cannot start threads: {error}")).with_source(error))
 }
 
 /// Deletes folders of collections that the catalog does not name: dropped, or never finished.

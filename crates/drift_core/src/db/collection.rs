@@ -251,7 +251,7 @@ impl Collection {
     pub fn load(&self, source: &mut dyn RowSource, progress: OnProgress<'_>) -> Result<LoadReport> {
         let state = &self.state()?;
         let report = ingest::load(state, source, progress)?;
-        calibrate::refresh(state, &state.pool, true)?;
+        calibrate::refresh(state, &state.components.start_pool()?, true)?;
         maintain::after_load(state)?;
         Ok(report)
     }
@@ -260,9 +260,10 @@ impl Collection {
     pub fn flush(&self) -> Result<()> {
         let state = &self.state()?;
         state.check_writable()?;
-        calibrate::check_shadows(state, &state.pool)?;
+        let pool = state.components.start_pool()?;
+        calibrate::check_shadows(state, &pool)?;
         maintain::flush_all(state)?;
-        calibrate::refresh(state, &state.pool, true).map(|_| ())
+        calibrate::refresh(state, &pool, true).map(|_| ())
     }
 
     /// Rewrites the collection where that helps: one segment, no dead rows, buckets near their target size.
@@ -274,9 +275,10 @@ impl Collection {
     pub fn optimize_watched(&self, progress: OnWork<'_>) -> Result<OptimizeReport> {
         let state = &self.state()?;
         maintain::expire_all(state, &OTHER_PATHS)?;
-        let report = maintain::optimize(state, progress)?;
+        let pool = state.components.start_pool()?;
+        let report = maintain::optimize(state, &pool, progress)?;
         if report.is_change() {
-            calibrate::measure(state, &state.pool)?;
+            calibrate::measure(state, &pool)?;
         }
         Ok(report)
     }
@@ -292,9 +294,10 @@ impl Collection {
         let state = &self.state()?;
         state.check_writable()?;
         // Before jobs remove what the answers are judged by.
-        calibrate::check_shadows(state, &state.pool)?;
-        let records = maintain::run_once(state, &OTHER_PATHS)?;
-        calibrate::refresh(state, &state.pool, true)?;
+        let pool = state.components.start_pool()?;
+        calibrate::check_shadows(state, &pool)?;
+        let records = maintain::run_once(state, &pool, &OTHER_PATHS)?;
+        calibrate::refresh(state, &pool, true)?;
         Ok(records)
     }
 

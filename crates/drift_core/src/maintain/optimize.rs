@@ -8,6 +8,7 @@ use super::restructure::{Restructured, restructure};
 use super::retrain::retrain;
 use crate::error::Result;
 use crate::state::{CollectionState, SCAN_ALL_ROWS};
+use crate::sync::Pool;
 use crate::types::{OnWork, OptimizeReport, WorkProgress};
 
 /// Writes since the buckets were defined together, as a share of the rows, for which they are defined anew.
@@ -20,8 +21,8 @@ const ROUNDS_MAX: usize = 12;
 /// The steps, as progress names them.
 const STEPS: [&str; 4] = ["flush", "retrain", "restructure", "compact"];
 
-/// Brings buckets and segments into order; `progress` hears of each step before it begins, and of the end.
-pub fn optimize(collection: &CollectionState, progress: OnWork<'_>) -> Result<OptimizeReport> {
+/// Brings buckets and segments into order on a pool of its own; `progress` hears of each step before it begins, and of the end.
+pub fn optimize(collection: &CollectionState, pool: &Pool, progress: OnWork<'_>) -> Result<OptimizeReport> {
     let mut step = |at: usize| {
         let stage = STEPS[at.min(STEPS.len() - 1)];
         WorkProgress { done: at as u64, total: STEPS.len() as u64, stage }.tell(progress)
@@ -37,14 +38,14 @@ pub fn optimize(collection: &CollectionState, progress: OnWork<'_>) -> Result<Op
     let trained = collection.maintenance.lock().manifest.trained_seq;
     let writes = version.seq.saturating_sub(trained) as f64;
     if writes >= RETRAIN_SHARE * version.index.rows() as f64 && version.index.rows() > SCAN_ALL_ROWS {
-        report.buckets_retrained = collection.pool.install(|| retrain(collection))?.buckets;
+        report.buckets_retrained = pool.install(|| retrain(collection))?.buckets;
     }
     step(2)?;
     let mut maintenance = collection.maintenance.lock();
     let maintenance = &mut *maintenance;
     let mut restructured = Restructured::default();
     for _ in 0..ROUNDS_MAX {
-        let round = collection.pool.install(|| restructure(collection, maintenance, usize::MAX))?;
+        let round = pool.install(|| restructure(collection, maintenance, usize::MAX))?;
         let Some(round) = round else { break };
         restructured.add(&round);
         step(2)?;
@@ -58,7 +59,7 @@ pub fn optimize(collection: &CollectionState, progress: OnWork<'_>) -> Result<Op
     let segments = &version.index.segments;
     if segments.len() > 1 || segments.iter().any(|live| live.segment.dead_rows() > 0) {
         let places: Vec<u32> = (0..segments.len() as u32).collect();
-        let compacted = collection.pool.install(|| compact(collection, maintenance, &places))?;
+        let compacted = pool.install(|| compact(collection, maintenance, &places))?;
         report.segments_merged = compacted.segments;
         report.rows_written = compacted.rows;
         report.rows_dropped = compacted.dropped;

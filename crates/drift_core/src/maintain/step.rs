@@ -12,6 +12,7 @@ use super::scheduler::OtherPaths;
 use super::survey;
 use crate::error::Result;
 use crate::state::{CollectionState, Job, JobRecord, LiveSegment, Maintenance, SCAN_ALL_ROWS};
+use crate::sync::Pool;
 use std::time::Duration;
 
 /// Buckets that one step changes at most: some tenths of a second of work, for which a flush may have to wait.
@@ -130,11 +131,11 @@ pub fn expire_all(collection: &CollectionState, paths: &OtherPaths) -> Result<Ve
     Ok(records)
 }
 
-/// Does all that is due, now, on all cores, whatever the budget; tells what was done.
-pub fn run_once(collection: &CollectionState, paths: &OtherPaths) -> Result<Vec<JobRecord>> {
+/// Does all that is due, now, on a pool of its own, whatever the budget; tells what was done.
+pub fn run_once(collection: &CollectionState, pool: &Pool, paths: &OtherPaths) -> Result<Vec<JobRecord>> {
     let mut records = expire_all(collection, paths)?;
     for _ in 0..STEPS_MAX {
-        match collection.pool.install(|| step(collection, paths))? {
+        match pool.install(|| step(collection, paths))? {
             Some(step) => records.push(step.record),
             None => break,
         }
