@@ -34,7 +34,7 @@ def test_calls_that_share_threads_and_locks_do_not_wait_for_each_other(tmp_path:
         try:
             for turn in range(rounds):
                 call(turn)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
 
     work: list[tuple[int, Callable[[int], object]]] = [
