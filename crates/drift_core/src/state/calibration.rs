@@ -38,13 +38,12 @@ impl StopRule {
     }
 }
 
-/// How many times as far, and as much, is searched for a query whose k-th row is at `threshold`: the square of what it is
-/// farther than `usual`. With the square, rules that were fitted to rows came to the same recall for queries two and a half
-/// times as far (docs/decisions/0009-strangers.md).
+/// How many times as far, and as much, is searched for a query whose k-th row is at `threshold`: the cube of how many times as
+/// far that is as `usual`, which strangers need and others do not notice (docs/decisions/0009-strangers.md).
 #[inline]
 pub fn widening(threshold: f32, usual: f32) -> f32 {
     let far = threshold / usual;
-    if far > 1.0 && far < f32::INFINITY { (far * far).min(WIDENING_MAX) } else { 1.0 }
+    if far > 1.0 && far < f32::INFINITY { (far * far * far).min(WIDENING_MAX) } else { 1.0 }
 }
 
 /// Largest [`widening`]: by then everything is searched.
