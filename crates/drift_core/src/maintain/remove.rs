@@ -14,6 +14,7 @@ use std::collections::HashSet;
 pub fn after_load(collection: &CollectionState) -> Result<()> {
     collection.signal.raise(|work| work.maintain = true);
     let mut maintenance = collection.maintenance.lock();
+    maintenance.check_open()?;
     checkpoint_if_stale(collection, &mut maintenance)?;
     remove_unreferenced(collection, &maintenance.store)
 }
