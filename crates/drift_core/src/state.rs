@@ -86,7 +86,7 @@ impl Maintenance {
     /// Fails once the collection has been closed: its files may be another's by then.
     pub fn check_open(&self) -> Result<()> {
         if self.closed {
-            let message = "the collection was closed meanwhile, and nothing has been changed: open it again";
+            let message = "the collection was closed meanwhile, and nothing has been changed since: open it again";
             return Err(Error::new(ErrorKind::Closed, message));
         }
         Ok(())
