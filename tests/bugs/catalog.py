@@ -1,4 +1,4 @@
-"""Ten bugs that storage engines had, each as a change of the sources, and the tests that are to see it."""
+"""Ten bugs that storage engines had, each as a change of the sources, and the test that is to see it first."""
 
 from __future__ import annotations
 
@@ -6,56 +6,80 @@ from dataclasses import dataclass
 
 CORE = "crates/drift_core/src/"
 
+# What stands in a change for "this bug is on".
+ON = "BUG"
+
 
 @dataclass(frozen=True)
 class Bug:
-    """A change of the sources: for each place the file, the text there, and what takes its place."""
+    """A change of the sources: for each place the file, the text there, and what takes its place.
+
+    The change takes effect where ``BUG`` is true, so that one build has all of them, each to be turned on alone.
+    """
 
     name: str
     changes: tuple[tuple[str, str, str], ...]
-    tests: tuple[str, ...]
+    program: str
+    test: str
 
 
-POWER_LOSS = ("--test", "power_loss")
-UNITS = ("--lib",)
+# The test program of the unit tests.
+UNITS = "drift_core"
 
 BUGS = (
     Bug(
         "skip a directory sync",
-        (("storage/local.rs", 'self.sync_dir(path.parent().unwrap_or(Path::new("/")))\n    }', "Ok(())\n    }"),),
-        POWER_LOSS,
+        (
+            (
+                "storage/local.rs",
+                '        self.sync_dir(path.parent().unwrap_or(Path::new("/")))\n',
+                '        if BUG { return Ok(()); }\n        self.sync_dir(path.parent().unwrap_or(Path::new("/")))\n',
+            ),
+        ),
+        "power_loss",
+        "crash::a_crash_after_any_operation_leaves_a_prefix_under_interval",
     ),
     Bug(
         "delete the log before the manifest",
         (
             (
                 "maintain/flush.rs",
-                "    reach(Failpoint::FlushCommit)?;",
-                "    remove_logs_below(collection, floor);\n    reach(Failpoint::FlushCommit)?;",
+                "    reach(Failpoint::FlushCommit)?;\n",
+                "    if BUG { remove_logs_below(collection, floor); }\n    reach(Failpoint::FlushCommit)?;\n",
             ),
         ),
-        POWER_LOSS,
+        "power_loss",
+        "crash::a_crash_after_any_operation_leaves_a_prefix_under_interval",
     ),
     Bug(
         "sort file names as text",
-        (("storage/names.rs", "    numbers.sort_unstable();\n", "    numbers.sort_by_key(u64::to_string);\n"),),
+        (
+            (
+                "storage/names.rs",
+                "    numbers.sort_unstable();\n",
+                "    if BUG { numbers.sort_by_key(u64::to_string) } else { numbers.sort_unstable() }\n",
+            ),
+        ),
         UNITS,
+        "manifest::tests::newest_manifest_comes_back_and_the_last_three_are_kept",
     ),
     Bug(
         "ignore the seq of a tombstone",
-        (
-            (
-                "state/install.rs",
-                "                && found.seq < seq\n",
-                "                && (found.seq < seq || seq > 0)\n",
-            ),
-        ),
-        POWER_LOSS,
+        (("state/install.rs", "&& found.seq < seq\n", "&& (found.seq < seq || BUG)\n"),),
+        "power_loss",
+        "simulation::the_engine_does_what_the_model_does_under_any_seed",
     ),
     Bug(
         "drop a checksum check",
-        (("segment/pages.rs", "if sum != Some(checksum(self.id, offset, page)) {", "if sum.is_none() {"),),
-        ("--test", "damage"),
+        (
+            (
+                "segment/pages.rs",
+                "if sum != Some(checksum(self.id, offset, page)) {",
+                "if sum.is_none() || (sum != Some(checksum(self.id, offset, page)) && !BUG) {",
+            ),
+        ),
+        "damage",
+        "flips::every_flipped_byte_is_found_and_changes_no_answer",
     ),
     Bug(
         "publish before the commit",
@@ -63,15 +87,23 @@ BUGS = (
             (
                 "maintain/flush.rs",
                 "    maintenance.commit(manifest)?;\n    publish(collection, memtable, &extract, router, written)?;",
-                "    publish(collection, memtable, &extract, router, written)?;\n    maintenance.commit(manifest)?;",
+                """    if BUG {
+        publish(collection, memtable, &extract, router, written)?;
+        maintenance.commit(manifest)?;
+    } else {
+        maintenance.commit(manifest)?;
+        publish(collection, memtable, &extract, router, written)?;
+    }""",
             ),
         ),
-        POWER_LOSS,
+        "power_loss",
+        "faults::any_call_may_fail_under_always",
     ),
     Bug(
         "copy dead rows",
-        (("maintain/compact.rs", "death == 0 || death >= horizon", "death == 0 || death >= horizon || death > 0"),),
-        (*POWER_LOSS, "--test", "engine", "--lib"),
+        (("maintain/compact.rs", "death == 0 || death >= horizon\n", "death == 0 || death >= horizon || BUG\n"),),
+        "power_loss",
+        "simulation::the_engine_does_what_the_model_does_under_any_seed",
     ),
     Bug(
         "forget writes newer than a job's snapshot",
@@ -79,25 +111,44 @@ BUGS = (
             (
                 "maintain/flush.rs",
                 "seq => written.segment.segment.mark_dead(row as u32, seq),",
-                "_ => {}",
+                "_ if BUG => {}\n                    seq => written.segment.segment.mark_dead(row as u32, seq),",
             ),
         ),
-        POWER_LOSS,
+        "power_loss",
+        "simulation::the_engine_does_what_the_model_does_under_any_seed",
     ),
     Bug(
         "retry a failed fsync",
         (
-            ("storage/local.rs", "            let _ = self.poison.set(error.message().to_owned());\n", ""),
-            ("wal/sync.rs", "|()| self.file.sync())", "|()| self.file.sync().or_else(|_| self.file.sync()))"),
+            (
+                "storage/local.rs",
+                "            let _ = self.poison.set(error.message().to_owned());\n",
+                "            if !BUG { let _ = self.poison.set(error.message().to_owned()); }\n",
+            ),
+            (
+                "wal/sync.rs",
+                "|()| self.file.sync())",
+                "|()| self.file.sync().or_else(|error| if BUG { self.file.sync() } else { Err(error) }))",
+            ),
         ),
-        POWER_LOSS,
+        "power_loss",
+        "faults::any_call_may_fail_under_always",
     ),
     Bug(
         "accept a zero frame",
         (
-            ("wal/frame.rs", "            [4, 0] => Some(Kind::Seal),", "            [4 | 0, 0] => Some(Kind::Seal),"),
-            ("wal/frame.rs", "&[length, rest]) == self.check,", "&[length, rest]) == self.check || rest == [0; 24],"),
+            (
+                "wal/frame.rs",
+                "            [4, 0] => Some(Kind::Seal),",
+                "            [4, 0] => Some(Kind::Seal),\n            [0, 0] if BUG => Some(Kind::Seal),",
+            ),
+            (
+                "wal/frame.rs",
+                "&[length, rest]) == self.check,",
+                "&[length, rest]) == self.check || (BUG && rest == [0; 24]),",
+            ),
         ),
         UNITS,
+        "wal::tests::zero_tail_is_torn",
     ),
 )

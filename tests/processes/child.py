@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -198,6 +199,8 @@ OPERATIONS = {"load": load, "backup": backup, "restore": restore, "optimize": op
 
 def main() -> None:
     """Run the scene that the arguments name."""
+    # A shell that runs the harness in the background has it ignore Ctrl-C, and its children with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     scene, folder, seed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     if scene in SCENES:
         SCENES[scene](folder, seed)

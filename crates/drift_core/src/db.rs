@@ -34,7 +34,7 @@ use crate::manifest::{Catalog, CatalogEntry, CatalogStore, MANIFESTS_KEPT, Manif
 use crate::state::CollectionState;
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::{Backend, LockGuard, names};
-use crate::sync::{Mutex, Pool};
+use crate::sync::{Mutex, MutexGuard, Pool};
 use crate::types::{EXPIRES_FIELD, Field, Lifetime, Schema};
 use collection::OpenCollection;
 use std::collections::BTreeMap;
@@ -142,7 +142,7 @@ impl Database {
     pub fn create_collection(&self, name: &str, schema: Schema, exist_ok: bool) -> Result<Collection> {
         self.check()?;
         check_collection_name(name)?;
-        let mut catalog = self.inner.catalog.lock();
+        let mut catalog = self.catalog()?;
         if catalog.newest.find(name).is_some() {
             if !exist_ok {
                 let message = format!("collection {name:?} exists already: open it, or pass exist_ok=True");
@@ -175,7 +175,7 @@ impl Database {
     /// Opens a collection; a second call gives another handle to the same one.
     pub fn open_collection(&self, name: &str) -> Result<Collection> {
         self.check()?;
-        self.open_locked(&mut self.inner.catalog.lock(), name)
+        self.open_locked(&mut *self.catalog()?, name)
     }
 
     fn open_locked(&self, catalog: &mut OpenCatalog, name: &str) -> Result<Collection> {
@@ -252,7 +252,7 @@ impl Database {
 
     /// Commits the catalog until no damaged one is kept; returns the problems that there were.
     fn repair_catalog(&self) -> Result<Vec<String>> {
-        let mut catalog = self.inner.catalog.lock();
+        let mut catalog = self.catalog()?;
         let problems = catalog.store.problems()?;
         for _ in 0..if problems.is_empty() { 0 } else { MANIFESTS_KEPT } {
             let mut next = catalog.newest.clone();
@@ -279,7 +279,7 @@ impl Database {
     pub fn drop_collection(&self, name: &str) -> Result<()> {
         self.check()?;
         self.check_writable()?;
-        let mut catalog = self.inner.catalog.lock();
+        let mut catalog = self.catalog()?;
         let Some(entry) = catalog.newest.find(name).cloned() else {
             return Err(Error::not_found(format!("there is no collection {name:?} in {}", self.inner.uri)));
         };
@@ -324,6 +324,13 @@ impl Database {
             return Err(Error::new(ErrorKind::Closed, message));
         }
         Ok(())
+    }
+
+    /// The catalog of a database that is open, and is not closed while it is held.
+    fn catalog(&self) -> Result<MutexGuard<'_, OpenCatalog>> {
+        let catalog = self.inner.catalog.lock();
+        self.check()?;
+        Ok(catalog)
     }
 
     fn check_process(&self) -> Result<()> {

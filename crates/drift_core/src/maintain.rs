@@ -15,13 +15,14 @@ mod retrain;
 mod scheduler;
 mod step;
 mod survey;
+mod sync;
 
 pub use checkpoint::checkpoint;
-pub use flush::flush_all;
+pub use flush::{flush_all, flush_last};
 pub use optimize::optimize;
 pub use remove::{after_load, remove_unreferenced};
+pub use scheduler::{Background, OtherPaths, await_rest};
 #[cfg(feature = "sim")]
 pub use scheduler::{Chore, run_chore};
-pub use scheduler::{OtherPaths, start};
 pub use step::{expire_all, run_once};
 pub use survey::{Backlog, backlog, shape};

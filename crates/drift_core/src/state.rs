@@ -83,8 +83,18 @@ pub struct Writes {
 }
 
 impl Maintenance {
+    /// Fails once the collection has been closed: its files may be another's by then.
+    pub fn check_open(&self) -> Result<()> {
+        if self.closed {
+            let message = "the collection was closed meanwhile, and nothing has been changed since: open it again";
+            return Err(Error::new(ErrorKind::Closed, message));
+        }
+        Ok(())
+    }
+
     /// Commits the manifest after the present one.
     pub fn commit(&mut self, next: Manifest) -> Result<()> {
+        self.check_open()?;
         self.store.commit(&next)?;
         self.newest.store(next.number, Ordering::Relaxed);
         self.manifest = next;
@@ -103,6 +113,8 @@ pub struct Maintenance {
     pub newest: Arc<AtomicU64>,
     /// What maintenance remembers between jobs.
     pub upkeep: Upkeep,
+    /// Whether the collection has been closed. A call that began before may still go on, and must change nothing.
+    pub closed: bool,
     /// Live queries measured since the newest manifest, whose recall is in `manifest` and not in its file.
     pub unsaved_queries: u64,
 }
@@ -177,6 +189,8 @@ pub struct CollectionState {
     pub schedule: Schedule,
     /// Wakes the scheduler.
     pub signal: Signal,
+    /// Wakes the thread that fsyncs the log under `durability="interval"`.
+    pub log_signal: Signal,
     /// Counts since open.
     pub counters: Counters,
     expiry: Expiry,
@@ -244,6 +258,7 @@ impl CollectionState {
             density: DensityCache::default(),
             schedule: Schedule::default(),
             signal: Signal::default(),
+            log_signal: Signal::default(),
             counters: Counters::default(),
             expiry: Expiry::default(),
             version: ArcSwap::from_pointee(parts.version),

@@ -10,7 +10,7 @@ use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::source::{LoadReport, RowSource};
 use crate::ingest::{self, OnProgress};
-use crate::maintain;
+use crate::maintain::{self, Background};
 use crate::search::{self, Page, calibrate};
 use crate::state::{Budget, CollectionState, JobRecord};
 use crate::sync::ArcSwap;
@@ -21,7 +21,6 @@ use crate::types::{
 };
 use half::f16;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often an update is tried again when other writers replace its rows.
@@ -46,7 +45,7 @@ fn expire(collection: &CollectionState, limit: usize) -> Result<u64> {
     Ok(seqs.len() as u64)
 }
 
-/// An open collection and its background thread.
+/// An open collection and its background threads.
 pub(super) struct OpenCollection {
     name: String,
     schema: Schema,
@@ -54,25 +53,25 @@ pub(super) struct OpenCollection {
     state: ArcSwap<CollectionState>,
     /// What a read-only collection was read from; held while it is refreshed or closed.
     pub(super) seen: Mutex<Option<Seen>>,
-    scheduler: Mutex<Option<JoinHandle<()>>>,
+    background: Mutex<Option<Background>>,
 }
 
 impl OpenCollection {
     /// Starts background work, unless the collection is for reading only.
     pub(super) fn start(state: CollectionState, seen: Option<Seen>) -> Result<OpenCollection> {
         let state = Arc::new(state);
-        let scheduler = if state.config.read_only {
+        let background = if state.config.read_only {
             None
         } else {
-            let handle = maintain::start(state.clone(), OTHER_PATHS);
-            Some(handle.map_err(|error| Error::io("cannot start the background thread", error))?)
+            let started = Background::start(state.clone(), OTHER_PATHS);
+            Some(started.map_err(|error| Error::io("cannot start a background thread", error))?)
         };
         Ok(OpenCollection {
             name: state.name.clone(),
             schema: state.schema.clone(),
             state: ArcSwap::new(state),
             seen: Mutex::new(seen),
-            scheduler: Mutex::new(scheduler),
+            background: Mutex::new(background),
         })
     }
 
@@ -89,23 +88,26 @@ impl OpenCollection {
         self.state.store(Arc::new(state));
     }
 
-    /// Ends background work and makes the log durable. Closing twice is no error.
+    /// Ends background work and makes the log durable; waits for a call that commits. Closing twice is no error.
     pub(super) fn close(&self) -> Result<()> {
         let _seen = self.seen.lock();
         let state = &self.state();
+        state.mark_closed();
+        state.room.notify_all();
+        let Some(background) = self.background.lock().take() else { return Ok(()) };
+        let stopped = background.stop();
+        // Waits for calls that are about to commit; those that come to it later must not: the lock on the folder goes next.
+        let mut maintenance = state.maintenance.lock();
         // Without a log, what is in memory is durable only by a flush.
         let flushed = match state.config.durability {
-            Durability::None if !state.is_closed() && !state.config.read_only => maintain::flush_all(state),
+            Durability::None => maintain::flush_last(state, &mut maintenance),
             _ => Ok(()),
         };
-        state.mark_closed();
-        state.signal.raise(|work| work.stop = true);
-        state.room.notify_all();
-        let Some(scheduler) = self.scheduler.lock().take() else { return Ok(()) };
-        scheduler.join().map_err(|_| Error::internal("the background thread panicked"))?;
         let sealed = ingest::seal(state);
         // What was measured is worth a commit, but not without a sound log.
-        flushed.and(sealed).and_then(|()| calibrate::save(&mut state.maintenance.lock()))
+        let saved = flushed.and(stopped).and(sealed).and_then(|()| calibrate::save(&mut maintenance));
+        maintenance.closed = true;
+        saved
     }
 }
 
@@ -329,7 +331,7 @@ impl Collection {
     /// Waits until background work has come to rest, at most for `timeout`; whether it has. At rest nothing is due, no time is
     /// set at which anything will be, but for the rows that expire next, and no file is touched until the next call of a method.
     pub fn wait_for_rest(&self, timeout: Duration) -> Result<bool> {
-        Ok(self.state()?.signal.await_rest(timeout))
+        Ok(maintain::await_rest(&*self.state()?, timeout))
     }
 
     /// What background jobs may take.

@@ -78,6 +78,7 @@ impl Opening<'_> {
                 manifest,
                 store,
                 upkeep,
+                closed: false,
                 unsaved_queries: 0,
             },
             version,

@@ -22,6 +22,7 @@ pub(super) fn repair(collection: &CollectionState, progress: OnWork<'_>) -> Resu
     // Rows of the log go into a segment, and the log floor above every damaged file but the one that is written.
     maintain::flush_all(collection)?;
     let mut maintenance = collection.maintenance.lock();
+    maintenance.check_open()?;
     maintain::checkpoint(collection, &mut maintenance)?;
     // Damaged manifests leave the chain when enough have followed them.
     for _ in 0..MANIFESTS_KEPT {

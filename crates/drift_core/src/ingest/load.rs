@@ -88,6 +88,7 @@ fn write(
     let sampled = train(collection, &spool, &old, first)?;
     let _loading = collection.loading.write();
     let mut maintenance = collection.maintenance.lock();
+    maintenance.check_open()?;
     let mut manifest = maintenance.manifest.next();
     // A flush or another load may have defined buckets since.
     let first_bucket = BucketId(manifest.next_bucket);

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::state::{CollectionState, Found, Place, Version, Writes};
 use crate::sync::MutexGuard;
 use crate::types::{Columns, IdRef, Ids, NEVER, Seq, Vectors};
-use crate::wal::{Record, WalWriter};
+use crate::wal::Record;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -162,9 +162,9 @@ fn is_version(collection: &CollectionState, writes: &Writes, version: &Version, 
     collection.find_locked(writes, version, id).is_some_and(|found| found.death == 0 && found.seq == seq)
 }
 
-/// Makes the log durable and says so in it, for a clean close.
+/// Makes the log durable, says so in it and lets go of it, for a clean close: a call that began before may go on after it.
 pub fn seal(collection: &CollectionState) -> Result<()> {
-    collection.writes.lock().wal.as_mut().map_or(Ok(()), WalWriter::seal)
+    collection.writes.lock().wal.take().map_or(Ok(()), |mut wal| wal.seal())
 }
 
 /// Inserts logged rows into the active memtable and returns how many live rows they superseded. An id whose newest row
@@ -308,7 +308,7 @@ fn finish(collection: &CollectionState, mut writes: MutexGuard<'_, Writes>, end:
     match (config.durability, wal_sync) {
         (Durability::Always, Some(wal_sync)) => wal_sync.sync_to(end),
         (Durability::Interval, Some(_)) => {
-            collection.signal.raise(|work| work.sync = true);
+            collection.log_signal.raise(|work| work.sync = true);
             Ok(())
         }
         _ => Ok(()),

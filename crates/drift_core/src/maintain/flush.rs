@@ -21,7 +21,15 @@ pub fn flush_all(collection: &CollectionState) -> Result<()> {
     collection.check_writable()?;
     collection.rotate(&mut collection.writes.lock())?;
     let mut maintenance = collection.maintenance.lock();
+    maintenance.check_open()?;
     while flush_oldest(collection, &mut maintenance)? {}
+    Ok(())
+}
+
+/// The same for a collection that is closing and takes no more writes.
+pub fn flush_last(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<()> {
+    collection.rotate(&mut collection.writes.lock())?;
+    while flush_oldest(collection, maintenance)? {}
     Ok(())
 }
 

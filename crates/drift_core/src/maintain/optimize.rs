@@ -42,6 +42,7 @@ pub fn optimize(collection: &CollectionState, pool: &Pool, progress: OnWork<'_>)
     }
     step(2)?;
     let mut maintenance = collection.maintenance.lock();
+    maintenance.check_open()?;
     let maintenance = &mut *maintenance;
     let mut restructured = Restructured::default();
     for _ in 0..ROUNDS_MAX {

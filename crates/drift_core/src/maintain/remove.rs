@@ -14,6 +14,10 @@ use std::collections::HashSet;
 pub fn after_load(collection: &CollectionState) -> Result<()> {
     collection.signal.raise(|work| work.maintain = true);
     let mut maintenance = collection.maintenance.lock();
+    if maintenance.closed {
+        // The load has committed; the next owner of the files sees to the rest.
+        return Ok(());
+    }
     checkpoint_if_stale(collection, &mut maintenance)?;
     remove_unreferenced(collection, &maintenance.store)
 }

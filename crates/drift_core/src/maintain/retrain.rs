@@ -46,6 +46,7 @@ pub fn retrain(collection: &CollectionState) -> Result<Retrained> {
         version.index.segments.iter().map(|live| (live.clone(), place(live, &router))).collect();
     drop(version);
     let mut maintenance = collection.maintenance.lock();
+    maintenance.check_open()?;
     let version = collection.pin();
     let index = &version.index;
     // Compaction or a flush may have come in between.

@@ -1,12 +1,14 @@
-//! The background thread of a collection: flushes, fsyncs of the interval mode, the memtable's graph, maintenance.
+//! The background threads of a collection: flushes, the memtable's graph and maintenance on one, fsyncs of the interval mode
+//! on another.
 //!
-//! Layer 6. It sleeps until the write path raises work, so an idle collection costs nothing. Jobs run on this one thread
+//! Layer 6. They sleep until the write path raises work, so an idle collection costs nothing. Jobs run on the first thread
 //! and, by the budget, for a share of its time; flushes go first. A failure makes the collection `degraded` and is tried
 //! again with growing pauses; nothing spins. The one timer of an idle collection is that of the next row to expire.
 
 use super::expire;
 use super::flush::flush_oldest;
 use super::step::{Step, step};
+use super::sync;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::CollectionState;
 use crate::sync::Pool;
@@ -34,17 +36,56 @@ pub struct OtherPaths {
 /// Share of one core that searching live queries again may take.
 const SHADOW_SHARE: f64 = 0.05;
 
-/// Starts the thread.
-pub fn start(collection: Arc<CollectionState>, paths: OtherPaths) -> std::io::Result<JoinHandle<()>> {
-    let name = format!("drift-{}", collection.name.chars().take(9).collect::<String>());
-    let spawner = collection.components.spawner.clone();
-    spawner.spawn(&name, Box::new(move || Scheduler::new(collection, paths).run()))
+/// The threads of a collection.
+pub struct Background {
+    collection: Arc<CollectionState>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Starts them.
+    pub fn start(collection: Arc<CollectionState>, paths: OtherPaths) -> std::io::Result<Background> {
+        let spawner = collection.components.spawner.clone();
+        // The system shows fifteen characters.
+        let name = collection.name.chars().take(9).collect::<String>();
+        let (scheduled, synced) = (collection.clone(), collection.clone());
+        let thread =
+            spawner.spawn(&format!("drift-{name}"), Box::new(move || Scheduler::new(scheduled, paths).run()))?;
+        let mut background = Background { collection, threads: vec![thread] };
+        if sync::is_needed(&background.collection.config) {
+            match spawner.spawn(&format!("sync-{name}"), Box::new(move || sync::run(&synced))) {
+                Ok(thread) => background.threads.push(thread),
+                Err(error) => {
+                    let _ = background.stop();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(background)
+    }
+
+    /// Ends them.
+    pub fn stop(self) -> Result<()> {
+        self.collection.signal.raise(|work| work.stop = true);
+        self.collection.log_signal.raise(|work| work.stop = true);
+        let ended: Vec<_> = self.threads.into_iter().map(JoinHandle::join).collect();
+        ended.into_iter().try_for_each(|end| end.map_err(|_| Error::internal("a background thread panicked")))
+    }
+}
+
+/// Waits until background work has come to rest, at most for `timeout`; whether it has.
+pub fn await_rest(collection: &CollectionState, timeout: Duration) -> bool {
+    let clock = &collection.components.clock;
+    let start = clock.monotonic();
+    // In this order: what is scheduled may write to the log, and an fsync makes no other work.
+    collection.signal.await_rest(timeout)
+        && (!sync::is_needed(&collection.config)
+            || collection.log_signal.await_rest(timeout.saturating_sub(clock.monotonic() - start)))
 }
 
 struct Scheduler {
     collection: Arc<CollectionState>,
     paths: OtherPaths,
-    sync_due: Option<Duration>,
     /// When to try again, and the pause after that.
     retry: Option<(Duration, Duration)>,
     /// When the next job may begin; none while none is due.
@@ -57,7 +98,7 @@ struct Scheduler {
 
 impl Scheduler {
     fn new(collection: Arc<CollectionState>, paths: OtherPaths) -> Scheduler {
-        Scheduler { collection, paths, sync_due: None, retry: None, job_due: None, job_pool: None, shadow_due: None }
+        Scheduler { collection, paths, retry: None, job_due: None, job_pool: None, shadow_due: None }
     }
 
     fn run(mut self) {
@@ -65,8 +106,7 @@ impl Scheduler {
         loop {
             let now = self.collection.components.clock.monotonic();
             let job_due = self.job_due.filter(|_| !self.collection.schedule.is_paused());
-            let due =
-                [self.sync_due, self.retry.map(|(at, _)| at), job_due, self.shadow_due].into_iter().flatten().min();
+            let due = [self.retry.map(|(at, _)| at), job_due, self.shadow_due].into_iter().flatten().min();
             let expiry = self.expiry();
             let wait = due.map(|due| due.saturating_sub(now)).into_iter().chain(expiry).min();
             let work = self.collection.signal.take(wait, due.is_none() && expiry.is_none_or(|wait| !wait.is_zero()));
@@ -74,14 +114,6 @@ impl Scheduler {
                 return;
             }
             let now = self.collection.components.clock.monotonic();
-            if work.sync && self.sync_due.is_none() {
-                let interval = Duration::from_millis(self.collection.config.sync_interval_ms);
-                self.sync_due = Some(now + interval);
-            }
-            if self.sync_due.is_some_and(|due| due <= now) {
-                self.sync_due = None;
-                self.note(now, sync(&self.collection));
-            }
             if work.flush || self.retry.is_some_and(|(at, _)| at <= now) {
                 let outcome = self.flush();
                 self.note(now, outcome);
@@ -243,18 +275,9 @@ pub enum Chore {
 pub fn run_chore(collection: &CollectionState, paths: OtherPaths, chore: Chore) -> Result<()> {
     match chore {
         Chore::Flush => flush_oldest(collection, &mut collection.maintenance.lock()).map(|_| ()),
-        Chore::Sync => sync(collection),
+        Chore::Sync => sync::sync(collection),
         Chore::Job => collection.pool.install(|| step(collection, &paths)).map(|_| ()),
         Chore::Measure => (paths.refresh)(collection, &collection.pool, true).map(|_| ()),
         Chore::Shadows => (paths.check_shadows)(collection, &collection.pool).map(|_| ()),
     }
-}
-
-fn sync(collection: &CollectionState) -> Result<()> {
-    let writes = collection.writes.lock();
-    let Some((wal_sync, end)) = writes.wal_sync.clone().zip(writes.wal.as_ref().map(|wal| wal.end())) else {
-        return Ok(());
-    };
-    drop(writes);
-    wal_sync.sync_to(end)
 }

@@ -43,6 +43,7 @@ pub fn step(collection: &CollectionState, paths: &OtherPaths) -> Result<Option<S
 /// Structure or segments, whichever was not served last.
 fn turn(collection: &CollectionState) -> Result<Option<Step>> {
     let mut maintenance = collection.maintenance.lock();
+    maintenance.check_open()?;
     let segments_first = maintenance.upkeep.history.back().is_some_and(|last| last.job == Job::Restructure);
     let jobs = if segments_first { [compact_step, restructure_step] } else { [restructure_step, compact_step] };
     let first = jobs[0](collection, &mut maintenance)?;

@@ -1,6 +1,6 @@
-//! A wake-up call for the scheduler: which kinds of work have come up since it last looked.
+//! A wake-up call for a background thread: which kinds of work have come up since it last looked.
 //!
-//! Layer 5. Written by the write and read paths, read by the scheduler's one thread. Work that comes twice is done
+//! Layer 5. Written by the write and read paths, read by the one thread that waits for it. Work that comes twice is done
 //! once.
 
 use crate::sync::{Condvar, Mutex};
