@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 
 import pytest
+
+# Haystack reports its use over the network unless it is told not to, before it is imported.
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 
 
 @pytest.hookimpl(tryfirst=True)

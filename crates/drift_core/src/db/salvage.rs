@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ingest;
 use crate::ingest::source::{BatchVectors, RowBatch, RowSource};
 use crate::manifest::{Catalog, CatalogEntry, CatalogStore, MANIFESTS_KEPT, Manifest, ManifestStore, TombstoneFile};
-use crate::segment::{Segment, SegmentFile};
+use crate::segment::{Scratch, Segment, SegmentFile};
 use crate::state::CollectionState;
 use crate::storage::Backend;
 use crate::storage::names::{self, Object};
@@ -300,7 +300,7 @@ impl Source<'_> {
 
 impl Source<'_> {
     /// Appends the payload of a row to `out`, without the values that are damaged.
-    fn read_payload(&mut self, place: Place, out: &mut Columns, scratch: &mut Vec<u8>) -> Result<()> {
+    fn read_payload(&mut self, place: Place, out: &mut Columns, scratch: &mut Scratch) -> Result<()> {
         match place {
             Place::Segment(at, row) => {
                 let segment = &self.remains.segments[at];
@@ -336,14 +336,14 @@ impl RowSource for Source<'_> {
         }
         let mut ids = Ids::empty(self.remains.schema.id_type);
         let mut vectors = VectorBuf::with_capacity(self.element, 0);
-        let (mut payload, mut scratch) = (Columns::default(), Vec::new());
+        let (mut payload, mut scratch, mut values) = (Columns::default(), Vec::new(), Scratch::default());
         while ids.len() < BATCH_ROWS
             && let Some((_, id, place)) = self.rows.next()
         {
             match self.read(place, &mut vectors, &mut scratch) {
                 Ok(()) => {
                     ids.push(id);
-                    self.read_payload(place, &mut payload, &mut scratch)?;
+                    self.read_payload(place, &mut payload, &mut values)?;
                 }
                 Err(error) if error.kind() == ErrorKind::Corrupt => self.unreadable += 1,
                 Err(error) => return Err(error),

@@ -223,7 +223,7 @@ impl Columns {
             });
             let own = &mut self.columns[place].1;
             own.meet(column.kind());
-            (0..column.len()).for_each(|row| own.push(column.get(row)));
+            own.extend(column);
         }
         self.rows += more.rows;
         self.columns.iter_mut().for_each(|(_, column)| column.extend_missing(self.rows));
