@@ -67,6 +67,19 @@ impl Segment {
         self.payload.iter().map(|column| &column.field)
     }
 
+    /// Checks the types of fields against those that the manifest says: columns are made of them.
+    pub fn check_fields(&self, known: &[Field]) -> Result<()> {
+        for own in self.fields() {
+            let kind = known.iter().find(|field| field.name == own.name).map_or(own.kind, |field| field.kind);
+            if !kind.takes(own.kind) {
+                let (own_kind, says) = (own.kind.name(), kind.name());
+                let problem = format!("field {:?} is {own_kind}, the manifest says {says}", own.name);
+                return Err(Error::corrupt(format!("{}: {problem}", self.name)));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn stored(&self, name: &str) -> Option<&StoredColumn> {
         self.payload.iter().find(|column| column.field.name == name)
     }
