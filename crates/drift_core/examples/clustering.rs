@@ -48,9 +48,6 @@ fn cluster(rows: &[f32], dim: usize, clusters: usize) {
     let (centroids, _) = timed("train", || train(rows, dim, clusters, KmeansOptions::default()));
     let (assigner, _) = timed("group the centroids", || Assigner::new(&centroids, dim));
     let ((nearest, distances), _) = timed("assign all rows", || assigner.assign(rows));
-    let ((expected, _), _) = timed("assign all rows exactly", || assigner.assign_exact(rows));
-    let same = nearest.iter().zip(&expected).filter(|(a, b)| a == b).count();
-    println!("  agreement with exact {:.4}", same as f64 / nearest.len() as f64);
     println!(
         "  mean squared distance {:.5}",
         distances.iter().map(|&distance| f64::from(distance)).sum::<f64>() / distances.len() as f64

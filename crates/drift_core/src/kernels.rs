@@ -4,8 +4,8 @@
 //! `quant`, the structures and the search import [`kernels`] and the free functions here, never a file below.
 //!
 //! Each instruction set is one table of function pointers ([`Kernels`]). The scalar table is the oracle of the tests.
-//! Invariants: integer kernels, [`Kernels::hadamard`] and [`Kernels::sq8_encode`] give the same bits on every
-//! instruction set, so that files and filters agree between machines; sums of f32 products differ by rounding only.
+//! Invariants: integer kernels, [`Kernels::hadamard`], [`Kernels::sq8_encode`] and [`Kernels::bits_encode`] give the same bits on
+//! every instruction set, so that files and filters agree between machines; sums of f32 products differ by rounding only.
 //!
 //! The byte products follow the "7-bit query" form: stored codes are u8, query codes stay within
 //! `-`[`QUERY_CODE_MAX`]`..=`[`QUERY_CODE_MAX`], so that the 16-bit pair sums of `vpmaddubsw` (at most 2 * 255 * 63 =
@@ -43,6 +43,19 @@ pub struct CodeSums {
     pub sum: i64,
     /// `sum (code - 128)^2`.
     pub squares: i64,
+}
+
+/// What [`Kernels::bits_encode`] sums up over a residual `r = x - c` with signs `b`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ResidualSums {
+    /// `|r|^2`.
+    pub norm2: f32,
+    /// `sum |r_i|`.
+    pub absolute: f32,
+    /// `<c - origin, b>`.
+    pub signed_centre: f32,
+    /// `<c - origin, r>`.
+    pub product: f32,
 }
 
 /// Entries of a block of 1-bit codes.
@@ -109,10 +122,17 @@ pub struct Kernels {
     pub sq8_dot: fn(codes: &[u8], query: &[i8]) -> i32,
     /// [`Kernels::sq8_dot`] of each of `out.len()` rows that lie one behind the other.
     pub sq8_dots: fn(codes: &[u8], query: &[i8], out: &mut [i32]),
+    /// [`Kernels::sq8_dot`] of each of some rows with each of some queries, `stride` codes each, that lie one behind the other:
+    /// `out[query * rows + row]`. Codes are read once for four queries.
+    pub sq8_products: fn(codes: &[u8], queries: &[i8], stride: usize, out: &mut [i32]),
     /// Encodes `values` as `clamp(round_ties_even((x - mid) * scale), -128, 127) + 128`; `codes` is as long.
     pub sq8_encode: fn(values: &[f32], mid: f32, scale: f32, codes: &mut [u8]) -> CodeSums,
     /// Smallest and largest of `values`; `(inf, -inf)` when empty. Values are finite.
     pub min_max: fn(values: &[f32]) -> (f32, f32),
+    #[allow(clippy::type_complexity)] // As for bits_scan.
+    /// Writes the signs of `row - centre`, four a byte, lowest bit first, set where not negative. All three vectors have one length;
+    /// `signs` has a byte for every four dimensions begun.
+    pub bits_encode: fn(row: &[f32], centre: &[f32], origin: &[f32], signs: &mut [u8]) -> ResidualSums,
     /// Builds the lookup table of 1-bit codes for `query`, see [`TableScale`]; `table` has two lines for every
     /// [`BLOCK_DIMS`] dimensions begun.
     pub bits_table: fn(query: &[f32], table: &mut [u8]) -> TableScale,
@@ -216,10 +236,28 @@ fn check_codes(codes: &[u8], query: &[i8], rows: usize) {
     assert_eq!(Some(codes.len()), rows.checked_mul(query.len()), "rows * stride codes");
 }
 
+/// The door of [`Kernels::sq8_products`]; the number of rows.
+#[inline(always)]
+fn check_products(codes: &[u8], queries: &[i8], stride: usize, out: &[i32]) -> usize {
+    assert!(stride > 0 && stride.is_multiple_of(CODE_ALIGN), "codes come in multiples of {CODE_ALIGN} bytes");
+    assert!(codes.len().is_multiple_of(stride) && queries.len().is_multiple_of(stride), "whole rows and queries");
+    let rows = codes.len() / stride;
+    assert_eq!(Some(out.len()), rows.checked_mul(queries.len() / stride), "rows * queries products");
+    rows
+}
+
 /// The door of the two-vector kernels.
 #[inline(always)]
 fn check_pair<A, B>(a: &[A], b: &[B]) {
     assert_eq!(a.len(), b.len(), "slices of equal length");
+}
+
+/// The door of [`Kernels::bits_encode`].
+#[inline(always)]
+fn check_residual(row: &[f32], centre: &[f32], origin: &[f32], signs: &[u8]) {
+    check_pair(row, centre);
+    check_pair(row, origin);
+    assert_eq!(signs.len(), row.len().div_ceil(4), "a byte for every four dimensions");
 }
 
 /// The door of [`Kernels::bits_table`].

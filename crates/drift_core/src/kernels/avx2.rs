@@ -7,8 +7,8 @@
 mod bits;
 
 use super::{
-    CODE_ALIGN, CodeSums, HALF_ENTRIES, Kernels, check_blocks, check_codes, check_hadamard, check_pair, half_blocks,
-    scalar,
+    CODE_ALIGN, CodeSums, HALF_ENTRIES, Kernels, check_blocks, check_codes, check_hadamard, check_pair, check_products,
+    half_blocks, scalar,
 };
 use std::arch::x86_64::*;
 
@@ -35,10 +35,19 @@ pub(super) static KERNELS: Kernels = Kernels {
         // SAFETY: as for sq8_dot.
         unsafe { maddubs::sq8_dots(codes, query, out) }
     },
+    sq8_products: |codes, queries, stride, out| {
+        let rows = check_products(codes, queries, stride, out);
+        // SAFETY: features as for sq8_dot; check_products established the lengths.
+        unsafe { maddubs::sq8_products(codes, queries, stride, rows, out) }
+    },
     sq8_encode: |values, mid, scale, codes| {
         check_pair(values, codes);
         // SAFETY: as for l2.
         unsafe { sq8_encode(values, mid, scale, codes) }
+    },
+    bits_encode: |row, centre, origin, signs| {
+        // SAFETY: features as for l2; the body is safe code.
+        unsafe { bits::encode(row, centre, origin, signs) }
     },
     bits_table: |query, table| {
         // SAFETY: features as for l2; the body is safe code.
@@ -85,6 +94,11 @@ pub(super) static VNNI_KERNELS: Kernels = Kernels {
         check_codes(codes, query, out.len());
         // SAFETY: as for sq8_dot.
         unsafe { vnni::sq8_dots(codes, query, out) }
+    },
+    sq8_products: |codes, queries, stride, out| {
+        let rows = check_products(codes, queries, stride, out);
+        // SAFETY: features as for sq8_dot; check_products established the lengths.
+        unsafe { vnni::sq8_products(codes, queries, stride, rows, out) }
     },
     ..KERNELS
 };
@@ -148,6 +162,14 @@ sum_pairs!(
     |(x, y)| (x - y) * (x - y)
 );
 
+/// The sums of four registers.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum_of_each(a: __m256i, b: __m256i, c: __m256i, d: __m256i) -> __m128i {
+    let halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves))
+}
+
 /// The byte products once per instruction that forms them.
 macro_rules! sq8 {
     ($module:ident, $features:literal, $products:expr) => {
@@ -199,16 +221,75 @@ macro_rules! sq8 {
                 for (block, out) in blocks.iter_mut().enumerate() {
                     // SAFETY: block * 4 + 3 < rows, and codes holds rows * stride bytes (check_codes).
                     let [a, b, c, d] = unsafe { rows::<ROWS>(codes.as_ptr().add(block * ROWS * stride), query) };
-                    let halves = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
-                    let sums = _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves));
                     // SAFETY: out is four i32, 16 bytes.
-                    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
+                    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sum_of_each(a, b, c, d)) };
                 }
                 for (row, out) in rest.iter_mut().enumerate() {
                     let start = (done + row) * stride;
                     // SAFETY: the sub-slice is one row of stride codes.
                     *out = unsafe { sq8_dot(&codes[start..start + stride], query) };
                 }
+            }
+
+            /// Codes stay in L1 while two queries at a time pass them.
+            #[target_feature(enable = $features)]
+            pub(super) unsafe fn sq8_products(
+                codes: &[u8],
+                queries: &[i8],
+                stride: usize,
+                rows: usize,
+                out: &mut [i32],
+            ) {
+                let count = queries.len() / stride;
+                let (whole_rows, whole_queries) = (rows - rows % ROWS, count - count % QUERIES);
+                for row in (0..whole_rows).step_by(ROWS) {
+                    for query in (0..whole_queries).step_by(QUERIES) {
+                        // SAFETY: four rows and two queries from here on are within codes and queries.
+                        let sums = unsafe {
+                            tile(codes.as_ptr().add(row * stride), queries.as_ptr().add(query * stride), stride)
+                        };
+                        for (at, sums) in sums.into_iter().enumerate() {
+                            // SAFETY: row + 3 < rows and query + at < count, and out holds rows * count numbers.
+                            unsafe { _mm_storeu_si128(out.as_mut_ptr().add((query + at) * rows + row).cast(), sums) };
+                        }
+                    }
+                }
+                for (number, query) in queries.chunks_exact(stride).enumerate() {
+                    let from = if number < whole_queries { whole_rows } else { 0 };
+                    let out = &mut out[number * rows + from..(number + 1) * rows];
+                    // SAFETY: whole rows of stride codes, as many as numbers in out.
+                    unsafe { sq8_dots(&codes[from * stride..], query, out) };
+                }
+            }
+
+            /// Queries per step of [`sq8_products`]: eight sums and what they are formed from fill the registers.
+            const QUERIES: usize = 2;
+
+            /// The products of four consecutive rows with each of two consecutive queries.
+            ///
+            /// SAFETY of the caller: `4 * stride` bytes are readable at `codes`, `2 * stride` at `queries`; `stride` is a multiple
+            /// of 32.
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn tile(codes: *const u8, queries: *const i8, stride: usize) -> [__m128i; QUERIES] {
+                let add_products = $products;
+                let mut sums = [[_mm256_setzero_si256(); ROWS]; QUERIES];
+                let mut at = 0;
+                while at < stride {
+                    // SAFETY: at + 32 <= stride in each of the rows and queries.
+                    unsafe {
+                        let parts: [__m256i; QUERIES] =
+                            std::array::from_fn(|query| _mm256_loadu_si256(queries.add(query * stride + at).cast()));
+                        for row in 0..ROWS {
+                            let line = _mm256_loadu_si256(codes.add(row * stride + at).cast());
+                            for (sums, part) in sums.iter_mut().zip(parts) {
+                                sums[row] = add_products(sums[row], line, part);
+                            }
+                        }
+                    }
+                    at += CODE_ALIGN;
+                }
+                sums.map(|[a, b, c, d]| sum_of_each(a, b, c, d))
             }
         }
     };

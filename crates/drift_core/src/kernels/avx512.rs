@@ -6,8 +6,8 @@
 mod bits;
 
 use super::{
-    CODE_ALIGN, CodeSums, HALF_ENTRIES, Kernels, check_blocks, check_codes, check_hadamard, check_pair, half_blocks,
-    scalar,
+    CODE_ALIGN, CodeSums, HALF_ENTRIES, Kernels, check_blocks, check_codes, check_hadamard, check_pair, check_products,
+    half_blocks, scalar,
 };
 use std::arch::x86_64::*;
 
@@ -34,10 +34,19 @@ pub(super) static KERNELS: Kernels = Kernels {
         // SAFETY: as for sq8_dot.
         unsafe { sq8_dots(codes, query, out) }
     },
+    sq8_products: |codes, queries, stride, out| {
+        let rows = check_products(codes, queries, stride, out);
+        // SAFETY: features as for l2; check_products established the lengths.
+        unsafe { sq8_products(codes, queries, stride, rows, out) }
+    },
     sq8_encode: |values, mid, scale, codes| {
         check_pair(values, codes);
         // SAFETY: as for l2.
         unsafe { sq8_encode(values, mid, scale, codes) }
+    },
+    bits_encode: |row, centre, origin, signs| {
+        // SAFETY: features as for l2; the body is safe code.
+        unsafe { bits::encode(row, centre, origin, signs) }
     },
     bits_table: |query, table| {
         // SAFETY: features as for l2; the body is safe code.
@@ -232,8 +241,75 @@ unsafe fn four_rows(codes: *const u8, query: &[i8]) -> __m128i {
         }
         at += 2 * CODE_ALIGN;
     }
-    let (a, b, c, d) = (halves(s0), halves(s1), halves(s2), halves(s3));
-    let quarters = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    sum_of_each([s0, s1, s2, s3])
+}
+
+/// Queries per step of [`sq8_products`]: with four rows, sixteen sums and what they are formed from stay in registers.
+const QUERIES: usize = 4;
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn sq8_products(codes: &[u8], queries: &[i8], stride: usize, rows: usize, out: &mut [i32]) {
+    let count = queries.len() / stride;
+    let (whole_rows, whole_queries) = (rows - rows % ROWS, count - count % QUERIES);
+    for row in (0..whole_rows).step_by(ROWS) {
+        for query in (0..whole_queries).step_by(QUERIES) {
+            // SAFETY: four rows and four queries from here on are within codes and queries.
+            let sums = unsafe { tile(codes.as_ptr().add(row * stride), queries.as_ptr().add(query * stride), stride) };
+            for (at, sums) in sums.into_iter().enumerate() {
+                // SAFETY: row + 3 < rows and query + at < count, and out holds rows * count numbers.
+                unsafe { _mm_storeu_si128(out.as_mut_ptr().add((query + at) * rows + row).cast(), sums) };
+            }
+        }
+    }
+    for (number, query) in queries.chunks_exact(stride).enumerate() {
+        let from = if number < whole_queries { whole_rows } else { 0 };
+        // SAFETY: whole rows of stride codes, as many as numbers in out.
+        unsafe { sq8_dots(&codes[from * stride..], query, &mut out[number * rows + from..(number + 1) * rows]) };
+    }
+}
+
+/// The products of four consecutive rows with each of four consecutive queries.
+///
+/// SAFETY of the caller: `4 * stride` bytes are readable at both pointers; `stride` is a multiple of 32.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn tile(codes: *const u8, queries: *const i8, stride: usize) -> [__m128i; QUERIES] {
+    let mut sums = [[_mm512_setzero_si512(); ROWS]; QUERIES];
+    let whole = stride - stride % (2 * CODE_ALIGN);
+    let mut at = 0;
+    while at < whole {
+        // SAFETY: at + 64 <= stride in each of the rows and queries.
+        unsafe {
+            let rows: [__m512i; ROWS] =
+                std::array::from_fn(|row| _mm512_loadu_si512(codes.add(row * stride + at).cast()));
+            for (query, sums) in sums.iter_mut().enumerate() {
+                let query = _mm512_loadu_si512(queries.add(query * stride + at).cast());
+                for (sum, row) in sums.iter_mut().zip(rows) {
+                    *sum = _mm512_dpbusd_epi32(*sum, row, query);
+                }
+            }
+        }
+        at += 2 * CODE_ALIGN;
+    }
+    if at < stride {
+        // SAFETY: the last 32 bytes of each of the rows and queries.
+        unsafe {
+            for (query, sums) in sums.iter_mut().enumerate() {
+                let query = _mm512_zextsi256_si512(_mm256_loadu_si256(queries.add(query * stride + at).cast()));
+                for (row, sum) in sums.iter_mut().enumerate() {
+                    *sum = add_products(*sum, codes.add(row * stride + at), query, CODE_ALIGN);
+                }
+            }
+        }
+    }
+    sums.map(|sums| sum_of_each(sums))
+}
+
+/// The sums of four registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn sum_of_each([a, b, c, d]: [__m512i; ROWS]) -> __m128i {
+    let quarters = _mm256_hadd_epi32(_mm256_hadd_epi32(halves(a), halves(b)), _mm256_hadd_epi32(halves(c), halves(d)));
     _mm_add_epi32(_mm256_castsi256_si128(quarters), _mm256_extracti128_si256::<1>(quarters))
 }
 

@@ -4,8 +4,9 @@
 //! whatever the target has as a baseline (SSE2 or NEON).
 
 use super::{
-    BLOCK_ENTRIES, BlockLimit, CodeSums, HALF_ENTRIES, Kernels, TableScale, check_blocks, check_codes, check_hadamard,
-    check_pair, check_table, half_blocks, prefetch, split_blocks, table_levels,
+    BLOCK_ENTRIES, BlockLimit, CodeSums, HALF_ENTRIES, Kernels, ResidualSums, TableScale, check_blocks, check_codes,
+    check_hadamard, check_pair, check_products, check_residual, check_table, half_blocks, prefetch, split_blocks,
+    table_levels,
 };
 use crate::types::LINE_BYTES;
 
@@ -16,8 +17,10 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot,
     sq8_dot,
     sq8_dots,
+    sq8_products,
     sq8_encode,
     min_max,
+    bits_encode,
     bits_table,
     bits_scan,
     bits_estimates,
@@ -72,6 +75,13 @@ fn sq8_dots(codes: &[u8], query: &[i8], out: &mut [i32]) {
     }
 }
 
+fn sq8_products(codes: &[u8], queries: &[i8], stride: usize, out: &mut [i32]) {
+    let rows = check_products(codes, queries, stride, out);
+    for (query, out) in queries.chunks_exact(stride).zip(out.chunks_exact_mut(rows.max(1))) {
+        sq8_dots(codes, query, out);
+    }
+}
+
 /// `value` rounded to a whole number, ties to even, for magnitudes below 2^22: adding 1.5 * 2^23 leaves no room for a
 /// fraction. Baseline x86-64 has no rounding instruction and would call a function for each value.
 #[inline(always)]
@@ -121,6 +131,47 @@ const SIGNS: [[f32; 16]; GROUP] = {
     }
     signs
 };
+
+/// The signs and sums of a residual, sixteen dimensions at a time, each lane with sums of its own: compiled for wider registers, the
+/// vector tables use it too, with the same bits.
+#[inline(always)]
+pub(super) fn bits_encode(row: &[f32], centre: &[f32], origin: &[f32], signs: &mut [u8]) -> ResidualSums {
+    const LANES: usize = 16;
+    check_residual(row, centre, origin, signs);
+    let mut sums = [[0.0f32; LANES]; 4];
+    let mut add = |row: &[f32; LANES], centre: &[f32; LANES], origin: &[f32; LANES]| {
+        let mut bits = 0u16;
+        for at in 0..LANES {
+            let residual = row[at] - centre[at];
+            let centre = centre[at] - origin[at];
+            let is_positive = residual >= 0.0;
+            bits |= u16::from(is_positive) << at;
+            sums[0][at] += residual * residual;
+            sums[1][at] += residual.abs();
+            sums[2][at] += if is_positive { centre } else { -centre };
+            sums[3][at] += residual * centre;
+        }
+        [bits & 15, bits >> 4 & 15, bits >> 8 & 15, bits >> 12].map(|bits| bits as u8)
+    };
+    let (rows, row_rest) = row.as_chunks::<LANES>();
+    let (centres, centre_rest) = centre.as_chunks::<LANES>();
+    let (origins, origin_rest) = origin.as_chunks::<LANES>();
+    let (whole, signs_rest) = signs.split_at_mut(rows.len() * LANES / 4);
+    for (((row, centre), origin), signs) in rows.iter().zip(centres).zip(origins).zip(whole.as_chunks_mut::<4>().0) {
+        *signs = add(row, centre, origin);
+    }
+    if !row_rest.is_empty() {
+        // What is missing adds nothing: its residual and its centre are zero.
+        let padded = |rest: &[f32]| std::array::from_fn(|at| rest.get(at).copied().unwrap_or(0.0));
+        let bits = add(&padded(row_rest), &padded(centre_rest), &padded(origin_rest));
+        signs_rest.copy_from_slice(&bits[..signs_rest.len()]);
+        if let (Some(last), rest @ 1..) = (signs_rest.last_mut(), row_rest.len() % 4) {
+            *last &= (1 << rest) - 1;
+        }
+    }
+    let [norm2, absolute, signed_centre, product] = sums.map(|lanes| lanes.iter().sum());
+    ResidualSums { norm2, absolute, signed_centre, product }
+}
 
 /// The table of `sum +-q_i` over each four dimensions, in whole levels; wider tables inline it under their own
 /// instruction set, so all agree to the bit.

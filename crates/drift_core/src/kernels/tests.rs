@@ -53,6 +53,57 @@ proptest! {
     }
 
     #[test]
+    fn products_of_rows_and_queries_are_those_of_each_pair(
+        (stride, codes, queries) in (0usize..11, 0usize..11, (1usize..8).prop_map(|units| units * CODE_ALIGN))
+            .prop_flat_map(|(rows, count, stride)| {
+                (Just(stride), vec(any::<u8>(), rows * stride), vec(query_code(), count * stride))
+            }),
+    ) {
+        let pairs = queries.chunks_exact(stride).flat_map(|query| codes.chunks_exact(stride).map(move |row| (row, query)));
+        let expected: Vec<i32> = pairs.map(|(row, query)| (oracle().sq8_dot)(row, query)).collect();
+        for table in available() {
+            let mut out = vec![-1; expected.len()];
+            (table.sq8_products)(&codes, &queries, stride, &mut out);
+            prop_assert_eq!(&out, &expected, "{}", table.name);
+        }
+    }
+
+    #[test]
+    fn signs_and_sums_of_residuals_are_those_of_the_definition(
+        values in vec((-3.0f32..3.0, -3.0f32..3.0, -1.0f32..1.0), 0..150),
+    ) {
+        let row: Vec<f32> = values.iter().map(|value| value.0).collect();
+        let centre: Vec<f32> = values.iter().map(|value| value.1).collect();
+        let origin: Vec<f32> = values.iter().map(|value| value.2).collect();
+        let mut signs = vec![255; values.len().div_ceil(4)];
+        let sums = (oracle().bits_encode)(&row, &centre, &origin, &mut signs);
+        let mut expected = vec![0u8; signs.len()];
+        let (mut norm2, mut absolute, mut signed_centre, mut product) = (0.0f64, 0.0f64, 0.0f64, 0.0f64);
+        for (at, &(row, centre, origin)) in values.iter().enumerate() {
+            let (residual, centre) = (f64::from(row - centre), f64::from(centre - origin));
+            expected[at / 4] |= u8::from(residual >= 0.0) << (at % 4);
+            norm2 += residual * residual;
+            absolute += residual.abs();
+            signed_centre += if residual >= 0.0 { centre } else { -centre };
+            product += residual * centre;
+        }
+        prop_assert_eq!(&signs, &expected);
+        for (found, expected) in [
+            (sums.norm2, norm2),
+            (sums.absolute, absolute),
+            (sums.signed_centre, signed_centre),
+            (sums.product, product),
+        ] {
+            prop_assert!((f64::from(found) - expected).abs() < 0.01, "{} is {}", found, expected);
+        }
+        for table in available() {
+            let mut other = vec![255; signs.len()];
+            prop_assert_eq!((table.bits_encode)(&row, &centre, &origin, &mut other), sums, "{}", table.name);
+            prop_assert_eq!(&other, &signs, "{}", table.name);
+        }
+    }
+
+    #[test]
     fn encoding_and_range_are_the_same_on_every_table(
         values in vec(-3.0f32..3.0, 0..300), mid in -1.0f32..1.0, scale in 0.0f32..200.0,
     ) {

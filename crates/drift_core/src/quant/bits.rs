@@ -16,7 +16,9 @@
 //! estimate less `slack * B * |q - c|`. Vectors are taken relative to an origin near the mean of the data,
 //! which keeps A small against the differences that matter; under dot, where it would not cancel, it is zero.
 
-use crate::kernels::{BLOCK_DIMS, BLOCK_ENTRIES, BlockLimit, HALF_ENTRIES, TableScale, half_block_bytes, kernels};
+use crate::kernels::{
+    BLOCK_DIMS, BLOCK_ENTRIES, BlockLimit, HALF_ENTRIES, ResidualSums, TableScale, half_block_bytes, kernels,
+};
 use crate::types::{LINE_BYTES, Lines, Metric};
 
 /// Fewest dimensions that 1-bit codes are scanned for: below, their error hides most of the distance between neighbours, and
@@ -65,24 +67,10 @@ pub struct BitCode {
 impl BitCode {
     /// Codes the rotated `row` relative to `centre`, both less `origin` where that is not zero.
     pub fn set(&mut self, metric: Metric, row: &[f32], centre: &[f32], origin: &[f32]) {
-        self.groups.clear();
-        let (mut norm2, mut sum, mut signed_centre, mut product) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
-        let groups = row.chunks(GROUP).zip(centre.chunks(GROUP)).zip(origin.chunks(GROUP));
-        for ((row, centre), origin) in groups {
-            let mut bits = 0;
-            for (at, ((&x, &c), &mean)) in row.iter().zip(centre).zip(origin).enumerate() {
-                let residual = x - c;
-                let c = c - mean;
-                let positive = residual >= 0.0;
-                bits |= u8::from(positive) << at;
-                norm2 += residual * residual;
-                sum += residual.abs();
-                signed_centre += if positive { c } else { -c };
-                product += residual * c;
-            }
-            self.groups.push(bits);
-        }
-        let factor = if sum > 0.0 { norm2 / sum } else { 0.0 };
+        self.groups.resize(row.len().div_ceil(GROUP), 0);
+        let ResidualSums { norm2, absolute, signed_centre, product } =
+            (kernels().bits_encode)(row, centre, origin, &mut self.groups);
+        let factor = if absolute > 0.0 { norm2 / absolute } else { 0.0 };
         (self.a, self.b) = match metric {
             Metric::L2 | Metric::Cosine => (norm2 + 2.0 * factor * signed_centre, 2.0 * factor),
             Metric::Dot => (factor * signed_centre - product, factor),

@@ -12,7 +12,9 @@
 //! every sum is formed in row order by one thread; the answer always holds exactly the clusters asked for, all finite.
 
 mod assign;
+mod groups;
 mod nearest;
+mod refine;
 
 pub use assign::Assigner;
 
@@ -21,6 +23,7 @@ use crate::kernels::kernels;
 use nearest::Columns;
 use rand::RngExt;
 use rayon::prelude::*;
+use refine::refine;
 
 /// Most clusters that are trained in one level: its cost grows with the clusters, that of two levels with their root.
 pub const FLAT_CLUSTERS_MAX: usize = 512;
@@ -75,33 +78,27 @@ pub fn train(rows: &[f32], dim: usize, clusters: usize, options: KmeansOptions) 
     let wanted = clusters.saturating_mul(options.sample_per_cluster.max(1));
     if clusters <= FLAT_CLUSTERS_MAX {
         return if wanted < count {
-            train_flat(&gather_sample(rows, dim, wanted, &mut rng), dim, clusters, options.iterations, &mut rng)
+            train_flat(&gather_sample(rows, dim, wanted, &mut rng), dim, clusters, options.iterations, &mut rng).0
         } else {
-            train_flat(rows, dim, clusters, options.iterations, &mut rng)
+            train_flat(rows, dim, clusters, options.iterations, &mut rng).0
         };
     }
-    let sampled: Vec<u32> = if wanted < count { sample(count, wanted, &mut rng) } else { (0..count as u32).collect() };
-    train_two_levels(rows, dim, clusters, &sampled, options)
+    if wanted < count {
+        return train_two_levels(&gather_sample(rows, dim, wanted, &mut rng), dim, clusters, options);
+    }
+    train_two_levels(rows, dim, clusters, options)
 }
 
 /// Groups first, then each group's clusters on its own rows, groups in parallel.
-fn train_two_levels(rows: &[f32], dim: usize, clusters: usize, sampled: &[u32], options: KmeansOptions) -> Vec<f32> {
+fn train_two_levels(rows: &[f32], dim: usize, clusters: usize, options: KmeansOptions) -> Vec<f32> {
     let mut rng = rng(options.seed ^ 1);
     let groups = (clusters as f64).sqrt().round() as usize;
-    let upper: Vec<u32> = sample(sampled.len(), groups * GROUP_ROWS, &mut rng);
-    let upper: Vec<u32> = upper.into_iter().map(|index| sampled[index as usize]).collect();
-    let centres = train_flat(&gather(rows, dim, &upper), dim, groups, options.iterations, &mut rng);
+    let upper = gather_sample(rows, dim, groups * GROUP_ROWS, &mut rng);
+    let (centres, _) = train_flat(&upper, dim, groups, options.iterations, &mut rng);
     let columns = Columns::new(&centres, dim);
-    let membership: Vec<u32> = sampled
-        .par_chunks(nearest::BLOCK_ROWS)
-        .flat_map_iter(|part| {
-            let block = gather(rows, dim, part);
-            columns.nearest(&block).into_iter().map(|(index, _)| index)
-        })
-        .collect();
     let mut members: Vec<Vec<u32>> = vec![Vec::new(); groups];
-    for (&row, &group) in sampled.iter().zip(&membership) {
-        members[group as usize].push(row);
+    for (row, (group, _)) in nearest_of_all(rows, dim, &columns).into_iter().enumerate() {
+        members[group as usize].push(row as u32);
     }
     let shares = share_out(&members.iter().map(Vec::len).collect::<Vec<_>>(), clusters);
     let parts: Vec<Vec<f32>> = members
@@ -114,23 +111,12 @@ fn train_two_levels(rows: &[f32], dim: usize, clusters: usize, sampled: &[u32], 
             if share == 0 {
                 Vec::new()
             } else {
-                train_flat(&gather(rows, dim, members), dim, share, options.iterations, &mut rng)
+                train_flat(&gather(rows, dim, members), dim, share, options.iterations, &mut rng).0
             }
         })
         .collect();
     let mut centroids = parts.concat();
-    let gathered;
-    let trained = if sampled.len() * dim == rows.len() {
-        rows
-    } else {
-        gathered = gather(rows, dim, sampled);
-        &gathered
-    };
-    for _ in 0..options.refinements {
-        let (nearest, distances) = Assigner::new(&centroids, dim).assign(trained);
-        let found: Vec<(u32, f32)> = nearest.into_iter().zip(distances).collect();
-        move_to_means(trained, dim, &found, &mut centroids);
-    }
+    refine(rows, dim, &mut centroids, options.refinements);
     centroids
 }
 
@@ -159,11 +145,19 @@ fn share_out(sizes: &[usize], total: usize) -> Vec<usize> {
     shares
 }
 
-/// Lloyd's iterations over all of `rows`, from k-means++ seeds. There are more than `clusters` rows, or as many.
-fn train_flat(rows: &[f32], dim: usize, clusters: usize, iterations: usize, rng: &mut Rng) -> Vec<f32> {
+/// Cluster of each row, and its squared distance from the centroid.
+type Found = Vec<(u32, f32)>;
+
+fn nearest_of_all(rows: &[f32], dim: usize, columns: &Columns<'_>) -> Found {
+    rows.par_chunks(nearest::BLOCK_ROWS * dim).flat_map_iter(|block| columns.nearest(block)).collect()
+}
+
+/// Lloyd's iterations over all of `rows`, from k-means++ seeds: the centroids, and where the last iteration found the rows.
+fn train_flat(rows: &[f32], dim: usize, clusters: usize, iterations: usize, rng: &mut Rng) -> (Vec<f32>, Found) {
     let count = rows.len() / dim;
     if count <= clusters {
-        return rows.iter().copied().cycle().take(clusters * dim).collect();
+        let centroids = rows.iter().copied().cycle().take(clusters * dim).collect();
+        return (centroids, (0..count as u32).map(|row| (row, 0.0)).collect());
     }
     let seed_rows = clusters * SEED_ROWS_PER_CLUSTER;
     let mut centroids = if seed_rows < count {
@@ -171,13 +165,12 @@ fn train_flat(rows: &[f32], dim: usize, clusters: usize, iterations: usize, rng:
     } else {
         seed(rows, dim, clusters, rng)
     };
+    let mut found = Found::new();
     for _ in 0..iterations {
-        let columns = Columns::new(&centroids, dim);
-        let found: Vec<(u32, f32)> =
-            rows.par_chunks(nearest::BLOCK_ROWS * dim).flat_map_iter(|block| columns.nearest(block)).collect();
+        found = nearest_of_all(rows, dim, &Columns::new(&centroids, dim));
         move_to_means(rows, dim, &found, &mut centroids);
     }
-    centroids
+    (centroids, found)
 }
 
 /// k-means++: each next seed is drawn with probability in proportion to its squared distance from the seeds so far.

@@ -131,6 +131,22 @@ pub struct QueryCode {
     ones: Vec<f32>,
 }
 
+/// The numbers of a [`QueryCode`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Terms {
+    sum: f32,
+    step: f32,
+    offset: i32,
+}
+
+impl Terms {
+    /// [`QueryCode::dot`] with a row whose factors are `mid` and `delta`.
+    #[inline(always)]
+    pub fn dot(&self, raw: i32, mid: f32, delta: f32) -> f32 {
+        mid * self.sum + delta * self.step * (raw - self.offset) as f32
+    }
+}
+
 impl QueryCode {
     /// Room for a query of `dim` dimensions; it is the zero vector until it is set.
     pub fn new(dim: usize) -> QueryCode {
@@ -166,6 +182,11 @@ impl QueryCode {
         &self.codes
     }
 
+    /// What [`QueryCode::dot`] needs besides the raw product and the row's factors.
+    pub fn terms(&self) -> Terms {
+        Terms { sum: self.sum, step: self.step, offset: self.offset }
+    }
+
     /// Squared length of the query itself, before coding.
     #[inline(always)]
     pub fn norm2(&self) -> f32 {
@@ -175,7 +196,7 @@ impl QueryCode {
     /// Estimate of `<q, x^>` from the raw product of a row.
     #[inline(always)]
     pub fn dot(&self, raw: i32, factors: &Factors) -> f32 {
-        factors.mid * self.sum + factors.delta * self.step * (raw - self.offset) as f32
+        self.terms().dot(raw, factors.mid, factors.delta)
     }
 
     /// Estimate of `|q - x^|^2` from the raw product of a row; may fall below 0 by the error bound.

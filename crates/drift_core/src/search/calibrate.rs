@@ -33,8 +33,8 @@ const ROW_READS_MAX: usize = 400_000_000;
 /// Rows drawn for each query wanted.
 const DRAWS_PER_QUERY: usize = 4;
 
-/// Queries that share one pass over the codes.
-const GROUP: usize = 16;
+/// Queries that share one pass over the codes: so many that memory keeps up with the products.
+const GROUP: usize = 32;
 
 /// Share of the rows that must have changed before some are traced again: while changes go on, and once they have come to
 /// rest.

@@ -5,7 +5,7 @@
 
 use super::{Metric, Schema, Vectors};
 use crate::error::{Error, Result};
-use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 impl Schema {
     /// Checks `rows` vectors; `what` is what an error calls one ("vector", "query").
@@ -27,44 +27,44 @@ impl Schema {
     /// The first vector that cannot be stored or searched for: its row, and what is wrong with it.
     pub fn find_bad_row(&self, vectors: &Vectors<'_>) -> Option<(usize, String)> {
         match vectors {
-            Vectors::F32(values) => self.find_bad(values, |value: &f32| *value),
-            Vectors::F16(values) => self.find_bad(values, |value: &f16| value.to_f32()),
+            Vectors::F32(values) => values.chunks_exact(self.dim).enumerate().find_map(|row| self.problem(row)),
+            Vectors::F16(values) => {
+                let mut row = vec![0.0f32; self.dim];
+                values.chunks_exact(self.dim).enumerate().find_map(|(number, vector)| {
+                    vector.convert_to_f32_slice(&mut row);
+                    self.problem((number, &row))
+                })
+            }
         }
     }
 
     /// Squares are summed first: the sum is finite only if every value is, so a good row costs one pass.
-    fn find_bad<T>(&self, values: &[T], to_f32: impl Fn(&T) -> f32 + Copy) -> Option<(usize, String)> {
-        values.chunks_exact(self.dim).enumerate().find_map(|(row, vector)| {
-            let norm2 = sum_of_squares(vector, to_f32);
-            if !norm2.is_finite() {
-                let column = vector.iter().position(|value| !to_f32(value).is_finite());
-                return Some((
-                    row,
-                    match column {
-                        Some(column) => {
-                            format!("has {} in column {column}: values must be finite", to_f32(&vector[column]))
-                        }
-                        None => "is too long: its squared norm does not fit a float32 (up to 3.4e38): scale the vectors down".to_owned(),
-                    },
-                ));
-            }
-            (self.metric == Metric::Cosine && norm2 < f32::MIN_POSITIVE).then(|| {
-                let problem = "is zero: under the cosine metric it has no direction; leave it out, or use l2";
-                (row, problem.to_owned())
-            })
+    fn problem(&self, (row, vector): (usize, &[f32])) -> Option<(usize, String)> {
+        let norm2 = sum_of_squares(vector);
+        if !norm2.is_finite() {
+            let column = vector.iter().position(|value| !value.is_finite());
+            let problem = match column {
+                Some(column) => format!("has {} in column {column}: values must be finite", vector[column]),
+                None => "is too long: its squared norm does not fit a float32 (up to 3.4e38): scale the vectors down"
+                    .to_owned(),
+            };
+            return Some((row, problem));
+        }
+        (self.metric == Metric::Cosine && norm2 < f32::MIN_POSITIVE).then(|| {
+            let problem = "is zero: under the cosine metric it has no direction; leave it out, or use l2";
+            (row, problem.to_owned())
         })
     }
 }
 
 /// Eight partial sums, so that the compiler can keep them in one register.
-fn sum_of_squares<T>(vector: &[T], to_f32: impl Fn(&T) -> f32) -> f32 {
+fn sum_of_squares(vector: &[f32]) -> f32 {
     let mut sums = [0.0f32; 8];
-    let mut chunks = vector.chunks_exact(8);
-    for chunk in &mut chunks {
+    let (chunks, rest) = vector.as_chunks::<8>();
+    for chunk in chunks {
         for (sum, value) in sums.iter_mut().zip(chunk) {
-            *sum += to_f32(value) * to_f32(value);
+            *sum += value * value;
         }
     }
-    let rest: f32 = chunks.remainder().iter().map(|value| to_f32(value) * to_f32(value)).sum();
-    sums.iter().sum::<f32>() + rest
+    sums.iter().sum::<f32>() + rest.iter().map(|value| value * value).sum::<f32>()
 }

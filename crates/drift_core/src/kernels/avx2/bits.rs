@@ -2,7 +2,9 @@
 //!
 //! Layer 1, private to `kernels`.
 
-use crate::kernels::{BLOCK_ENTRIES, BYTE_SUM_LINES, BlockLimit, TableScale, prefetch, scalar, split_blocks};
+use crate::kernels::{
+    BLOCK_ENTRIES, BYTE_SUM_LINES, BlockLimit, ResidualSums, TableScale, prefetch, scalar, split_blocks,
+};
 use crate::types::LINE_BYTES;
 use std::arch::x86_64::*;
 
@@ -17,6 +19,11 @@ impl Ahead<'_> {
             self.0 = rest;
         }
     }
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn encode(row: &[f32], centre: &[f32], origin: &[f32], signs: &mut [u8]) -> ResidualSums {
+    scalar::bits_encode(row, centre, origin, signs)
 }
 
 #[target_feature(enable = "avx2,fma")]

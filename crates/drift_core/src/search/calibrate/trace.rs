@@ -7,7 +7,7 @@
 use crate::error::Result;
 use crate::kernels::kernels;
 use crate::quant::bits::{BitCode, BitQuery};
-use crate::quant::sq8::{self, QueryCode};
+use crate::quant::sq8::{self, Factors, QueryCode};
 use crate::search::buckets::{self, Limits, key};
 use crate::search::filter;
 use crate::search::rerank::{self, exact_distance};
@@ -17,6 +17,7 @@ use crate::state::{
 };
 use crate::types::{Metric, Seq, TopK};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Neighbours that recall is measured for.
 pub const K: usize = 10;
@@ -153,32 +154,78 @@ impl Sampled {
 
 /// Finds the candidates of all samples.
 fn scan(collection: &CollectionState, version: &Version, samples: &mut [Sampled]) {
-    let mut products = Vec::new();
+    let queries: Vec<i8> = samples.iter().flat_map(|sample| sample.code.codes()).copied().collect();
+    let mut pass = Pass::default();
     for run in version.index.segment_runs() {
         for start in (0..run.rows).step_by(PASS_ROWS as usize) {
-            let part = Run { start, rows: PASS_ROWS.min(run.rows - start), ..run };
-            products.resize(part.rows as usize, 0);
-            for sample in samples.iter_mut() {
-                scan_run(collection.schema.metric, version, &part, sample, &mut products);
-            }
+            let part = Run { start: run.start + start, rows: PASS_ROWS.min(run.rows - start), ..run };
+            pass.scan(collection.schema.metric, version, &part, &queries, samples);
         }
     }
 }
 
-fn scan_run(metric: Metric, version: &Version, run: &Run, sample: &mut Sampled, products: &mut [i32]) {
-    let segment = version.index.segment(run);
-    (kernels().sq8_dots)(segment.codes(run.start..run.start + run.rows), sample.code.codes(), products);
-    let factors = &segment.factors()[run.start as usize..];
-    for (at, (&product, factors)) in products.iter().zip(factors).enumerate() {
-        let distance = buckets::estimate(metric, &sample.code, product, factors);
-        if distance < sample.best.threshold() {
-            let row = run.start + at as u32;
-            let candidate = key(run.segment, row);
-            if sample.row.is_none_or(|(own, _)| own != candidate) && segment.is_visible(row, sample.seq) {
-                sample.best.push(distance, sample.seen.len() as u64);
-                let position = version.index.position_of(run.segment, row);
-                sample.seen.push((position as u32, candidate));
+/// Memory for the comparison of some rows with all samples.
+#[derive(Default)]
+struct Pass {
+    products: Vec<i32>,
+    mids: Vec<f32>,
+    deltas: Vec<f32>,
+    norms: Vec<f32>,
+    distances: Vec<f32>,
+    near: Vec<u32>,
+}
+
+impl Pass {
+    fn scan(&mut self, metric: Metric, version: &Version, run: &Run, queries: &[i8], samples: &mut [Sampled]) {
+        let segment = version.index.segment(run);
+        let rows = run.rows as usize;
+        self.products.resize(rows * samples.len(), 0);
+        let codes = segment.codes(run.start..run.start + run.rows);
+        (kernels().sq8_products)(codes, queries, queries.len() / samples.len(), &mut self.products);
+        let factors = &segment.factors()[run.start as usize..][..rows];
+        let column = |column: &mut Vec<f32>, of: fn(&Factors) -> f32| {
+            column.clear();
+            column.extend(factors.iter().map(of));
+        };
+        column(&mut self.mids, |factors| factors.mid);
+        column(&mut self.deltas, |factors| factors.delta);
+        column(&mut self.norms, |factors| factors.norm2);
+        self.near.resize(rows, 0);
+        for (at, sample) in samples.iter_mut().enumerate() {
+            self.estimate(metric, &sample.code, at * rows..(at + 1) * rows);
+            let count =
+                (kernels().between)(&self.distances, f32::NEG_INFINITY, sample.best.threshold(), &mut self.near);
+            for &near in &self.near[..count] {
+                sample.meet(version, run, near, self.distances[near as usize]);
             }
+        }
+    }
+
+    /// The distances of [`buckets::estimate`] to a query whose products are these.
+    fn estimate(&mut self, metric: Metric, query: &QueryCode, products: Range<usize>) {
+        let (terms, norm2) = (query.terms(), query.norm2());
+        let rows = self.products[products].iter().zip(self.mids.iter().zip(&self.deltas)).zip(&self.norms);
+        let dots = rows.map(|((&product, (&mid, &delta)), &norm)| (terms.dot(product, mid, delta), norm));
+        self.distances.clear();
+        match metric {
+            Metric::L2 | Metric::Cosine => self.distances.extend(dots.map(|(dot, norm)| norm2 + norm - 2.0 * dot)),
+            Metric::Dot => self.distances.extend(dots.map(|(dot, _)| -dot)),
+        }
+    }
+}
+
+impl Sampled {
+    /// Takes a row as a candidate if it is near enough and may be seen.
+    fn meet(&mut self, version: &Version, run: &Run, at: u32, distance: f32) {
+        let row = run.start + at;
+        let candidate = key(run.segment, row);
+        let is_near = distance < self.best.threshold();
+        if is_near
+            && self.row.is_none_or(|(own, _)| own != candidate)
+            && version.index.segment(run).is_visible(row, self.seq)
+        {
+            self.best.push(distance, self.seen.len() as u64);
+            self.seen.push((version.index.position_of(run.segment, row) as u32, candidate));
         }
     }
 }
