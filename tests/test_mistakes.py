@@ -557,7 +557,7 @@ def test_pandas_without_pyarrow_is_read_as_arrays(c: drift.Collection, monkeypat
 def test_closed_handles_and_a_second_writer_say_what_to_do(path: str) -> None:
     db = drift.connect(path)
     c = db.create_collection("docs", dim=DIM)
-    with pytest.raises(drift.LockedError, match=r"database.* is locked: another handle or process"):
+    with pytest.raises(drift.LockedError, match=r"database.* is locked: another handle or process.*read_only=True"):
         drift.connect(os.path.relpath(path))
     c.close()
     with pytest.raises(drift.ClosedError, match=r'"docs" is closed: open it again'):
@@ -565,3 +565,13 @@ def test_closed_handles_and_a_second_writer_say_what_to_do(path: str) -> None:
     db.close()
     with pytest.raises(drift.ClosedError, match="closed"):
         db.list_collections()
+
+
+def test_vectors_of_another_model_and_metadata_of_one_row_say_what_to_do(c: drift.Collection) -> None:
+    with pytest.raises(drift.InvalidArgumentError, match=r"dim is \d+: create a collection with dim=3"):
+        c.upsert([1], [[1.0, 2.0, 3.0]])
+    with pytest.raises(drift.InvalidArgumentError, match=r"dim is \d+: create a collection with dim=3"):
+        c.load(pa.table({"id": [1], "embedding": pa.FixedSizeListArray.from_arrays(np.ones(3, np.float32), 3)}))
+    with pytest.raises(drift.InvalidArgumentError, match=r"one for each row: metadata=\[{'year': ...}\]"):
+        c.upsert([1], [[1.0] * DIM], metadata={"year": 2024})
+    assert len(c) == 0

@@ -343,6 +343,15 @@ def test_the_command_line_has_times(tmp_path: Path, capsys: pytest.CaptureFixtur
     search = ["search", path, "c", "--vector", "[0.0]", "--json"]
     assert main([*search, "--since", "2024-05-31", "--until", "2024-06-01"]) == 0
     assert [hit["id"] for hit in json.loads(capsys.readouterr().out)] == [2]
+    far = ["search", path, "c", "--vector", "[9.0]", "--json"]
+    assert main(far) == 0
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)] == [3, 2, 1]
+    assert main([*far, "--half-life", "8e6", "--age-weight", "1e7"]) == 0
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)] == [1, 2, 3]
+    assert main([*search[:-1], "--half-life", "1"]) == 1
+    assert "both of them" in capsys.readouterr().err
+    assert main(["explain", *search[1:], "--since", "2024-05-31"]) == 0
+    assert json.loads(capsys.readouterr().out)["k"] == 10
     assert main(["delete", path, "c", "--until", "2024-06-01", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"deleted": 2}
     assert main(["delete", path, "c", "1", "--since", "2024-06-01"]) == 2

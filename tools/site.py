@@ -1,7 +1,7 @@
 """What the documentation site adds to `docs/`: files that live elsewhere in the repository, and links to them.
 
-A hook of MkDocs. `benches/RESULTS.md`, `tests/bugs/RESULTS.md` and `CHANGELOG.md` become pages, and links that leave
-`docs/` are pointed at them, so that a page reads the same in the repository and on the site.
+A hook of MkDocs. The files of `PAGES` become pages, and links that leave `docs/` are pointed at them, so that a page
+reads the same in the repository and on the site.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ PAGES = {
     "benches/results/simulate/paper-packages/paper.json": "results/simulate/paper-packages/paper.json",
     "tests/bugs/RESULTS.md": "bugs.md",
     "CHANGELOG.md": "CHANGELOG.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "ARCHITECTURE.md": "ARCHITECTURE.md",
 }
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 

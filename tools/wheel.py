@@ -25,7 +25,7 @@ BYTES_MAX = 20_000_000
 
 # What a newcomer does first; it needs NumPy alone. Kept apart from the tests so that the wheel is tried without them.
 SMOKE = """
-import subprocess, sys, tempfile
+import datetime as dt, subprocess, sys, tempfile
 import numpy as np
 import drift
 random = np.random.default_rng(1)
@@ -37,6 +37,13 @@ with tempfile.TemporaryDirectory() as folder:
         c.upsert([5], rows[:1] + 100)
         assert c.delete([7, 9_999]) == 1
         assert c.search(rows[42], k=3).ids[0] == 42
+        news = db.create_collection("news", dim=64, metric="l2", time="at", ttl=100 * 365 * 86_400)
+        years = [{"year": 2020 + row % 5, "at": dt.datetime(2020 + row % 5, 1, 1)} for row in range(1_000)]
+        news.add(range(1_000), rows[:1_000], metadata=years)
+        news.flush()
+        assert news.count("year >= 2023") == news.count(since="2023-01-01") == 400
+        found = news.search(rows[0], k=3, filter={"year": 2024}, until="2025-01-01", include=True)
+        assert [row["year"] for row in found.metadata] == [2024] * 3
     with drift.connect(folder + "/db", read_only=True) as db:
         c = db["docs"]
         assert len(c) == 1_999 and 7 not in c

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import drift
-from drift import _cli_rows, _completion
+from drift import _cli_rows, _completion, _time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -192,17 +192,13 @@ def _add_readers(commands: Any) -> None:
         "find the rows nearest to a stored row or to a vector",
         'drift search ./db packages --id 17 -k 5 --filter "month >= 202001" --include name,summary',
     )
-    query = command.add_mutually_exclusive_group(required=True)
-    query.add_argument("--id", help="search by example: the vector of the row with this id")
-    query.add_argument("--vector", help='a .npy or .json file, "-" for JSON from stdin, or JSON such as "[0.1, 0.2]"')
-    command.add_argument("-k", metavar="N", type=int, default=10, help="results per query (%(default)s)")
-    command.add_argument(
-        "--recall", metavar="R", type=float, default=0.95, help="recall to aim at, in (0, 1] (%(default)s)"
-    )
+    _cli_rows.add_query(command, "search")
     command.add_argument("--exact", action="store_true", help="compare with every row")
     _cli_rows.add_filter(command, "find only rows that match it")
     _cli_rows.add_include(command)
     _cli_rows.add_window(command)
+    command.add_argument("--half-life", metavar="SECONDS", type=float, help="rank newer rows first, with --age-weight")
+    command.add_argument("--age-weight", metavar="W", type=float, help="distance that the oldest rows are put back by")
     command.add_argument("--show", metavar="COLUMNS", help="columns of --from to print, with commas between them")
     command.add_argument("--from", dest="source", metavar="FILE", help="Parquet file that has the columns of --show")
     command.add_argument("--from-id", default="id", metavar="COLUMN", help="column of the ids in --from (%(default)s)")
@@ -305,6 +301,7 @@ def _search(arguments: argparse.Namespace) -> int:
             filter=arguments.filter,
             include=_cli_rows.include(arguments.include),
             **_cli_rows.window(arguments),
+            decay=_time.decay_of(arguments.half_life, arguments.age_weight),
         )
         _cli_rows.note_doubts(c, arguments.filter, int((result.distances < np.inf).sum()))
     found = result.to_list()

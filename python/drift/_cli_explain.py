@@ -25,14 +25,9 @@ def add_to(commands: Any) -> None:
         "explain how far a search goes, and why",
         "drift explain ./db packages --id 17 --recall 0.99",
     )
-    query = command.add_mutually_exclusive_group(required=True)
-    query.add_argument("--id", help="explain the search for the vector of the row with this id")
-    query.add_argument("--vector", help='a .npy or .json file, "-" for JSON from stdin, or JSON such as "[0.1, 0.2]"')
-    command.add_argument("-k", metavar="N", type=int, default=10, help="results wanted (%(default)s)")
-    command.add_argument(
-        "--recall", metavar="R", type=float, default=0.95, help="recall to aim at, in (0, 1] (%(default)s)"
-    )
+    _cli_rows.add_query(command, "explain a search")
     _cli_rows.add_filter(command, "search only rows that match it")
+    _cli_rows.add_window(command)
     command.add_argument("--nprobe", metavar="N", type=int, help="scan so many buckets instead")
     command.add_argument("--target-confidence", metavar="C", type=float, help="stop at this confidence instead")
     command.add_argument("--routing", choices=["density", "geometric"], help="what estimates the confidence (density)")
@@ -52,6 +47,7 @@ def _explain(arguments: argparse.Namespace) -> int:
             arguments.k,
             recall=arguments.recall,
             filter=arguments.filter,
+            **_cli_rows.window(arguments),
             nprobe=arguments.nprobe,
             target_confidence=arguments.target_confidence,
             routing=arguments.routing,

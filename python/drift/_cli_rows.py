@@ -77,6 +77,17 @@ def window(arguments: argparse.Namespace) -> Window:
     return {"since": arguments.since, "until": arguments.until}
 
 
+def add_query(command: argparse.ArgumentParser, use: str) -> None:
+    """Add the query, ``-k`` and ``--recall``."""
+    query = command.add_mutually_exclusive_group(required=True)
+    query.add_argument("--id", help=f"{use} by example: the vector of the row with this id")
+    query.add_argument("--vector", help='a .npy or .json file, "-" for JSON from stdin, or JSON such as "[0.1, 0.2]"')
+    command.add_argument("-k", metavar="N", type=int, default=10, help="results per query (%(default)s)")
+    command.add_argument(
+        "--recall", metavar="R", type=float, default=0.95, help="recall to aim at, in (0, 1] (%(default)s)"
+    )
+
+
 def add_include(command: argparse.ArgumentParser) -> None:
     """Add ``--include``."""
     command.add_argument(

@@ -189,7 +189,10 @@ def vectors(value: object, dim: int, rows: int | None = None) -> Vectors:
         hint = f"; .reshape(-1, {dim}) makes them so" if flat else ""
         raise InvalidArgumentError(f"vectors have shape {array.shape}: they must be two-dimensional, (n, {dim}){hint}")
     if array.shape[1] != dim:
-        raise InvalidArgumentError(f"vectors have {array.shape[1]} columns, but the collection's dim is {dim}")
+        raise InvalidArgumentError(
+            f"vectors have {array.shape[1]} columns, but the collection's dim is {dim}: create a collection with "
+            f"dim={array.shape[1]}"
+        )
     if rows is not None and array.shape[0] != rows:
         raise InvalidArgumentError(f"{_count(rows, 'id')} came with {_count(array.shape[0], 'vector')}: give as many")
     return array

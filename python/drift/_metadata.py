@@ -125,7 +125,10 @@ def _values(name: object, values: Any, rows: int | None) -> list[Any]:
     elif isinstance(values, (list, tuple, range)):
         listed = list(values)
     else:
-        raise InvalidArgumentError(f"metadata[{name!r}] is {_input.shown(values)}: a column is a list or an array")
+        raise InvalidArgumentError(
+            f"metadata[{name!r}] is {_input.shown(values)}: a column is a list or an array with a value for each row; "
+            f"dictionaries stand in a list, one for each row: metadata=[{{{name!r}: ...}}]"
+        )
     if not isinstance(listed, list) or (rows is not None and len(listed) != rows):
         count = f"{len(listed):,} values" if isinstance(listed, list) else "one value"
         raise InvalidArgumentError(f"metadata[{name!r}] has {count} for {rows:,} ids: give one per row")

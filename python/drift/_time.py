@@ -77,6 +77,15 @@ class Decay:
             moment("at", self.at)
 
 
+def decay_of(half_life_seconds: float | None, age_weight: float | None) -> Decay | None:
+    """Return a decay made of plain numbers, which configurations and command lines have; None without them."""
+    if half_life_seconds is None and age_weight is None:
+        return None
+    if half_life_seconds is None or age_weight is None:
+        raise InvalidArgumentError("ranking by age takes a half-life in seconds and a weight of the age, both of them")
+    return Decay(half_life_seconds, age_weight)
+
+
 def decay(given: object, time: str | None) -> tuple[str, float, float, int] | None:
     """Return a decay as the extension takes it, for a collection whose time field is `time`."""
     if given is None:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import tempfile
 
 import pytest
+
+# Before they are imported: Haystack reports its use over the network, and VectorDBBench writes a log where it is run.
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+os.environ["LOG_FILE"] = os.path.join(tempfile.gettempdir(), "vectordb_bench.log")  # noqa: PTH118 - it must be text.
 
 
 @pytest.hookimpl(tryfirst=True)

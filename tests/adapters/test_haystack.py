@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -161,4 +162,60 @@ def test_filters_that_drift_cannot_evaluate_are_refused(path: str) -> None:
     ):
         with pytest.raises(FilterError):
             store.filter_documents(wrong)
+    store.close()
+
+
+def test_retrievals_go_by_the_time_of_documents(path: str) -> None:
+    store = DriftDocumentStore(path, embedding_dim=2, time="date")
+    moments = {"new": "2026-03-01T00:00:00", "older": "2026-02-28T12:00:00", "old": "2025-03-01"}
+    documents = [
+        Document(id=name, content=name, meta={"date": at}, embedding=[1.0, float(place)])
+        for place, (name, at) in enumerate(moments.items())
+    ]
+    store.write_documents(documents)
+    assert {one.id: one.meta for one in store.filter_documents()} == {one.id: one.meta for one in documents}
+    assert set(store.get_metadata_fields_info()) == {"date"}
+    pipeline = Pipeline()
+    settings: dict[str, Any] = {"since": dt.datetime(2025, 1, 1, tzinfo=dt.UTC), "until": "2026-03-01"}
+    pipeline.add_component("window", DriftEmbeddingRetriever(store, **settings))
+    pipeline.add_component("fresh", DriftEmbeddingRetriever(store, half_life_seconds=3e7, age_weight=1_000.0))
+    again = Pipeline.loads(pipeline.dumps(), allowed_modules=["drift.adapters.haystack"])
+    store.close()
+    query = {"query_embedding": [1.0, 2.0]}
+    found = again.run({"window": query, "fresh": query})
+    assert [one.id for one in found["window"]["documents"]] == ["old", "older"]
+    assert [one.id for one in found["fresh"]["documents"]] == ["new", "older", "old"]
+    found = again.run({"window": {**query, "since": "2026-01-01"}, "fresh": {**query, "until": "2026-01-01"}})
+    assert [one.id for one in found["window"]["documents"]] == ["older"]
+    assert [one.id for one in found["fresh"]["documents"]] == ["old"]
+    for name in ("window", "fresh"):
+        again.get_component(name).document_store.close()
+
+
+def test_documents_expire_by_their_time(path: str) -> None:
+    store = DriftDocumentStore(path, embedding_dim=2, time="date", ttl_seconds=86_400)
+    now = dt.datetime.now(dt.UTC)
+    store.write_documents(
+        [
+            Document(
+                id="gone", content="a", meta={"date": (now - dt.timedelta(days=2)).isoformat()}, embedding=[1.0, 0.0]
+            ),
+            Document(id="there", content="b", meta={"date": now.isoformat()}, embedding=[1.0, 0.0]),
+            Document(id="gone too", content="c", meta={"date": "2020-01-01"}),
+            Document(id="undated", content="d"),
+        ]
+    )
+    assert {one.id for one in store.filter_documents()} == {"there", "undated"}
+    assert [one.id for one in store.nearest([1.0, 0.0])] == ["there"]
+    store.close()
+
+
+def test_settings_of_time_that_do_not_fit_are_refused(path: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="give time"):
+        DriftDocumentStore(path, ttl_seconds=1.0)
+    store = DriftDocumentStore(path, embedding_dim=2, time="date")
+    with pytest.raises(InvalidArgumentError, match="half-life in seconds and a weight of the age, both"):
+        DriftEmbeddingRetriever(store, half_life_seconds=1.0)
+    with pytest.raises(InvalidArgumentError, match="meta 'date' of document x is 'soon'"):
+        store.write_documents([Document(id="x", content="x", meta={"date": "soon"})])
     store.close()

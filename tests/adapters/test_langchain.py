@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import drift
@@ -86,5 +88,60 @@ def test_wrong_calls_say_what_is_wrong(store: DriftVectorStore) -> None:
         store.add_texts(["a", "b"], [{}])
     with pytest.raises(drift.InvalidArgumentError, match="rename it"):
         store.add_texts(["a"], [{"_text": "b"}])
-    with pytest.raises(drift.InvalidArgumentError, match="one of them"):
+    with pytest.raises(drift.InvalidArgumentError, match="give ids, or else filter"):
         store.delete()
+
+
+DAY = dt.timedelta(days=1)
+TODAY = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def dated(path: str) -> Iterator[DriftVectorStore]:
+    made = DriftVectorStore.open(path, EMBEDDING, time="written", durability="os")
+    texts = ["today", "yesterday", "last year"]
+    moments = [TODAY, (TODAY - DAY).isoformat(), (TODAY - 365 * DAY).date().isoformat()]
+    made.add_texts(texts, [{"written": at} for at in moments])
+    yield made
+    made.collection.database.close()
+
+
+def test_searches_are_narrowed_to_a_window_of_time(dated: DriftVectorStore) -> None:
+    window: dict[str, Any] = {"since": TODAY - DAY, "until": TODAY}
+    assert contents(dated.similarity_search("x", k=3, **window)) == {"yesterday"}
+    assert contents(dated.similarity_search("x", k=3, until="2026-01-01")) == {"last year"}
+    assert contents(dated.max_marginal_relevance_search("x", k=3, since=TODAY - DAY)) == {"today", "yesterday"}
+    vector = EMBEDDING.embed_query("x")
+    assert contents(dated.similarity_search_by_vector(vector, k=3, since=TODAY)) == {"today"}
+    retriever = dated.as_retriever(search_kwargs={"k": 3, "since": TODAY - DAY, "filter": {"written": {"$lt": TODAY}}})
+    assert contents(retriever.invoke("x")) == {"yesterday"}
+    assert contents(asyncio.run(retriever.ainvoke("x"))) == {"yesterday"}
+    dated.delete(until=TODAY - DAY)
+    assert contents(dated.similarity_search("x", k=3)) == {"today", "yesterday"}
+
+
+def test_newer_documents_stand_before_older_ones(dated: DriftVectorStore) -> None:
+    decay = drift.Decay(30 * DAY, weight=100.0, at=TODAY)
+    scored = dated.similarity_search_with_score("last year", k=3, decay=decay)
+    assert [document.page_content for document, _ in scored] == ["today", "yesterday", "last year"]
+    assert dated.similarity_search("last year", k=1)[0].page_content == "last year"
+
+
+def test_documents_expire(path: str) -> None:
+    now = dt.datetime.now(dt.UTC)
+    store = DriftVectorStore.open(path, EMBEDDING, time="at", ttl=30 * DAY, durability="os")
+    store.add_texts(["old", "new"], [{"at": now - 31 * DAY}, {"at": now}], ids=["old", "new"])
+    store.add_texts(["gone", "there"], expires=[now - DAY, now + DAY], ids=["gone", "there"])
+    assert contents(store.similarity_search("x", k=4)) == {"new", "there"}
+    assert contents(store.get_by_ids(["old", "new", "gone", "there"])) == {"new", "there"}
+    store.collection.database.close()
+
+
+def test_an_option_that_does_nothing_is_refused(store: DriftVectorStore) -> None:
+    store.add_texts(["a"])
+    with pytest.raises(drift.InvalidArgumentError, match="no option 'sinse': there are since, until and decay"):
+        store.similarity_search("a", sinse=TODAY)
+    with pytest.raises(drift.InvalidArgumentError, match="no time field"):
+        store.similarity_search("a", since=TODAY)
+    with pytest.raises(drift.InvalidArgumentError, match="ISO 8601"):
+        DriftVectorStore.from_texts(["a"], EMBEDDING, [{"at": "Monday"}], time="at", uri="memory://langchain-times")

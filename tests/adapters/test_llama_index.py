@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import drift
@@ -145,3 +146,47 @@ def test_what_drift_does_not_search_is_refused(store: DriftVectorStore) -> None:
 def test_a_collection_with_ids_of_type_int_is_refused(db: drift.Database) -> None:
     with pytest.raises(drift.InvalidArgumentError, match="id_type"):
         DriftVectorStore(db.create_collection("ints", dim=3))
+
+
+@pytest.fixture
+def dated(path: str) -> Iterator[DriftVectorStore]:
+    made = DriftVectorStore.open(path, 3, time="last_modified_date")
+    moments = {"a": "2026-03-01", "b": "2026-02-28T12:00:00+00:00", "c": "2025-03-01"}
+    made.add(
+        [
+            TextNode(id_=name, text=name, metadata={"last_modified_date": at}, embedding=[1.0, float(place), 0.0])
+            for place, (name, at) in enumerate(moments.items())
+        ]
+    )
+    yield made
+    made.client.database.close()
+
+
+def asked(**options: Any) -> VectorStoreQuery:
+    return VectorStoreQuery(query_embedding=[1.0, 2.0, 0.0], similarity_top_k=3, **options)
+
+
+def test_queries_go_by_the_time_of_nodes(dated: DriftVectorStore) -> None:
+    assert dated.query(asked()).ids == ["c", "b", "a"]
+    assert dated.query(asked(), since="2026-01-01").ids == ["b", "a"]
+    assert dated.query(asked(), since=dt.date(2026, 1, 1), until="2026-03-01").ids == ["b"]
+    assert dated.query(asked(), decay=drift.Decay(86_400, 9.0, at="2026-03-01")).ids == ["a", "b", "c"]
+    newer = one("last_modified_date", FilterOperator.GTE, "2026-02-01")
+    assert set(dated.query(asked(filters=newer)).ids or []) == {"a", "b"}
+    assert {node.metadata["last_modified_date"] for node in dated.get_nodes(filters=newer)} == {
+        "2026-03-01",
+        "2026-02-28T12:00:00+00:00",
+    }
+    index = VectorStoreIndex.from_vector_store(dated, embed_model=MockEmbedding(embed_dim=3))
+    retriever = index.as_retriever(similarity_top_k=3, vector_store_kwargs={"since": "2026-03-01"})
+    assert [found.node.node_id for found in retriever.retrieve("x")] == ["a"]
+    with pytest.raises(drift.InvalidArgumentError, match="no option 'from_'"):
+        dated.query(asked(), from_="2026-01-01")
+
+
+def test_nodes_expire(dated: DriftVectorStore) -> None:
+    now = dt.datetime.now(dt.UTC)
+    day = dt.timedelta(days=1)
+    made = [TextNode(id_=name, text=name, embedding=[0.0, 1.0, 0.0]) for name in ("gone", "there")]
+    dated.add(made, expires=[now - day, now + day])
+    assert {node.node_id for node in dated.get_nodes()} == {"a", "b", "c", "there"}

@@ -57,7 +57,8 @@ def test_a_model_finds_its_way_through_the_tools(database: drift.Database) -> No
         assert {tool.name for tool in tools} == {"list_collections", "search", "get", "stats", "upsert"}
         assert all(tool.description for tool in tools)
         listed = answer(await client.call_tool("list_collections", {}))
-        assert listed[0] == {"name": "docs", "rows": 20, "dim": DIM, "metric": "l2", "id_type": "int"}
+        described = {"name": "docs", "rows": 20, "dim": DIM, "metric": "l2", "id_type": "int"}
+        assert listed[0] == {**described, "fields": {}, "time": None}
         near = answer(await client.call_tool("search", {"collection": "docs", "vector": ROWS[3].tolist(), "k": 2}))
         assert near[0]["id"] == 3
         assert near[0]["distance"] <= near[1]["distance"]
@@ -72,6 +73,33 @@ def test_a_model_finds_its_way_through_the_tools(database: drift.Database) -> No
         assert answer(await client.call_tool("stats", {"collection": "docs"}))["rows"] == 21
 
     talk(database, conversation)
+
+
+def test_a_model_asks_by_time(db: drift.Database) -> None:
+    db.create_collection("news", dim=DIM, metric="l2", time="at")
+
+    async def conversation(client: Any) -> None:
+        assert answer(await client.call_tool("list_collections", {}))[0]["time"] == "at"
+        written: dict[str, Any] = {"collection": "news", "ids": [1, 2, 3], "vectors": ROWS[:3].tolist()}
+        written["metadata"] = [{"at": "2026-03-01"}, {"at": "2026-02-01T12:00:00Z"}, {"at": "2024-01-01"}]
+        assert answer(await client.call_tool("upsert", written)) == {"rows": 3}
+
+        async def ids(**options: Any) -> list[int]:
+            near = {"collection": "news", "vector": ROWS[2].tolist(), **options}
+            return [row["id"] for row in answer(await client.call_tool("search", near))]
+
+        assert (await ids())[0] == 3
+        assert sorted(await ids(since="2026-01-01")) == [1, 2]
+        assert await ids(since="2026-01-01", until="2026-03-01") == [2]
+        assert await ids(half_life_seconds=86_400 * 365, age_weight=1e6) == [1, 2, 3]
+        expiring = {**written, "ids": [9, 10, 11], "expires": "2020-01-01T00:00:00Z"}
+        assert answer(await client.call_tool("upsert", expiring)) == {"rows": 3}
+        wrong = {"collection": "news", "vector": ROWS[2].tolist(), "since": "Monday"}
+        assert "ISO 8601" in refusal(await client.call_tool("search", wrong))
+        wrong = {"collection": "news", "vector": ROWS[2].tolist(), "age_weight": 1.0}
+        assert "both of them" in refusal(await client.call_tool("search", wrong))
+
+    talk(db, conversation)
 
 
 def test_metadata_are_written_filtered_and_returned(database: drift.Database) -> None:

@@ -115,7 +115,11 @@ impl Error {
             _ if source.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code)) => ErrorKind::Exhausted,
             _ => ErrorKind::Io,
         };
-        Error::new(kind, format!("{what}: {source}")).with_source(source)
+        let advice = match source.kind() {
+            Io::PermissionDenied => ": choose a place that this user may write to, or give it the right to this one",
+            _ => "",
+        };
+        Error::new(kind, format!("{what}: {source}{advice}")).with_source(source)
     }
 }
 
@@ -128,5 +132,17 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_may_not_be_written_to_says_what_to_do() {
+        let error = Error::io("creating folder /a", std::io::Error::from(std::io::ErrorKind::PermissionDenied));
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.message().starts_with("creating folder /a: permission denied: choose a place"), "{error}");
     }
 }

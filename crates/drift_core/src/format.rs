@@ -20,7 +20,7 @@ pub use bytes::{ByteReader, ByteWriter};
 pub use header::{FORMAT_VERSION, HEADER_BYTES, Header, magic};
 pub use ids::{id_type_code, ids_bytes, read_ids, write_ids};
 pub use payload::{
-    column_bytes, columns_bytes, presence_bytes, read_column, read_columns, write_column, write_columns,
+    Words, column_bytes, columns_bytes, presence_bytes, read_column, read_columns, write_column, write_columns,
 };
 pub use sealed::{SEALED_OVERHEAD_BYTES, open_sealed, seal};
 

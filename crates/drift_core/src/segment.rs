@@ -5,6 +5,7 @@
 //! bucket are one run, sorted by seq. Every byte of the file is under a checksum, verified on every read. Only deaths
 //! change after a segment is written, and those are memory: recomputed at open, never the record.
 
+mod blocks;
 mod bloom;
 mod codes;
 mod deaths;
@@ -18,6 +19,7 @@ mod values;
 mod writer;
 mod zone;
 
+pub use blocks::Scratch;
 pub use payload::NO_TIME;
 pub use select::RowSet;
 pub use writer::{PayloadSource, RunRows, SegmentWriter};

@@ -152,7 +152,9 @@ fn refuse_read_only(store: &str) -> Error {
 }
 
 fn locked(what: &str) -> Error {
-    Error::new(ErrorKind::Locked, format!("{what} is locked: another handle or process has the database open"))
+    let advice = "use that one, close it, or open this one with read_only=True";
+    let problem = "is locked: another handle or process has the database open";
+    Error::new(ErrorKind::Locked, format!("{what} {problem}: {advice}"))
 }
 
 fn already_exists(what: impl std::fmt::Display) -> Error {

@@ -17,9 +17,12 @@ from drift.adapters._rows import as_filter
 if TYPE_CHECKING:
     from drift._filter import Expression, Tree
 
-__all__ = ["CONTENT", "to_filter"]
+__all__ = ["CONTENT", "HIDDEN", "TIME", "to_filter"]
 
+# Fields of rows that are no meta: the content, the time in a form that can be compared, and when a row expires.
 CONTENT = "_content"
+TIME = "_time"
+HIDDEN = frozenset({CONTENT, TIME, "_expires"})
 
 _ORDERS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _NOTHING: Tree = ("or", ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from drift.adapters._haystack_filters import CONTENT
+from drift.adapters._haystack_filters import HIDDEN
 from drift.adapters._rows import PAGE_ROWS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def plain_name(field: str) -> str:
 
 def info(parts: Iterable[drift.Collection]) -> dict[str, dict[str, str]]:
     """Return the type of each meta field."""
-    fields = {name: kind for part in parts for name, kind in part.fields.items() if name != CONTENT}
+    fields = {name: kind for part in parts for name, kind in part.fields.items() if name not in HIDDEN}
     return {name: {"type": _TYPES[kind]} for name, kind in fields.items()}
 
 

@@ -1,9 +1,12 @@
-"""What the adapters of document stores share: pages of matching rows, and filters made of trees."""
+"""What the adapters of document stores share: pages of matching rows, filters made of trees, and times."""
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from drift import _time
+from drift._errors import InvalidArgumentError
 from drift._filter import Expression
 from drift._filter.tree import check
 
@@ -38,3 +41,31 @@ def matching(collection: drift.Collection, filter: Expression | None) -> Iterato
 def present(metadata: dict[str, Any] | None) -> dict[str, Any]:
     """Return metadata without missing values."""
     return {name: value for name, value in (metadata or {}).items() if value is not None}
+
+
+def times(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a search that frameworks hand on: ``since``, ``until`` and ``decay``.
+
+    Raises
+    ------
+    InvalidArgumentError
+        When there is another: it would do nothing.
+    """
+    for name in options:
+        if name not in ("since", "until", "decay"):
+            raise InvalidArgumentError(f"searches have no option {name!r}: there are since, until and decay")
+    return options
+
+
+def instant(name: str, value: object) -> object:
+    """Return a time as a datetime where it is text in ISO 8601, as frameworks keep times in metadata."""
+    if not isinstance(value, str):
+        return value
+    return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=_time.moment(name, value))
+
+
+def timed(metadata: dict[str, Any], time: str | None) -> dict[str, Any]:
+    """Return metadata whose field `time` is a datetime where it was text."""
+    if time is None or time not in metadata:
+        return metadata
+    return {**metadata, time: instant(time, metadata[time])}

@@ -8,6 +8,10 @@ extra ``haystack``.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import os
+import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,14 +20,16 @@ from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
 
 import drift
+from drift._address import address
+from drift._time import decay_of
 from drift.adapters import _haystack_metadata as _metadata
-from drift.adapters._haystack_filters import CONTENT, to_filter
-from drift.adapters._rows import matching, present
+from drift.adapters._haystack_filters import CONTENT, HIDDEN, TIME, to_filter
+from drift.adapters._rows import instant, matching, present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from drift._types import Metric
+    from drift._types import Metric, TimeLike
 
 __all__ = ["DriftDocumentStore", "DriftEmbeddingRetriever"]
 
@@ -34,7 +40,8 @@ class DriftDocumentStore:
     Parameters
     ----------
     uri : str
-        Where the database is, as for `drift.connect`; it is opened at the first use.
+        Where the database is, as for `drift.connect`; it is opened at the first use. Stores of one process share it,
+        such as those of the components of a pipeline.
     collection : str
         Name of the collection.
     embedding_dim : int
@@ -43,6 +50,11 @@ class DriftDocumentStore:
         Distance of a new collection.
     recall : float
         Share of the true nearest documents that retrievals aim at, in (0, 1].
+    time : str, optional
+        Meta of a new collection that is a document's time, text in ISO 8601 or a datetime; a document without it has
+        the time at which it is written. Retrievals may then go by it.
+    ttl_seconds : float, optional
+        Documents expire so long after their time; it needs `time`.
 
     Notes
     -----
@@ -57,12 +69,20 @@ class DriftDocumentStore:
         embedding_dim: int = 768,
         metric: Metric = "cosine",
         recall: float = 0.95,
+        time: str | None = None,
+        ttl_seconds: float | None = None,
     ) -> None:
+        if ttl_seconds is not None and time is None:
+            raise drift.InvalidArgumentError(
+                "ttl_seconds counts from a document's time: give time, the name of its meta"
+            )
         self.uri = uri
         self.collection = collection
         self.embedding_dim = embedding_dim
         self.metric = metric
         self.recall = recall
+        self.time = time
+        self.ttl_seconds = ttl_seconds
         self._opened: tuple[Any, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,10 +98,10 @@ class DriftDocumentStore:
         return made
 
     def close(self) -> None:
-        """Close the database; the next use opens it again."""
+        """Close the database, unless other stores use it; the next use opens it again."""
         if self._opened is not None:
-            self._opened[0].database.close()
             self._opened = None
+            _release(self)
 
     def count_documents(self) -> int:
         """Return the number of documents."""
@@ -110,7 +130,7 @@ class DriftDocumentStore:
         """
         if not isinstance(documents, list) or not all(isinstance(one, Document) for one in documents):
             raise ValueError("documents must be a list of Document")
-        payloads = {document.id: _payload(document) for document in documents}
+        payloads = {document.id: self._payload(document) for document in documents}
         chosen = {document.id: document for document in documents}
         existing = {row_id for row_id in chosen if any(row_id in part for part in self._parts())}
         if policy in (DuplicatePolicy.NONE, DuplicatePolicy.FAIL) and (existing or len(chosen) < len(documents)):
@@ -153,7 +173,7 @@ class DriftDocumentStore:
         for part, ids, documents in found:
             for document in documents:
                 document.meta.update(meta)
-            part.update_metadata(ids, [_payload(document) for document in documents])
+            part.update_metadata(ids, [self._payload(document) for document in documents])
         return sum(len(ids) for _, ids, _ in found)
 
     def count_documents_by_filter(self, filters: dict[str, Any]) -> int:
@@ -201,21 +221,40 @@ class DriftDocumentStore:
         return _metadata.page(found, search_term, from_, size)
 
     def nearest(
-        self, embedding: Sequence[float], filters: dict[str, Any] | None = None, top_k: int = 10
+        self,
+        embedding: Sequence[float],
+        filters: dict[str, Any] | None = None,
+        top_k: int = 10,
+        *,
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
+        decay: drift.Decay | None = None,
     ) -> list[Document]:
-        """Return the `top_k` documents nearest to an embedding, of those that match filters.
+        """Return the `top_k` documents nearest to an embedding, of those that match filters and are of a time.
 
-        Their scores are ``1 - distance`` under cosine and ``-distance`` otherwise: larger is nearer.
+        `since`, `until` and `decay` are as in `drift.Collection.search`. Scores are ``1 - distance`` under cosine and
+        ``-distance`` otherwise, where the distance has the penalty of `decay` in it: larger is nearer.
         """
-        found = self._parts()[0].search(
-            np.asarray(embedding, np.float32), top_k, recall=self.recall, filter=to_filter(filters), include=True
+        embedded = self._parts()[0]
+        found = embedded.search(
+            np.asarray(embedding, np.float32),
+            top_k,
+            recall=self.recall,
+            filter=to_filter(filters),
+            since=since,
+            until=until,
+            decay=decay,
+            include=True,
         )
-        kept = [at for at, row_id in enumerate(found.ids.tolist()) if row_id is not None]
-        vectors = self._parts()[0].get([found.ids[at] for at in kept]).vectors
+        rows = embedded.get([row_id for row_id in found.ids.tolist() if row_id is not None], missing="skip")
+        vectors = dict(zip(rows.ids.tolist(), rows.vectors, strict=True))
         shift = 1.0 if self.metric == "cosine" else 0.0
         return [
-            _document(found.ids[at], found.metadata[at], vector, shift - float(found.distances[at]))
-            for at, vector in zip(kept, vectors, strict=True)
+            _document(row_id, payload, vectors[row_id], shift - distance)
+            for row_id, payload, distance in zip(
+                found.ids.tolist(), found.metadata, found.distances.tolist(), strict=True
+            )
+            if row_id in vectors
         ]
 
     async def count_documents_async(self) -> int:
@@ -281,15 +320,27 @@ class DriftDocumentStore:
     def _parts(self) -> tuple[Any, Any]:
         """Return the collections of documents with and without embeddings."""
         if self._opened is None:
-            self._opened = self._create(drift.connect(self.uri))
+            self._opened = self._create(_acquire(self))
         return self._opened
 
     def _create(self, database: drift.Database) -> tuple[drift.Collection, drift.Collection]:
         name, dim = self.collection, self.embedding_dim
+        time, ttl = None if self.time is None else TIME, self.ttl_seconds
         return (
-            database.create_collection(name, dim, self.metric, "str", exist_ok=True),
-            database.create_collection(f"{name}.unembedded", 1, "l2", "str", exist_ok=True),
+            database.create_collection(name, dim, self.metric, "str", time=time, ttl=ttl, exist_ok=True),
+            database.create_collection(f"{name}.unembedded", 1, "l2", "str", time=time, ttl=ttl, exist_ok=True),
         )
+
+    def _payload(self, document: Document) -> dict[str, Any]:
+        """Return the fields of a document's row: its meta as they are, its content, and its time where it has one."""
+        if document.blob is not None or document.sparse_embedding is not None:
+            raise ValueError(f"document {document.id} has a blob or a sparse embedding, which drift does not keep")
+        for name in HIDDEN.intersection(document.meta):
+            raise ValueError(f"document {document.id} has the meta {name!r}, which the store uses itself: rename it")
+        payload = {**present(document.meta), CONTENT: document.content}
+        if self.time in payload:
+            payload[TIME] = instant(f"meta {self.time!r} of document {document.id}", payload[self.time])
+        return payload
 
     def _matching(self, filters: dict[str, Any] | None) -> Iterator[tuple[Any, list[Document]]]:
         chosen, parts = to_filter(filters), self._parts()
@@ -297,6 +348,32 @@ class DriftDocumentStore:
             for rows in matching(part, chosen):
                 found = zip(rows.ids.tolist(), rows.metadata, rows.vectors, strict=True)
                 yield part, [_document(*one[:2], one[2] if part is parts[0] else None) for one in found]
+
+
+# The open databases by process and URI, and the stores that use them: a pipeline that is loaded makes a store for each
+# of its components, and a database can be opened for writing only once.
+_shared: dict[tuple[int, str], tuple[drift.Database, weakref.WeakSet[DriftDocumentStore]]] = {}
+_lock = threading.Lock()
+
+
+def _acquire(store: DriftDocumentStore) -> drift.Database:
+    key = (os.getpid(), address(store.uri))
+    with _lock:
+        if key not in _shared or _shared[key][0].closed:
+            _shared[key] = (drift.connect(store.uri), weakref.WeakSet())
+        database, users = _shared[key]
+        users.add(store)
+        return database
+
+
+def _release(store: DriftDocumentStore) -> None:
+    key = (os.getpid(), address(store.uri))
+    with _lock:
+        database, users = _shared.get(key, (None, weakref.WeakSet()))
+        users.discard(store)
+        if database is not None and not users:
+            del _shared[key]
+            database.close()
 
 
 @component
@@ -311,19 +388,46 @@ class DriftEmbeddingRetriever:
         Filters of Haystack that every retrieval has unless it brings its own.
     top_k : int
         Documents to return.
+    since, until : datetime or ISO 8601 text, optional
+        Times that every retrieval has unless it brings its own: only documents whose time is `since` or later, and
+        before `until`. They need a store with `time`.
+    half_life_seconds, age_weight : float, optional
+        Both, to rank newer documents before older ones as `drift.Decay` does.
     """
 
     def __init__(
-        self, document_store: DriftDocumentStore, *, filters: dict[str, Any] | None = None, top_k: int = 10
+        self,
+        document_store: DriftDocumentStore,
+        *,
+        filters: dict[str, Any] | None = None,
+        top_k: int = 10,
+        since: str | dt.datetime | None = None,
+        until: str | dt.datetime | None = None,
+        half_life_seconds: float | None = None,
+        age_weight: float | None = None,
     ) -> None:
         self.document_store = document_store
         self.filters = filters
         self.top_k = top_k
+        self.since = since
+        self.until = until
+        self.half_life_seconds = half_life_seconds
+        self.age_weight = age_weight
+        self._decay = decay_of(half_life_seconds, age_weight)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the retriever can be made from again."""
         store = self.document_store.to_dict()
-        made: dict[str, Any] = default_to_dict(self, document_store=store, filters=self.filters, top_k=self.top_k)
+        made: dict[str, Any] = default_to_dict(
+            self,
+            document_store=store,
+            filters=self.filters,
+            top_k=self.top_k,
+            since=_text(self.since),
+            until=_text(self.until),
+            half_life_seconds=self.half_life_seconds,
+            age_weight=self.age_weight,
+        )
         return made
 
     @classmethod
@@ -336,22 +440,32 @@ class DriftEmbeddingRetriever:
 
     @component.output_types(documents=list[Document])  # type: ignore[untyped-decorator]
     def run(
-        self, query_embedding: list[float], filters: dict[str, Any] | None = None, top_k: int | None = None
+        self,
+        query_embedding: list[float],
+        filters: dict[str, Any] | None = None,
+        top_k: int | None = None,
+        since: str | dt.datetime | None = None,
+        until: str | dt.datetime | None = None,
     ) -> dict[str, list[Document]]:
         """Return ``{"documents": [...]}``, the nearest first."""
-        chosen = self.filters if filters is None else filters
-        return {"documents": self.document_store.nearest(query_embedding, chosen, top_k or self.top_k)}
+        found = self.document_store.nearest(
+            query_embedding,
+            self.filters if filters is None else filters,
+            self.top_k if top_k is None else top_k,
+            since=self.since if since is None else since,
+            until=self.until if until is None else until,
+            decay=self._decay,
+        )
+        return {"documents": found}
 
 
-def _payload(document: Document) -> dict[str, Any]:
-    if document.blob is not None or document.sparse_embedding is not None:
-        raise ValueError(f"document {document.id} has a blob or a sparse embedding, which drift does not keep")
-    if CONTENT in document.meta:
-        raise ValueError(f"document {document.id} has the meta {CONTENT!r}, which is the content's: rename it")
-    return {**present(document.meta), CONTENT: document.content}
+def _text(time: str | dt.datetime | None) -> str | None:
+    return time.isoformat() if isinstance(time, dt.datetime) else time
 
 
 def _document(row_id: str, payload: dict[str, Any], vector: Any, score: float | None = None) -> Document:
     meta = present(payload)
+    for name in HIDDEN - {CONTENT}:
+        meta.pop(name, None)
     embedding = None if vector is None else vector.tolist()
     return Document(id=row_id, content=meta.pop(CONTENT, None), meta=meta, embedding=embedding, score=score)

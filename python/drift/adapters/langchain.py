@@ -1,7 +1,8 @@
 """A vector store of LangChain: texts with their metadata in a collection of drift.
 
 Metadata become fields of the rows under their own names, so that ``filter=`` takes every spelling that drift knows; the
-text of a document is the field ``_text``. Needs the extra ``langchain``.
+text of a document is the field ``_text``. Searches of a collection with a time field take ``since=``, ``until=`` and
+``decay=``, in ``search_kwargs`` of a retriever too. Needs the extra ``langchain``.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
 import drift
-from drift.adapters._rows import present
+from drift.adapters._rows import present, timed, times
 
 if TYPE_CHECKING:
+    import datetime as dt
     import os
     from collections.abc import Callable, Iterable, Sequence
     from typing import Self
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
     from drift._filter import FilterLike
-    from drift._types import Metric
+    from drift._types import ExpiresLike, Metric, TimeLike
 
 __all__ = ["DriftVectorStore"]
 
@@ -67,6 +69,8 @@ class DriftVectorStore(VectorStore):  # type: ignore[misc]
         *,
         collection: str = "langchain",
         metric: Metric = "cosine",
+        time: str | None = None,
+        ttl: dt.timedelta | float | None = None,
         **options: Any,
     ) -> Self:
         """Open a store, creating the database and the collection where they do not exist.
@@ -81,12 +85,16 @@ class DriftVectorStore(VectorStore):  # type: ignore[misc]
             Name of the collection.
         metric : {"cosine", "l2", "dot"}
             Distance of a new collection.
+        time, ttl
+            As for `drift.Database.create_collection`: the key of metadata that is a document's time, and the time after
+            it at which the document expires. Texts in ISO 8601 under that key become datetimes.
         **options
             As for `drift.connect`.
         """
         database = drift.connect(uri, **options)
         dim = len(embedding.embed_query("dimension"))
-        return cls(embedding, database.create_collection(collection, dim, metric, "str", exist_ok=True))
+        opened = database.create_collection(collection, dim, metric, "str", time=time, ttl=ttl, exist_ok=True)
+        return cls(embedding, opened)
 
     @property
     def embeddings(self) -> Embeddings:
@@ -105,11 +113,16 @@ class DriftVectorStore(VectorStore):  # type: ignore[misc]
         metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        expires: ExpiresLike = None,
         **_: Any,
     ) -> list[str]:
-        """Insert or replace texts, all or none, and return their ids; a missing id is made up."""
+        """Insert or replace texts, all or none, and return their ids; a missing id is made up.
+
+        `expires` is the moment from which the documents are not there any more, or one for each.
+        """
         given = list(texts)
-        payloads = [dict(one) for one in metadatas] if metadatas else [{} for _ in given]
+        time = self._collection.time
+        payloads = [timed(dict(one), time) for one in metadatas] if metadatas else [{} for _ in given]
         chosen = [one or uuid.uuid4().hex for one in (ids or [None] * len(given))]
         if not len(given) == len(payloads) == len(chosen):
             raise drift.InvalidArgumentError(f"{len(given)} texts, {len(payloads)} metadatas and {len(chosen)} ids")
@@ -119,15 +132,23 @@ class DriftVectorStore(VectorStore):  # type: ignore[misc]
             payload[_TEXT] = text
         if given:
             vectors = np.asarray(self._embedding.embed_documents(given), dtype=np.float32)
-            self._collection.upsert(chosen, vectors, metadata=payloads)
+            self._collection.upsert(chosen, vectors, metadata=payloads, expires=expires)
         return chosen
 
-    def delete(self, ids: list[str] | None = None, *, filter: FilterLike | None = None, **_: Any) -> bool:  # noqa: A002
-        """Delete documents by their ids or by a filter; unknown ids are allowed."""
-        if (ids is None) == (filter is None):
-            raise drift.InvalidArgumentError("give ids or filter, one of them; filter={} means every document")
+    def delete(
+        self,
+        ids: list[str] | None = None,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
+        **_: Any,
+    ) -> bool:
+        """Delete documents by their ids, or by a filter and their times; unknown ids are allowed."""
+        if (ids is None) == (filter is None and since is None and until is None):
+            raise drift.InvalidArgumentError("give ids, or else filter, since or until; filter={} means every document")
         if ids is None:
-            self._collection.delete(filter=filter)
+            self._collection.delete(filter=filter, since=since, until=until)
         else:
             self._collection.delete(ids)
         return True
@@ -142,30 +163,33 @@ class DriftVectorStore(VectorStore):  # type: ignore[misc]
         query: str,
         k: int = 4,
         filter: FilterLike | None = None,  # noqa: A002
-        **_: Any,
+        **options: Any,
     ) -> list[Document]:
-        """Return the `k` documents nearest to a text, of those that match `filter`."""
-        return [document for document, _ in self.similarity_search_with_score(query, k, filter)]
+        """Return the `k` documents nearest to a text, of those that match `filter`.
+
+        Options of every search are `since`, `until` and `decay`, as `drift.Collection.search` has them.
+        """
+        return [document for document, _ in self.similarity_search_with_score(query, k, filter, **options)]
 
     def similarity_search_with_score(
         self,
         query: str,
         k: int = 4,
         filter: FilterLike | None = None,  # noqa: A002
-        **_: Any,
+        **options: Any,
     ) -> list[tuple[Document, float]]:
         """Return the `k` nearest documents with their distances; smaller is nearer."""
-        return self._search(self._embedding.embed_query(query), k, filter)
+        return self._search(self._embedding.embed_query(query), k, filter, options)
 
     def similarity_search_by_vector(
         self,
         embedding: list[float],
         k: int = 4,
         filter: FilterLike | None = None,  # noqa: A002
-        **_: Any,
+        **options: Any,
     ) -> list[Document]:
         """Return the `k` documents nearest to a vector."""
-        return [document for document, _ in self._search(embedding, k, filter)]
+        return [document for document, _ in self._search(embedding, k, filter, options)]
 
     def max_marginal_relevance_search(
         self,
@@ -174,11 +198,11 @@ class DriftVectorStore(VectorStore):  # type: ignore[misc]
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         filter: FilterLike | None = None,  # noqa: A002
-        **_: Any,
+        **options: Any,
     ) -> list[Document]:
         """Return `k` of the `fetch_k` nearest documents, chosen to be near the text and unlike each other."""
         vector = self._embedding.embed_query(query)
-        return self.max_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, filter)
+        return self.max_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, filter, **options)
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -187,14 +211,18 @@ class DriftVectorStore(VectorStore):  # type: ignore[misc]
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         filter: FilterLike | None = None,  # noqa: A002
-        **_: Any,
+        **options: Any,
     ) -> list[Document]:
         """Return `k` of the `fetch_k` documents nearest to a vector, unlike each other."""
-        found = [document for document, _ in self._search(embedding, fetch_k, filter)]
+        found = [document for document, _ in self._search(embedding, fetch_k, filter, options)]
         if not found:
             return []
-        vectors = self._collection.get([document.id for document in found]).vectors
-        chosen = maximal_marginal_relevance(np.asarray(embedding), list(vectors), lambda_mult, k)
+        rows = self._collection.get([document.id for document in found], missing="skip")
+        # Other threads may delete rows meanwhile, and rows expire.
+        there = dict(zip(rows.ids.tolist(), rows.vectors, strict=True))
+        found = [document for document in found if document.id in there]
+        vectors = [there[document.id] for document in found]
+        chosen = maximal_marginal_relevance(np.asarray(embedding), vectors, lambda_mult, k)
         return [found[at] for at in chosen]
 
     @classmethod
@@ -218,9 +246,10 @@ class DriftVectorStore(VectorStore):  # type: ignore[misc]
         vector: Sequence[float],
         k: int,
         filter: FilterLike | None,  # noqa: A002
+        options: dict[str, Any],
     ) -> list[tuple[Document, float]]:
         query = np.asarray(vector, dtype=np.float32)
-        found = self._collection.search(query, k, recall=self._recall, filter=filter, include=True)
+        found = self._collection.search(query, k, recall=self._recall, filter=filter, include=True, **times(options))
         rows = zip(found.ids.tolist(), found.metadata, found.distances.tolist(), strict=True)
         return [(_document(row_id, payload), distance) for row_id, payload, distance in rows if row_id is not None]
 

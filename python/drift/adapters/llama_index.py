@@ -1,7 +1,8 @@
 """A vector store of LlamaIndex: nodes with their metadata in a collection of drift.
 
-Metadata become fields of the rows under their own names, and the node itself is the field ``_node_content``. Needs the
-extra ``llama-index``.
+Metadata become fields of the rows under their own names, and the node itself is the field ``_node_content``. Queries
+of a collection with a time field take ``since=``, ``until=`` and ``decay=``, from ``vector_store_kwargs`` of a
+retriever too. Needs the extra ``llama-index``.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_
 
 import drift
 from drift._filter import tree as build
-from drift.adapters._rows import as_filter, matching, present
+from drift.adapters._rows import as_filter, instant, matching, present, timed, times
 
 if TYPE_CHECKING:
+    import datetime as dt
     import os
     from collections.abc import Sequence
 
     from llama_index.core.schema import BaseNode
 
     from drift._filter import Expression, Tree
-    from drift._types import Metric
+    from drift._types import ExpiresLike, Metric
 
 __all__ = ["DriftVectorStore"]
 
@@ -81,10 +83,34 @@ class DriftVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
 
     @classmethod
     def open(
-        cls, uri: str | os.PathLike[str], dim: int, *, collection: str = "llama_index", metric: Metric = "cosine"
+        cls,
+        uri: str | os.PathLike[str],
+        dim: int,
+        *,
+        collection: str = "llama_index",
+        metric: Metric = "cosine",
+        time: str | None = None,
+        ttl: dt.timedelta | float | None = None,
     ) -> DriftVectorStore:
-        """Open a store, creating the database and the collection where they do not exist."""
-        return cls(drift.connect(uri).create_collection(collection, dim, metric, "str", exist_ok=True))
+        """Open a store, creating the database and the collection where they do not exist.
+
+        Parameters
+        ----------
+        uri : str or path
+            Where the database is, as for `drift.connect`.
+        dim : int
+            Dimension of the embeddings.
+        collection : str
+            Name of the collection.
+        metric : {"cosine", "l2", "dot"}
+            Distance of a new collection.
+        time, ttl
+            As for `drift.Database.create_collection`: the key of metadata that is a node's time, such as
+            ``"last_modified_date"``, and the time after it at which the node expires. The times of nodes are texts in
+            ISO 8601.
+        """
+        database = drift.connect(uri)
+        return cls(database.create_collection(collection, dim, metric, "str", time=time, ttl=ttl, exist_ok=True))
 
     @classmethod
     def class_name(cls) -> str:
@@ -96,13 +122,17 @@ class DriftVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
         """The collection of the nodes."""
         return self._collection
 
-    def add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
-        """Insert or replace nodes, all or none, and return their ids."""
+    def add(self, nodes: Sequence[BaseNode], *, expires: ExpiresLike = None, **_: Any) -> list[str]:
+        """Insert or replace nodes, all or none, and return their ids.
+
+        `expires` is the moment from which the nodes are not there any more, or one for each.
+        """
         ids = [node.node_id for node in nodes]
         if nodes:
             vectors = np.asarray([node.get_embedding() for node in nodes], dtype=np.float32)
-            payloads = [present(node_to_metadata_dict(node)) | {_ID: node.node_id} for node in nodes]
-            self._collection.upsert(ids, vectors, metadata=payloads)
+            time = self._collection.time
+            payloads = [timed(present(node_to_metadata_dict(node)), time) | {_ID: node.node_id} for node in nodes]
+            self._collection.upsert(ids, vectors, metadata=payloads, expires=expires)
         return ids
 
     def delete(self, ref_doc_id: str, **_: Any) -> None:
@@ -116,40 +146,42 @@ class DriftVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
         if filters is None:
             self._collection.delete(node_ids)
         else:
-            self._collection.delete(filter=_expression(filters, node_ids))
+            self._collection.delete(filter=self._expression(filters, node_ids))
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
         """Return the nodes that have one of the ids, where given, and match the filters, where given."""
         if node_ids is not None and filters is None:
             pages = [self._collection.get(node_ids, missing="skip", include=True)]
         else:
-            pages = list(matching(self._collection, None if filters is None else _expression(filters, node_ids)))
+            pages = list(matching(self._collection, None if filters is None else self._expression(filters, node_ids)))
         return [_node(*row) for rows in pages for row in zip(rows.metadata, rows.vectors, strict=True)]
 
     def clear(self) -> None:
         """Delete every node."""
         self._collection.delete(filter={})
 
-    def query(self, query: VectorStoreQuery, **_: Any) -> VectorStoreQueryResult:
+    def query(self, query: VectorStoreQuery, **options: Any) -> VectorStoreQueryResult:
         """Return the nodes nearest to the query's embedding.
 
-        Similarities are ``1 - distance`` under cosine and ``-distance`` otherwise: larger is nearer.
+        Options are `since`, `until` and `decay`, as `drift.Collection.search` has them. Similarities are
+        ``1 - distance`` under cosine and ``-distance`` otherwise: larger is nearer.
 
         Raises
         ------
         InvalidArgumentError
-            When the query has no embedding or another mode than DEFAULT, or a filter has an operator that drift lacks.
+            When the query has no embedding or another mode than DEFAULT, there is another option, or a filter has an
+            operator that drift lacks.
         """
         if query.mode != VectorStoreQueryMode.DEFAULT:
             raise drift.InvalidArgumentError(f"mode {query.mode.value} is not there: drift searches by vectors alone")
         if query.query_embedding is None:
             raise drift.InvalidArgumentError("the query has no embedding: drift searches by vectors alone")
-        terms = [] if query.filters is None else [_tree(query.filters)]
+        terms = [] if query.filters is None else [_tree(query.filters, self._collection.time)]
         if query.doc_ids:  # LlamaIndex passes empty lists where nothing is named.
             terms.append(build.is_in("ref_doc_id", query.doc_ids))
         if query.node_ids:
             terms.append(build.is_in(_ID, query.node_ids))
-        found = self._search(query, as_filter(build.join("and", terms)) if terms else None)
+        found = self._search(query, as_filter(build.join("and", terms)) if terms else None, times(options))
         shift = 1.0 if self._collection.metric == "cosine" else 0.0
         return VectorStoreQueryResult(
             nodes=[_node(payload, None) for _, payload, _ in found],
@@ -157,25 +189,31 @@ class DriftVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
             ids=[row_id for row_id, *_ in found],
         )
 
-    def _search(self, query: VectorStoreQuery, chosen: Expression | None) -> list[tuple[str, dict[str, Any], float]]:
+    def _search(
+        self, query: VectorStoreQuery, chosen: Expression | None, options: dict[str, Any]
+    ) -> list[tuple[str, dict[str, Any], float]]:
         vector = np.asarray(query.query_embedding, np.float32)
         result = self._collection.search(
-            vector, query.similarity_top_k, recall=self.recall, filter=chosen, include=True
+            vector, query.similarity_top_k, recall=self.recall, filter=chosen, include=True, **options
         )
         rows = zip(result.ids.tolist(), result.metadata, result.distances.tolist(), strict=True)
         return [row for row in rows if row[0] is not None]
 
+    def _expression(self, filters: MetadataFilters, node_ids: list[str] | None) -> Expression:
+        terms = [_tree(filters, self._collection.time)]
+        if node_ids is not None:
+            terms.append(build.is_in(_ID, node_ids))
+        return as_filter(build.join("and", terms))
 
-def _expression(filters: MetadataFilters, node_ids: list[str] | None) -> Expression:
-    terms = [_tree(filters)] if node_ids is None else [_tree(filters), build.is_in(_ID, node_ids)]
-    return as_filter(build.join("and", terms))
 
-
-def _tree(filters: MetadataFilters | MetadataFilter) -> Tree:
-    """Return filters of LlamaIndex as a tree."""
+def _tree(filters: MetadataFilters | MetadataFilter, time: str | None = None) -> Tree:
+    """Return filters of LlamaIndex as a tree; texts that the field `time` is compared with are times."""
     if isinstance(filters, MetadataFilter):
-        return _condition(filters.key, filters.operator, filters.value)
-    terms = [_tree(one) for one in filters.filters]
+        value: Any = filters.value
+        if time is not None and filters.key == time:
+            value = [instant(time, one) for one in value] if isinstance(value, list) else instant(time, value)
+        return _condition(filters.key, filters.operator, value)
+    terms = [_tree(one, time) for one in filters.filters]
     joined = build.join("or" if filters.condition == FilterCondition.OR else "and", terms)
     return build.negate(joined) if filters.condition == FilterCondition.NOT else joined
 

@@ -14,6 +14,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 import drift
+from drift._time import decay_of
+from drift.adapters._rows import timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,9 +29,10 @@ IDS_MAX = 1_000
 _Ids: TypeAlias = "list[int] | list[str]"
 _Filter: TypeAlias = "dict[str, Any] | str | None"
 
-_INSTRUCTIONS = """Vector database of named collections. list_collections tells their names, sizes and metrics; search \
-finds the rows nearest to a text, a vector or a stored row, smaller distances being nearer; get returns stored rows; \
-upsert inserts or replaces rows; stats tells sizes and health."""
+_INSTRUCTIONS = """Vector database of named collections. list_collections tells their names, sizes, metrics and \
+fields; search finds the rows nearest to a text, a vector or a stored row, smaller distances being nearer, and in a \
+collection with a time field those since or until a time, or newer ones first; get returns stored rows; upsert inserts \
+or replaces rows; stats tells sizes and health."""
 
 
 def server(
@@ -66,10 +69,12 @@ class _Tools:
         self._embed = embed
 
     def list_collections(self) -> list[dict[str, Any]]:
-        """List the collections with their numbers of rows, dimensions, metrics and types of ids."""
+        """List the collections: rows, dimension, metric, type of ids, metadata fields, and which field is the time."""
         opened = [self._database[name] for name in self._database.list_collections()]
         return [
-            {"name": c.name, "rows": len(c), "dim": c.dim, "metric": c.metric, "id_type": c.id_type} for c in opened
+            {"name": c.name, "rows": len(c), "dim": c.dim, "metric": c.metric, "id_type": c.id_type}
+            | {"fields": c.fields, "time": c.time}
+            for c in opened
         ]
 
     def search(
@@ -82,13 +87,22 @@ class _Tools:
         filter: Annotated[  # noqa: A002 - its name is part of the API.
             _Filter, Field(description='condition on metadata: {"year": {"$gte": 2024}} or "year >= 2024"')
         ] = None,
+        since: Annotated[str | None, Field(description='only rows of this time or later: "2024-06-01"')] = None,
+        until: Annotated[str | None, Field(description="only rows from before this time, in ISO 8601")] = None,
+        half_life_seconds: Annotated[
+            float | None, Field(description="rank newer rows first: the age that costs half of age_weight")
+        ] = None,
+        age_weight: Annotated[float | None, Field(description="what the oldest rows' distances grow by")] = None,
         exact: Annotated[bool, Field(description="compare with every row")] = False,
     ) -> list[dict[str, Any]]:
         """Find the rows nearest to a text, a vector or a stored row: give exactly one of the three."""
         opened = self._open(collection)
         with _told():
             query = self._query(opened, text, vector, like_id)
-            result = opened.search(query, k, exact=exact, filter=filter, include=True)
+            decay = decay_of(half_life_seconds, age_weight)
+            result = opened.search(
+                query, k, exact=exact, filter=filter, since=since, until=until, decay=decay, include=True
+            )
             found: list[dict[str, Any]] = result.to_list()
         return found
 
@@ -118,6 +132,7 @@ class _Tools:
         vectors: Annotated[list[list[float]] | None, Field(description="one for each id")] = None,
         texts: Annotated[list[str] | None, Field(description="texts to embed instead of vectors")] = None,
         metadata: Annotated[list[dict[str, Any]] | None, Field(description="one for each id")] = None,
+        expires: Annotated[str | None, Field(description="when the rows vanish, in ISO 8601; never without it")] = None,
     ) -> dict[str, int]:
         """Insert rows, replacing those whose ids exist, all or none. Give vectors or texts."""
         opened = self._open(collection)
@@ -125,7 +140,8 @@ class _Tools:
             if (vectors is None) == (texts is None):
                 raise drift.InvalidArgumentError("give vectors or texts, one of them")
             values = [self._vector(text) for text in texts] if vectors is None and texts is not None else vectors
-            opened.upsert(ids, values or [], metadata)
+            payload = None if metadata is None else [timed(one, opened.time) for one in metadata]
+            opened.upsert(ids, values or [], payload, expires=expires)
         return {"rows": len(opened)}
 
     def stats(self, collection: str) -> dict[str, Any]:

@@ -7,9 +7,9 @@ use drift_core::format::{
     read_ids, seal,
 };
 use drift_core::manifest::{BucketFile, CatalogStore, ManifestStore, MoveFile, TombstoneFile};
-use drift_core::segment::Segment;
+use drift_core::segment::{Scratch, Segment};
 use drift_core::storage::{Backend, MemoryBackend, names};
-use drift_core::types::{BucketId, IdType, Metric, Schema};
+use drift_core::types::{BucketId, Column, IdType, Metric, Schema};
 use drift_core::wal::{self, Expected, Tail, WalWriter};
 use std::sync::Arc;
 
@@ -186,6 +186,10 @@ pub fn segment(bytes: &[u8]) {
         let fields: Vec<_> = segment.fields().cloned().collect();
         for field in fields {
             let _ = segment.read_column(&field.name);
+            let (mut column, mut scratch) = (Column::new(field.kind), Scratch::default());
+            for row in 0..rows.min(200) {
+                let _ = segment.read_value(row, &field.name, &mut column, &mut scratch);
+            }
         }
         for (_, run) in segment.runs() {
             let _ = (segment.codes(run.clone()).len(), segment.find(run, 1));

@@ -33,7 +33,9 @@ pub(super) fn follow(state: &CollectionState, opening: &Opening<'_>, newer: &Sna
     if !is_flushed(old, manifest) {
         return Ok(false);
     }
-    let added = manifest.segments[old.segments.len()..].iter().map(|entry| opening.segment(entry, &state.schema));
+    let added = manifest.segments[old.segments.len()..]
+        .iter()
+        .map(|entry| opening.segment(entry, &state.schema, &manifest.fields));
     let added = added.collect::<Result<Vec<_>>>()?;
     let tombstones = manifest.tombstone_files.iter().filter(|number| !old.tombstone_files.contains(number));
     let read = |&number| TombstoneFile::read(&*newer.files, number, state.identity, state.schema.id_type);

@@ -22,7 +22,7 @@ use crate::state::{
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::{Backend, names};
 use crate::sync::Pool;
-use crate::types::{BucketId, Fields, Schema, Seq};
+use crate::types::{BucketId, Field, Fields, Schema, Seq};
 use crate::wal::{self, Expected, OwnedRecord, Tail};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl Opening<'_> {
         let router = Arc::new(Router::new(table, schema.dim, schema.metric));
         let mut segments = Vec::with_capacity(manifest.segments.len());
         for entry in &manifest.segments {
-            segments.push(self.segment(entry, schema)?);
+            segments.push(self.segment(entry, schema, &manifest.fields)?);
         }
         upkeep.moved_rows = self.apply_moves(manifest, &mut segments)?;
         let empty = Index::empty(router.clone(), schema).with_calibration(Calibration::new(
@@ -120,9 +120,10 @@ impl Opening<'_> {
     }
 
     /// Opens a segment that the manifest names.
-    pub(super) fn segment(&self, entry: &SegmentEntry, schema: &Schema) -> Result<LiveSegment> {
+    pub(super) fn segment(&self, entry: &SegmentEntry, schema: &Schema, fields: &[Field]) -> Result<LiveSegment> {
         let file = SegmentFile { id: entry.file, length: entry.length, digest: entry.digest, rows: entry.rows };
         let segment = Segment::open(&*self.backend, self.identity, file, schema).map_err(named_but_missing)?;
+        segment.check_fields(fields)?;
         Ok(LiveSegment::new(segment))
     }
 

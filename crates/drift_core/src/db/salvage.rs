@@ -15,11 +15,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ingest;
 use crate::ingest::source::{BatchVectors, RowBatch, RowSource};
 use crate::manifest::{Catalog, CatalogEntry, CatalogStore, MANIFESTS_KEPT, Manifest, ManifestStore, TombstoneFile};
-use crate::segment::{Segment, SegmentFile};
+use crate::segment::{Scratch, Segment, SegmentFile};
 use crate::state::CollectionState;
 use crate::storage::Backend;
 use crate::storage::names::{self, Object};
-use crate::types::{Column, Columns, ElementType, IdRef, Ids, Schema, Seq, VectorBuf, Vectors, unwatched};
+use crate::types::{Column, Columns, ElementType, FieldType, IdRef, Ids, Schema, Seq, VectorBuf, Vectors, unwatched};
 use crate::wal::{self, Expected, OwnedRecord, Tail};
 use half::f16;
 use std::collections::HashMap;
@@ -300,27 +300,43 @@ impl Source<'_> {
 
 impl Source<'_> {
     /// Appends the payload of a row to `out`, without the values that are damaged.
-    fn read_payload(&mut self, place: Place, out: &mut Columns, scratch: &mut Vec<u8>) -> Result<()> {
+    fn read_payload(&mut self, place: Place, out: &mut Columns, scratch: &mut Scratch) -> Result<()> {
+        // What was forged, and not damaged, may have one field in two types.
+        let fits = |name: &str, kind: FieldType| {
+            out.get(name).is_none_or(|own| own.kind().takes(kind) || kind.takes(own.kind()))
+        };
+        let mut values = Columns::new(1);
         match place {
             Place::Segment(at, row) => {
                 let segment = &self.remains.segments[at];
-                let mut values = Columns::new(1);
                 for field in segment.fields() {
                     let mut column = Column::new(field.kind);
+                    if !fits(&field.name, field.kind) {
+                        self.unreadable_values += 1;
+                        continue;
+                    }
                     match segment.read_value(row, &field.name, &mut column, scratch) {
                         Ok(()) => values.add(&field.name, column)?,
                         Err(error) if error.kind() == ErrorKind::Corrupt => self.unreadable_values += 1,
                         Err(error) => return Err(error),
                     }
                 }
-                out.push_row(Some((&values, 0)));
             }
-            Place::Record(at, row) => match &self.remains.records[at] {
-                OwnedRecord::Upsert { payload, .. } => out.push_row(payload.as_ref().map(|columns| (columns, row))),
-                OwnedRecord::Delete { .. } => out.push_row(None),
-            },
-            Place::Deleted => {}
+            Place::Record(at, row) => {
+                let OwnedRecord::Upsert { payload: Some(payload), .. } = &self.remains.records[at] else {
+                    out.push_row(None);
+                    return Ok(());
+                };
+                for (name, column) in payload.iter() {
+                    match fits(name, column.kind()) {
+                        true => values.add(name, column.slice(row..row + 1))?,
+                        false => self.unreadable_values += 1,
+                    }
+                }
+            }
+            Place::Deleted => return Ok(()),
         }
+        out.push_row(Some((&values, 0)));
         Ok(())
     }
 }
@@ -336,14 +352,14 @@ impl RowSource for Source<'_> {
         }
         let mut ids = Ids::empty(self.remains.schema.id_type);
         let mut vectors = VectorBuf::with_capacity(self.element, 0);
-        let (mut payload, mut scratch) = (Columns::default(), Vec::new());
+        let (mut payload, mut scratch, mut values) = (Columns::default(), Vec::new(), Scratch::default());
         while ids.len() < BATCH_ROWS
             && let Some((_, id, place)) = self.rows.next()
         {
             match self.read(place, &mut vectors, &mut scratch) {
                 Ok(()) => {
                     ids.push(id);
-                    self.read_payload(place, &mut payload, &mut scratch)?;
+                    self.read_payload(place, &mut payload, &mut values)?;
                 }
                 Err(error) if error.kind() == ErrorKind::Corrupt => self.unreadable += 1,
                 Err(error) => return Err(error),

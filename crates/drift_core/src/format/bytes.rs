@@ -102,6 +102,20 @@ impl<'a> ByteReader<'a> {
         Ok(values)
     }
 
+    /// A column of `count` values of eight bytes as [`ByteWriter::planes`] writes them.
+    pub fn planes<T: AnyBitPattern + NoUninit>(&mut self, count: usize) -> Result<Vec<T>> {
+        let Some(length) = count.checked_mul(size_of::<u64>()) else {
+            return Err(self.corrupt(format_args!("a column of {count} values does not fit into memory")));
+        };
+        let bytes = self.bytes(length)?;
+        let mut values = vec![T::zeroed(); count];
+        let words: &mut [u64] = bytemuck::cast_slice_mut(&mut values);
+        for (at, plane) in bytes.chunks_exact(count.max(1)).enumerate() {
+            words.iter_mut().zip(plane).for_each(|(word, byte)| *word |= u64::from(*byte) << (8 * at));
+        }
+        Ok(values)
+    }
+
     /// Fails unless the next `count` bytes are zero: reserved bytes and padding.
     pub fn zeros(&mut self, count: usize) -> Result<()> {
         let at = self.clone();
@@ -211,6 +225,14 @@ impl ByteWriter {
     /// Appends a column of plain values.
     pub fn column<T: NoUninit>(&mut self, values: &[T]) {
         self.bytes(bytemuck::cast_slice(values));
+    }
+
+    /// Appends values of eight bytes, byte by byte: the lowest bytes of all, then the next ones.
+    pub fn planes<T: NoUninit>(&mut self, values: &[T]) {
+        let words: &[u64] = bytemuck::cast_slice(values);
+        for at in 0..size_of::<u64>() {
+            self.bytes.extend(words.iter().map(|word| (word >> (8 * at)) as u8));
+        }
     }
 
     /// Appends `count` zero bytes.

@@ -11,12 +11,25 @@
 //! list               u64 end of each among the items; then u64 end of each item, then the text of all
 //! ```
 //!
+//! In blocks of rows that are compressed ([`Words::Planes`]), the eight-byte arrays after the bits of presence stand byte by
+//! byte: the lowest bytes of all, then the next ones.
+//!
 //! In the log, columns are: u32 count; of each u8 type, u8 bytes of the name, the name, u64 bytes of the column, the column.
 
 use super::{ByteReader, ByteWriter};
 use crate::error::Result;
 use crate::types::payload::{Lists, Texts, Values};
 use crate::types::{Column, Columns, FieldType};
+use bytemuck::{AnyBitPattern, NoUninit};
+
+/// How arrays of eight-byte values stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// One value after the other.
+    Whole,
+    /// The lowest bytes of all values, then the next ones: what is alike stands together, and compresses.
+    Planes,
+}
 
 /// Bytes before the values of a column of `rows`.
 pub fn presence_bytes(rows: usize) -> usize {
@@ -40,53 +53,67 @@ fn texts_bytes(texts: &Texts) -> usize {
 }
 
 /// Appends a column.
-pub fn write_column(out: &mut ByteWriter, column: &Column) {
+pub fn write_column(out: &mut ByteWriter, column: &Column, words: Words) {
     let (present, values) = column.parts();
     for rows in present.chunks(64) {
         out.u64(rows.iter().enumerate().fold(0, |word, (at, &present)| word | u64::from(present) << at));
     }
     match values {
         Values::Bool(values) => out.bytes(values),
-        Values::Int(values) | Values::Timestamp(values) => out.column(values),
-        Values::Float(values) => out.column(values),
-        Values::Str(texts) | Values::Json(texts) => write_texts(out, texts),
+        Values::Int(values) | Values::Timestamp(values) => write_words(out, values, words),
+        Values::Float(values) => write_words(out, values, words),
+        Values::Str(texts) | Values::Json(texts) => write_texts(out, texts, words),
         Values::List(lists) => {
-            out.column(lists.ends());
-            write_texts(out, lists.items());
+            write_words(out, lists.ends(), words);
+            write_texts(out, lists.items(), words);
         }
     }
 }
 
-fn write_texts(out: &mut ByteWriter, texts: &Texts) {
-    out.column(texts.ends());
+fn write_texts(out: &mut ByteWriter, texts: &Texts, words: Words) {
+    write_words(out, texts.ends(), words);
     out.bytes(texts.text().as_bytes());
 }
 
+fn write_words<T: NoUninit>(out: &mut ByteWriter, values: &[T], words: Words) {
+    match words {
+        Words::Whole => out.column(values),
+        Words::Planes => out.planes(values),
+    }
+}
+
 /// Reads a column of `rows` values of one type.
-pub fn read_column(reader: &mut ByteReader<'_>, rows: usize, kind: FieldType) -> Result<Column> {
+pub fn read_column(reader: &mut ByteReader<'_>, rows: usize, kind: FieldType, words: Words) -> Result<Column> {
     let start = reader.clone();
-    let words: Vec<u64> = reader.column(rows.div_ceil(64))?;
+    let bits: Vec<u64> = reader.column(rows.div_ceil(64))?;
     let values = match kind {
         FieldType::Bool => Values::Bool(reader.column(rows)?),
-        FieldType::Int => Values::Int(reader.column(rows)?),
-        FieldType::Float => Values::Float(reader.column(rows)?),
-        FieldType::Timestamp => Values::Timestamp(reader.column(rows)?),
-        FieldType::Str => Values::Str(read_texts(reader, rows)?),
-        FieldType::Json => Values::Json(read_texts(reader, rows)?),
+        FieldType::Int => Values::Int(read_words(reader, rows, words)?),
+        FieldType::Float => Values::Float(read_words(reader, rows, words)?),
+        FieldType::Timestamp => Values::Timestamp(read_words(reader, rows, words)?),
+        FieldType::Str => Values::Str(read_texts(reader, rows, words)?),
+        FieldType::Json => Values::Json(read_texts(reader, rows, words)?),
         FieldType::List => {
-            let ends: Vec<u64> = reader.column(rows)?;
+            let ends: Vec<u64> = read_words(reader, rows, words)?;
             let items = usize::try_from(ends.last().copied().unwrap_or(0)).map_err(|error| start.corrupt(error))?;
-            let items = read_texts(reader, items)?;
+            let items = read_texts(reader, items, words)?;
             Values::List(Lists::from_parts(items, ends).ok_or_else(|| start.corrupt("ends of lists do not ascend"))?)
         }
     };
-    let present = (0..rows).map(|row| words[row / 64] >> (row % 64) & 1 == 1).collect();
+    let present = (0..rows).map(|row| bits[row / 64] >> (row % 64) & 1 == 1).collect();
     Column::from_parts(present, values).ok_or_else(|| start.corrupt("a column of another length"))
 }
 
-fn read_texts(reader: &mut ByteReader<'_>, count: usize) -> Result<Texts> {
+fn read_words<T: AnyBitPattern + NoUninit>(reader: &mut ByteReader<'_>, count: usize, words: Words) -> Result<Vec<T>> {
+    match words {
+        Words::Whole => reader.column(count),
+        Words::Planes => reader.planes(count),
+    }
+}
+
+fn read_texts(reader: &mut ByteReader<'_>, count: usize, words: Words) -> Result<Texts> {
     let start = reader.clone();
-    let ends: Vec<u64> = reader.column(count)?;
+    let ends: Vec<u64> = read_words(reader, count, words)?;
     let length = usize::try_from(ends.last().copied().unwrap_or(0)).map_err(|error| start.corrupt(error))?;
     let text = std::str::from_utf8(reader.bytes(length)?).map_err(|error| start.corrupt(error))?;
     Texts::from_parts(text.to_owned(), ends).ok_or_else(|| start.corrupt("ends of texts do not ascend"))
@@ -105,7 +132,7 @@ pub fn write_columns(out: &mut ByteWriter, columns: &Columns) {
         out.u8(name.len() as u8);
         out.bytes(name.as_bytes());
         out.u64(column_bytes(column) as u64);
-        write_column(out, column);
+        write_column(out, column, Words::Whole);
     }
 }
 
@@ -119,7 +146,7 @@ pub fn read_columns(reader: &mut ByteReader<'_>, rows: usize) -> Result<Columns>
         let name = std::str::from_utf8(reader.bytes(name_bytes)?).map_err(|error| start.corrupt(error))?;
         let length = usize::try_from(reader.u64()?).map_err(|error| start.corrupt(error))?;
         let before = reader.remaining();
-        let column = read_column(reader, rows, kind)?;
+        let column = read_column(reader, rows, kind, Words::Whole)?;
         if before - reader.remaining() != length {
             return Err(start.corrupt("a column of another length"));
         }
@@ -171,6 +198,15 @@ mod tests {
             let mut reader = ByteReader::new("f", 0, out.as_slice());
             prop_assert_eq!(&read_columns(&mut reader, columns.rows()).unwrap(), &columns);
             reader.finish().unwrap();
+            for (_, column) in columns.iter() {
+                let mut planes = ByteWriter::new();
+                write_column(&mut planes, column, Words::Planes);
+                prop_assert_eq!(planes.len(), column_bytes(column));
+                let mut reader = ByteReader::new("f", 0, planes.as_slice());
+                let read = read_column(&mut reader, columns.rows(), column.kind(), Words::Planes);
+                prop_assert_eq!(&read.unwrap(), column);
+                reader.finish().unwrap();
+            }
             let short = &out.as_slice()[..cut.index(out.len())];
             prop_assert!(read_columns(&mut ByteReader::new("f", 0, short), columns.rows()).is_err());
         }
@@ -179,7 +215,9 @@ mod tests {
         fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..90), rows in any::<u16>(), code in 1u8..8) {
             let _ = read_columns(&mut ByteReader::new("f", 0, &bytes), usize::from(rows % 5));
             let kind = FieldType::from_code(code).unwrap();
-            let _ = read_column(&mut ByteReader::new("f", 0, &bytes), usize::from(rows), kind);
+            for words in [Words::Whole, Words::Planes] {
+                let _ = read_column(&mut ByteReader::new("f", 0, &bytes), usize::from(rows), kind, words);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Layer 6. Values are read one by one from where their rows are; a column of the answer has the field's type of today.
 
 use crate::error::{Error, Result};
+use crate::segment::Scratch;
 use crate::state::{CollectionState, Place, Version};
 use crate::types::{Column, Columns, Field, FieldType, Include, Value};
 
@@ -31,20 +32,22 @@ pub struct Payload<'a> {
     fields: &'a [Field],
     columns: Vec<Column>,
     rows: usize,
-    scratch: Vec<u8>,
+    /// One for each field: rows that are near each other are in one block of it.
+    scratches: Vec<Scratch>,
 }
 
 impl<'a> Payload<'a> {
     /// The `fields` of no rows yet.
     pub fn new(fields: &'a [Field]) -> Payload<'a> {
         let columns = fields.iter().map(|field| Column::new(field.kind)).collect();
-        Payload { fields, columns, rows: 0, scratch: Vec::new() }
+        let scratches = fields.iter().map(|_| Scratch::default()).collect();
+        Payload { fields, columns, rows: 0, scratches }
     }
 
     /// Appends a row's.
     pub fn push(&mut self, version: &Version, place: Place) -> Result<()> {
         self.rows += 1;
-        for (field, out) in self.fields.iter().zip(&mut self.columns) {
+        for ((field, out), scratch) in self.fields.iter().zip(&mut self.columns).zip(&mut self.scratches) {
             match place {
                 Place::Memtable(place, row) => {
                     let memtable = version.memtables().nth(place).expect("invariant: the place came from this version");
@@ -58,7 +61,7 @@ impl<'a> Payload<'a> {
                 }
                 Place::Segment(place, row) => {
                     let segment = &version.index.segments[place as usize].segment;
-                    segment.read_value(row, &field.name, out, &mut self.scratch)?;
+                    segment.read_value(row, &field.name, out, scratch)?;
                 }
             }
         }

@@ -15,6 +15,9 @@ const MAGIC: u64 = u64::from_le_bytes(*b"driftend");
 /// Raw little-endian values; other encodings get other numbers.
 pub const RAW: u32 = 0;
 
+/// Compressed blocks of rows ([`super::blocks`]); of columns of payload.
+pub const BLOCKS: u32 = 1;
+
 /// What is where.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Footer {
@@ -85,7 +88,7 @@ pub struct Section {
     /// Its bytes, without the padding behind.
     #[prost(uint64, tag = "2")]
     pub length: u64,
-    /// How its values are written ([`RAW`]).
+    /// How its values are written ([`RAW`], [`BLOCKS`]).
     #[prost(uint32, tag = "3")]
     pub encoding: u32,
 }

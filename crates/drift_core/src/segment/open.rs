@@ -4,11 +4,11 @@
 
 use super::bloom::Bloom;
 use super::codes::Codes;
-use super::footer::{self, Footer, PayloadColumn, RAW, Section, TRAILER_BYTES};
+use super::footer::{self, BLOCKS, Footer, PayloadColumn, RAW, Section, TRAILER_BYTES};
 use super::pages::{PAGE, Pages};
 use super::payload::StoredColumn;
 use super::{Assembled, Hot, RunEntry, Segment, SegmentFile, cold_stride};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{ByteReader, FileId, HEADER_BYTES, Header, magic, read_ids};
 use crate::quant::sq8::code_stride;
 use crate::storage::{Backend, names};
@@ -102,7 +102,12 @@ impl Loader<'_> {
             (footer.factors, rows * 12),
             (footer.seconds, if schema.precision == Precision::OneBit { rows * 4 } else { 0 }),
         ];
-        let payload = footer.payload.iter().map(|column| column.column);
+        if let Some(column) = footer.payload.iter().find(|column| column.column.encoding > BLOCKS) {
+            let problem = format!("{}: field {:?} has encoding {}", self.name, column.name, column.column.encoding);
+            let advice = "a newer drift wrote it, and reads it";
+            return Err(Error::new(ErrorKind::UnsupportedFormat, format!("{problem}: {advice}")));
+        }
+        let payload = footer.payload.iter().map(|column| Section { encoding: RAW, ..column.column });
         let all = [footer.ids, footer.runs, footer.bloom].into_iter().chain(payload);
         for (section, length) in fixed.into_iter().chain(all.map(|section| (section, section.length as usize))) {
             let end = section.offset.checked_add(section.length);

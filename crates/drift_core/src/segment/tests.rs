@@ -44,7 +44,7 @@ fn values_are_read_one_by_one_as_in_their_columns() {
     let backend = MemoryBackend::open("", true, false).expect("a store");
     let written = write(&backend, IdType::Int, ElementType::F16);
     let opened = Segment::open(&backend, OWNER, written.file(), &schema(IdType::Int)).expect("open");
-    let mut scratch = Vec::new();
+    let mut scratch = Scratch::default();
     for segment in [&written, &opened] {
         for field in Words.fields() {
             let whole = Words.column(&field).expect("a column");
@@ -55,6 +55,122 @@ fn values_are_read_one_by_one_as_in_their_columns() {
         }
         assert_eq!(segment.read_column("nowhere").expect("read"), None);
     }
+}
+
+/// One column.
+struct One(Column);
+
+impl PayloadSource for One {
+    fn fields(&self) -> Vec<Field> {
+        vec![Field { name: "one".into(), kind: self.0.kind() }]
+    }
+
+    fn column(&self, _: &Field) -> Result<Column> {
+        Ok(self.0.clone())
+    }
+}
+
+/// A segment of one bucket with this column.
+fn write_column_of(backend: &MemoryBackend, column: &Column) -> Segment {
+    let (schema, rows) = (schema(IdType::Int), column.len());
+    let mut writer = SegmentWriter::create(backend, OWNER, FileId(5), &schema, ElementType::F32, rows).expect("create");
+    let seqs: Vec<Seq> = (1..=rows as Seq).collect();
+    let rows = RunRows {
+        ids: &Ids::Int((0..rows as i64).collect()),
+        seqs: &seqs,
+        vectors: Vectors::F32(&vec![0.5; rows * DIM]),
+        codes: &vec![0; rows * code_stride(DIM)],
+        factors: &vec![encode(&[0.5; DIM], Clip::NONE, &mut vec![0; code_stride(DIM)]); rows],
+        seconds: &vec![0; rows],
+    };
+    writer.push_run(BucketId(1), rows).expect("push");
+    writer.finish(backend, &One(column.clone())).expect("finish")
+}
+
+/// A column of any type, long enough for several blocks; `noise` is what no compressor makes smaller.
+fn column_of(kind: FieldType, rows: usize, noise: bool) -> Column {
+    let mut column = Column::new(kind);
+    for row in 0..rows {
+        let word = xxhash_rust::xxh3::xxh3_64(&(row as u64).to_le_bytes());
+        let number = if noise { word as i64 } else { row as i64 / 7 };
+        let text: String = match noise {
+            true => (0..40).filter_map(|at| char::from_u32(0x4e00 + (word >> at & 0x1fff) as u32)).collect(),
+            false => format!("größe {}", row % 9),
+        };
+        match kind {
+            _ if row % 11 == 3 => column.push(Value::Null),
+            FieldType::Bool => column.push(Value::Bool(row % 2 == 0)),
+            FieldType::Int => column.push(Value::Int(number)),
+            FieldType::Timestamp => column.push(Value::Timestamp(-number)),
+            FieldType::Float => column.push(Value::Float(f64::from_bits(number as u64))),
+            FieldType::Str => column.push(Value::Str(&text)),
+            FieldType::Json => column.push(Value::Json(&text)),
+            FieldType::List => column.push_list((0..row % 4).map(|_| text.as_str())),
+        }
+    }
+    column
+}
+
+#[test]
+fn columns_in_blocks_and_plain_ones_are_read_alike() {
+    for (code, rows, noise) in (1..8).flat_map(|code| [1, 127, 128, 129, 700].map(|rows| (code, rows, rows % 2 == 1))) {
+        let kind = FieldType::from_code(code).expect("a type");
+        let backend = MemoryBackend::open("", true, false).expect("a store");
+        let column = column_of(kind, rows, noise);
+        let written = write_column_of(&backend, &column);
+        let opened = Segment::open(&backend, OWNER, written.file(), &schema(IdType::Int)).expect("open");
+        let blocks = opened.payload[0].section.encoding != footer::RAW;
+        assert!(blocks || noise || rows < 128, "{kind:?}: {rows} rows that repeat compress");
+        assert!(!blocks || kind != FieldType::Int || !noise, "noise does not");
+        for segment in [&written, &opened] {
+            assert_eq!(segment.read_column("one").expect("read"), Some(column.clone()), "{kind:?} {rows}");
+            let (mut single, mut scratch) = (Column::new(kind), Scratch::default());
+            for row in (0..rows as u32).rev() {
+                segment.read_value(row, "one", &mut single, &mut scratch).expect("read");
+            }
+            assert!((0..rows).all(|row| single.get(rows - 1 - row) == column.get(row)), "{kind:?} {rows}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_block_is_an_error_for_its_rows_alone() {
+    let backend = MemoryBackend::open("", true, false).expect("a store");
+    let column = column_of(FieldType::Str, 12_800, true);
+    let file = write_column_of(&backend, &column).file();
+    let mut bytes = backend.read(&names::segment(FileId(5))).expect("read");
+    let opened = Segment::open(&backend, OWNER, file, &schema(IdType::Int)).expect("open");
+    let section = opened.payload[0].section;
+    assert_eq!(section.encoding, footer::BLOCKS);
+    bytes[(section.offset + section.length / 2) as usize] ^= 1;
+    let copy = MemoryBackend::open("", true, false).expect("a store");
+    copy.put_if_absent(&names::segment(FileId(5)), &bytes).expect("put");
+    let segment = Segment::open(&copy, OWNER, file, &schema(IdType::Int)).expect("the hot part is intact");
+    assert!(segment.read_column("one").is_err());
+    let mut scratch = Scratch::default();
+    let mut read = |row| segment.read_value(row, "one", &mut Column::new(FieldType::Str), &mut scratch);
+    let unreadable: Vec<u32> = (0..12_800).filter(|&row| read(row).is_err()).collect();
+    assert!(!unreadable.is_empty() && unreadable.len() <= 3 * 128, "{} rows", unreadable.len());
+}
+
+#[test]
+fn an_encoding_of_a_newer_drift_is_refused_as_such() {
+    use prost::Message;
+    let backend = MemoryBackend::open("", true, false).expect("a store");
+    let file = write_column_of(&backend, &column_of(FieldType::Int, 700, false)).file();
+    let bytes = backend.read(&names::segment(FileId(5))).expect("read");
+    let trailer = &bytes[bytes.len() - footer::TRAILER_BYTES..];
+    let (offset, length, sum) = footer::decode_trailer(trailer, file.id, file.length, "f").expect("a trailer");
+    let body = &bytes[offset as usize..(offset + length) as usize];
+    let (mut end, sums) = footer::decode(body, file.id, offset, sum, "f").expect("a footer");
+    end.payload[0].column.encoding = footer::BLOCKS + 1;
+    assert_eq!(end.encoded_len() as u64, u64::from_le_bytes(body[..8].try_into().expect("eight bytes")));
+    let forged = [&bytes[..offset as usize], &footer::encode(&end, &sums, file.id, offset)].concat();
+    let copy = MemoryBackend::open("", true, false).expect("a store");
+    copy.put_if_absent(&names::segment(FileId(5)), &forged).expect("put");
+    let error = Segment::open(&copy, OWNER, file, &schema(IdType::Int)).err().expect("refused");
+    assert_eq!(error.kind(), crate::error::ErrorKind::UnsupportedFormat);
+    assert!(error.message().contains("field \"one\" has encoding 2"), "{error}");
 }
 
 /// Seven rows in buckets 2 (four rows) and 9 (three).

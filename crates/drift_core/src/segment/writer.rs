@@ -2,15 +2,16 @@
 //!
 //! Layer 4. The open segment is handed back with its hot part in place, so nothing is read again.
 
+use super::blocks;
 use super::bloom::Bloom;
 use super::codes::Codes;
-use super::footer::{self, Footer, PayloadColumn, RAW, Section};
+use super::footer::{self, BLOCKS, Footer, PayloadColumn, RAW, Section};
 use super::pages::{PAGE, Pages};
 use super::payload::StoredColumn;
 use super::zone::Zone;
 use super::{Assembled, Hot, RunEntry, Segment, SegmentFile, cold_offset};
 use crate::error::{Error, Result};
-use crate::format::{ByteWriter, FileId, Header, checksum, column_bytes, magic, write_column, write_ids};
+use crate::format::{ByteWriter, FileId, Header, Words, checksum, column_bytes, magic, write_column, write_ids};
 use crate::quant::sq8::{Factors, code_stride};
 use crate::storage::{Backend, WriteFile, names};
 use crate::types::{BucketId, Column, ElementType, Field, Ids, Precision, Schema, Seq, Value, Vectors};
@@ -181,15 +182,24 @@ fn write_payload(
         if (0..rows).all(|row| column.get(row) == Value::Null) {
             continue;
         }
-        let mut bytes = ByteWriter::with_capacity(column_bytes(&column));
-        write_column(&mut bytes, &column);
-        let section = pages.section(bytes.as_slice())?;
+        let section = write_one(pages, &column)?;
         let zone = Zone::of(&column);
         let written = Field { kind: column.kind(), name: field.name.clone() };
         stored.push(StoredColumn::new(written, section).with_zone(zone));
         payload.push(PayloadColumn { name: field.name, kind: u32::from(column.kind().code()), column: section, zone });
     }
     Ok((payload, stored))
+}
+
+/// Writes a column, in blocks where these are shorter.
+fn write_one(pages: &mut PageWriter, column: &Column) -> Result<Section> {
+    let plain = column_bytes(column);
+    if let Some(blocks) = blocks::encode(column, plain) {
+        return Ok(Section { encoding: BLOCKS, ..pages.section(&blocks)? });
+    }
+    let mut bytes = ByteWriter::with_capacity(plain);
+    write_column(&mut bytes, column, Words::Whole);
+    pages.section(bytes.as_slice())
 }
 
 /// Cuts a stream of bytes into checked pages.

@@ -70,6 +70,11 @@ impl FieldType {
         })
     }
 
+    /// Whether a column of this type takes values of another: its own ones, and floats take ints.
+    pub fn takes(self, given: FieldType) -> bool {
+        self == given || (self, given) == (FieldType::Float, FieldType::Int)
+    }
+
     /// Its code on disk, from 1.
     pub fn code(self) -> u8 {
         1 + FieldType::ALL.iter().position(|kind| *kind == self).expect("invariant: all types are listed") as u8
@@ -223,7 +228,7 @@ impl Columns {
             });
             let own = &mut self.columns[place].1;
             own.meet(column.kind());
-            (0..column.len()).for_each(|row| own.push(column.get(row)));
+            own.extend(column);
         }
         self.rows += more.rows;
         self.columns.iter_mut().for_each(|(_, column)| column.extend_missing(self.rows));

@@ -78,7 +78,9 @@ pub(super) fn check_vector_type(found: &DataType, dim: usize) -> Result<()> {
     let element = match found {
         DataType::FixedSizeList(element, size) => {
             if usize::try_from(*size) != Ok(dim) {
-                return Err(Error::invalid(format!("vectors have {size} values, but the collection's dim is {dim}")));
+                return Err(Error::invalid(format!(
+                    "vectors have {size} values, but the collection's dim is {dim}: create a collection with dim={size}"
+                )));
             }
             element
         }

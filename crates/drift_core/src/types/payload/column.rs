@@ -169,6 +169,18 @@ impl Column {
         self.present.push(true);
     }
 
+    /// The values of some rows. Panics when one of them is `>= len`.
+    pub fn slice(&self, rows: std::ops::Range<usize>) -> Column {
+        let mut part = Column::new(self.kind());
+        rows.for_each(|row| part.push(self.get(row)));
+        part
+    }
+
+    /// Appends the values of `more`, which is of the same type.
+    pub fn extend(&mut self, more: &Column) {
+        (0..more.len()).for_each(|row| self.push(more.get(row)));
+    }
+
     /// Makes the value at `row` a missing one. Panics when `row >= len`.
     pub fn remove(&mut self, row: usize) {
         self.present[row] = false;

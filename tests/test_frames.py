@@ -1,0 +1,131 @@
+"""Answers in the frames of other libraries, and back: each has every row, type and value, whichever library it is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import drift
+
+DIM = 4
+VECTORS = np.eye(6, DIM, dtype=np.float32) + np.arange(6, dtype=np.float32)[:, None]
+START = dt.datetime(2026, 1, 1, 12, 30, 0, 250, tzinfo=dt.UTC)
+METADATA: list[dict[str, Any]] = [
+    {
+        "n": 2**53 + row,
+        "half": row / 2,
+        "name": f"größe {row}",
+        "even": row % 2 == 0,
+        "tags": ["a", "b"][: row % 3],
+        "when": START + dt.timedelta(days=row),
+    }
+    for row in range(5)
+] + [{}]
+
+
+@pytest.fixture
+def answers(docs_of: drift.Collection) -> dict[str, Any]:
+    """Return one query's hits, several queries' hits, rows and a page."""
+    return {
+        "hits": docs_of.search(VECTORS[0], k=9, exact=True, include=True),
+        "several": docs_of.search(VECTORS[:2], k=3, exact=True, include=["n", "when"]),
+        "rows": docs_of.get(range(6), include=True),
+        "page": docs_of.scroll(limit=6, vectors=True),
+    }
+
+
+@pytest.fixture
+def docs_of(db: drift.Database) -> drift.Collection:
+    """Return six rows, one of them without metadata, half of them flushed."""
+    made = db.create_collection("docs", dim=DIM, metric="l2")
+    made.add(range(3), VECTORS[:3], metadata=METADATA[:3])
+    made.flush()
+    made.add(range(3, 6), VECTORS[3:], metadata=METADATA[3:])
+    return made
+
+
+def plain(value: Any) -> Any:
+    """Return a value as plain Python has it; every library's missing one is None."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(one) for one in value]
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def records(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: plain(value) for name, value in row.items()} for row in rows]
+
+
+def by_duckdb(answer: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = duckdb.from_arrow(answer).to_arrow_table().to_pylist()
+    return rows
+
+
+FRAMES: dict[str, Callable[[Any], list[dict[str, Any]]]] = {
+    "pyarrow": lambda answer: answer.to_arrow().to_pylist(),
+    "pyarrow, by its protocol": lambda answer: pa.table(answer).to_pylist(),
+    "polars": lambda answer: answer.to_polars().to_dicts(),
+    "polars, by its protocol": lambda answer: pl.DataFrame(answer).to_dicts(),
+    "pandas": lambda answer: answer.to_pandas().to_dict("records"),
+    "duckdb": by_duckdb,
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_every_library_shows_the_same_rows(frame: str, answers: dict[str, Any]) -> None:
+    for name, answer in answers.items():
+        found = records(FRAMES[frame](answer))
+        wanted = records(FRAMES["pyarrow"](answer))
+        # Libraries keep the moment; whether they say UTC or the zone's name is theirs.
+        assert found == wanted, name
+        if name in ("rows", "page"):
+            assert [{key: row[key] for key in METADATA[0]} for row in found[:5]] == METADATA[:5]
+            assert all(value is None for key, value in found[5].items() if key in METADATA[0])
+            np.testing.assert_array_equal(np.array([row["vector"] for row in found], np.float32), VECTORS)
+
+
+def test_pandas_takes_answers_by_its_protocol(answers: dict[str, Any]) -> None:
+    for answer in answers.values():
+        frame = pd.DataFrame.from_arrow(answer)
+        # What it makes of missing integers is floats: `to_pandas` keeps them as they are.
+        assert frame["id"].tolist() == answer.to_arrow()["id"].to_pylist()
+        assert list(frame.columns) == list(answer.to_pandas().columns)
+
+
+def test_duckdb_asks_answers_in_sql(answers: dict[str, Any]) -> None:
+    hits = answers["hits"]
+    found = duckdb.sql("select id, distance from hits where n > 9007199254740993 and 'a' = any(tags) order by distance")
+    assert found.fetchall() == [(row, hits.distances[hits.ids.tolist().index(row)]) for row in (2, 4)]
+    rows = answers["rows"]
+    assert duckdb.sql("select count(*), max(half) from rows").fetchall() == [(6, 2.0)]
+    assert rows.metadata[5] == {}
+
+
+@pytest.mark.parametrize("through", ["pyarrow", "polars", "pandas", "duckdb", "rows"])
+def test_a_frame_of_rows_is_loaded_again(through: str, docs_of: drift.Collection, db: drift.Database) -> None:
+    rows = docs_of.get(range(6), include=True)
+    frames: dict[str, Callable[[], Any]] = {
+        "pyarrow": rows.to_arrow,
+        "polars": rows.to_polars,
+        "pandas": lambda: pa.Table.from_pandas(rows.to_pandas()),
+        "duckdb": lambda: duckdb.from_arrow(rows).filter("id >= 0"),
+        "rows": lambda: rows,
+    }
+    again = db.create_collection("again", dim=DIM, metric="l2")
+    assert again.load(frames[through](), vector="vector", metadata=True)["rows"] == 6
+    copied = again.get(range(6), include=True)
+    np.testing.assert_array_equal(copied.vectors, VECTORS)
+    assert copied.metadata == METADATA
+    assert again.fields == docs_of.fields
