@@ -296,7 +296,8 @@ class Collection(Reading):
         progress : bool or callable, optional
             True shows a bar (tqdm or rich when installed); a callable gets the rows so far and their total, or None
             for an unknown total: at the start and the end of each stage (reading, training, writing) and every 50 ms
-            at most in between. An exception in it stops the load.
+            at most in between. An exception in it stops the load. It must not write to the collection or close it: the
+            load holds what these wait for.
 
         Returns
         -------

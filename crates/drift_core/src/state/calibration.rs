@@ -116,8 +116,8 @@ mod tests {
         for scale in [1e-6f32, 1.0, 1e6] {
             let rule = StopRule { difference: 2.0 * scale, rows: 100, usual: scale };
             assert!(rule.goes_on(2.5 * scale, 0.5 * scale, 99) && !rule.goes_on(2.6 * scale, 0.5 * scale, 99));
-            assert!(rule.goes_on(9.9 * scale, 2.0 * scale, 399) && !rule.goes_on(10.1 * scale, 2.0 * scale, 399));
-            assert!(!rule.goes_on(2.5 * scale, 2.0 * scale, 400), "the budget is four times as large, not more");
+            assert!(rule.goes_on(17.9 * scale, 2.0 * scale, 799) && !rule.goes_on(18.1 * scale, 2.0 * scale, 799));
+            assert!(!rule.goes_on(2.5 * scale, 2.0 * scale, 800), "the budget is eight times as large, not more");
             let close = StopRule { difference: -scale, ..rule };
             assert!(close.goes_on(1.4 * scale, 2.0 * scale, 0), "farther than usual is never stopped earlier");
             assert!(!close.goes_on(0.6 * scale, 0.9 * scale, 0));
