@@ -1,12 +1,12 @@
 //! k-means: trains the centroids of buckets and finds the nearest centroid of every row.
 //!
-//! Layer 2. Bulk load and retraining call [`train`]; bulk load, flush and jobs call [`Assigner`]. Both work in rotated
-//! space, spend their time in matrix products, and use the rayon pool they are called in.
+//! Layer 2. Bulk load, the first flush, retraining and splits call [`train`]; splits and the router's groups call [`Assigner`].
+//! Both work in rotated space, spend their time in products of rows with centroids, and use the rayon pool they are called in.
 //!
 //! Seeding is k-means++ (Arthur and Vassilvitskii 2007), refinement is Lloyd's. Up to [`FLAT_CLUSTERS_MAX`] clusters are
 //! trained at once; more are trained in two levels: about sqrt(k) groups first, then each group's share of the clusters,
 //! in proportion to its rows, on its rows alone. That costs 2 n d sqrt(k) products an iteration where one level costs
-//! n d k, and keeps cluster sizes even.
+//! n d k. A refinement over all clusters mends what the borders between groups spoilt, and evens sizes out (`refine`).
 //!
 //! Invariants: equal input, options and instruction set give equal centroids whatever the number of threads, because
 //! every sum is formed in row order by one thread; the answer always holds exactly the clusters asked for, all finite.
@@ -42,9 +42,8 @@ pub struct KmeansOptions {
     pub seed: u64,
     /// Lloyd iterations at each level.
     pub iterations: usize,
-    /// Lloyd iterations over all clusters at once after a training in two levels. The first lowers the mean squared
-    /// distance from 0.5197 to 0.5091 on 200,000 package summaries in 6,250 clusters; the second saves a search at recall
-    /// 0.95 about 6 % of the codes that it scans.
+    /// Lloyd iterations over all clusters at once after a training in two levels, each of which evens sizes out. On 200,000
+    /// package summaries in 6,250 clusters the first lowers the mean squared distance from 0.520 to 0.507, the second to 0.502.
     pub refinements: usize,
     /// Rows a cluster that take part in training; more are sampled down to it.
     pub sample_per_cluster: usize,

@@ -1,7 +1,7 @@
 //! The nearest centroid of many rows: exactly for few centroids, through groups of coded centroids for many.
 //!
-//! Layer 2. Training, flush and maintenance jobs assign rows with it. Invariant: the answer for a row is a function of the rows
-//! of the call and the centroids, never of threads.
+//! Layer 2. Training, splits of buckets and the grouping of centroids assign rows with it. Invariant: the answer for a row is a
+//! function of the rows of the call and the centroids, never of threads.
 
 use super::groups::Groups;
 use super::nearest::Columns;
