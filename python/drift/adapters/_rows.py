@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 PAGE_ROWS = 1_000
 
 
+def check_text_ids(collection: drift.Collection, framework: str) -> None:
+    """Refuse a collection whose ids are not text, as those of the framework are."""
+    if collection.id_type != "str":
+        raise InvalidArgumentError(
+            f'collection {collection.name!r} has ids of type int: {framework} needs id_type="str"'
+        )
+
+
 def as_filter(tree: Tree) -> Expression:
     """Return the expression of a tree."""
     return Expression.of(check(tree))

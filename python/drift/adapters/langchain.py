@@ -16,7 +16,7 @@ from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
 import drift
-from drift.adapters._rows import present, timed, times
+from drift.adapters._rows import check_text_ids, present, timed, times
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -53,10 +53,7 @@ class DriftVectorStore(VectorStore):  # type: ignore[misc]
     """
 
     def __init__(self, embedding: Embeddings, collection: drift.Collection, *, recall: float = 0.95) -> None:
-        if collection.id_type != "str":
-            raise drift.InvalidArgumentError(
-                f'collection {collection.name!r} has ids of type int: LangChain needs id_type="str"'
-            )
+        check_text_ids(collection, "LangChain")
         self._embedding = embedding
         self._collection: Any = collection
         self._recall = recall

@@ -25,7 +25,7 @@ from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_
 
 import drift
 from drift._filter import tree as build
-from drift.adapters._rows import as_filter, instant, matching, present, timed, times
+from drift.adapters._rows import as_filter, check_text_ids, instant, matching, present, timed, times
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -74,10 +74,7 @@ class DriftVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
     _collection: Any = PrivateAttr()
 
     def __init__(self, collection: drift.Collection, *, recall: float = 0.95) -> None:
-        if collection.id_type != "str":
-            raise drift.InvalidArgumentError(
-                f'collection {collection.name!r} has ids of type int: LlamaIndex needs id_type="str"'
-            )
+        check_text_ids(collection, "LlamaIndex")
         super().__init__(stores_text=True, recall=recall)
         self._collection = collection
 
