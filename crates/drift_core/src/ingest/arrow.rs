@@ -129,6 +129,7 @@ fn check_columns(arrow: &SchemaRef, names: &ColumnNames, schema: &Schema, source
 
 fn missing_column(name: &str, arrow: &SchemaRef, source: &str) -> Error {
     let present: Vec<&str> = arrow.fields().iter().map(|field| field.name().as_str()).collect();
-    let ways = "name the columns with id= and vector=, those of metadata with metadata=[...] or, all, True";
+    let ways = "name the columns with id= and vector=, those of metadata with metadata=[...], or all others with \
+                metadata=True";
     Error::invalid(format!("{source}: no column {name:?}; it has {present:?}: {ways}"))
 }
