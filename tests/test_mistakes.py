@@ -390,7 +390,7 @@ def test_odd_metadata_is_refused_by_column_with_what_to_do(c: drift.Collection, 
 def test_the_vectors_are_no_metadata_and_an_unknown_column_is_told(c: drift.Collection, tmp_path: Path) -> None:
     file = parquet(tmp_path, id=IDS, embedding=list(ROWS), name=["a", "b", "c"])
     refused(lambda: c.load(file, metadata=["embedding"]), 'column "embedding"', "leave it out")
-    refused(lambda: c.load(file, metadata="all"), 'no column "all"', '"name"', "all, True")
+    refused(lambda: c.load(file, metadata="all"), 'no column "all"', '"name"', "metadata=True")
 
 
 UTC = dt.UTC
