@@ -13,6 +13,8 @@ export CARGO_TARGET_DIR
 # Neither another environment nor another user's settings may change what is built here.
 export VIRTUAL_ENV := $(VENV)
 export PYTHONNOUSERSITE := 1
+# Random cases of the tests are the same in each run, unless it asks for others.
+export PROPTEST_RNG_SEED ?= $(or $(DRIFT_SEED),1)
 unexport PYTHONPATH
 unexport CONDA_PREFIX
 
@@ -23,7 +25,7 @@ BUILT := $(VENV)/.built-$(PROFILE)
 comma := ,
 install = MATURIN_PEP517_ARGS="--profile $(2)" $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(1)]'
 
-.PHONY: help demo test test-rust test-python test-simd test-suites lint format build bench kill docs pictures wheel clean
+.PHONY: help demo test test-rust test-python test-simd test-suites gate soak lint format build bench kill docs pictures wheel clean
 
 help:                 ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -49,6 +51,13 @@ test-suites: $(BUILT) ## adapters under the suites of other projects, and the do
 	$(call install,dev$(comma)suites,$(PROFILE))
 	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -q -rs tests/adapters tests/docs tests/filters
 	$(BIN)/python -m pytest -q --doctest-modules -o python_files=none python/drift/adapters --ignore python/drift/adapters/vectordb_bench.py
+
+# The three tiers: `test` for each change, `gate` before what is risky goes in, `soak` before a release.
+gate: $(BUILT)        ## the first part of every soak, within an hour
+	$(BIN)/python -m tests.soak --gate
+
+soak: $(BUILT)        ## all that a release asks for, hours of it; goes on where it was ended
+	$(BIN)/python -m tests.soak
 
 lint: $(BUILT)        ## formatting, lints, types, and what drift is built from
 	cargo fmt --all -- --check

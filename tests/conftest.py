@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import drift
 import hypothesis
+import hypothesis.core
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +36,9 @@ hypothesis.settings.load_profile("drift")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of the subset that runs once per instruction set."""
+    """Register the marker of the subset that runs once per instruction set, and draw hypothesis's cases by the seed."""
+    if config.getoption("--hypothesis-seed") is None:
+        hypothesis.core.global_force_seed = oracle.run_seed()  # type: ignore[assignment]
     config.addinivalue_line("markers", "core: run under each DRIFT_SIMD value that this machine has")
 
 

@@ -7,7 +7,9 @@ computed in float64, so that an error of the engine cannot be shared.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import select
+import time
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,21 @@ METRICS = ("l2", "cosine", "dot")
 def run_seed() -> int:
     """Return the seed of this run: ``DRIFT_SEED``, or 1."""
     return int(os.environ.get("DRIFT_SEED", "1"))
+
+
+def await_output(pipe: IO[bytes], seconds: float) -> float:
+    """Wait for something to read, at most so long; return the seconds that were left, 0 when there was nothing.
+
+    Where all processes are stopped for a while and then go on, that counts as a second at most: the one that is waited
+    for was stopped, too.
+    """
+    while seconds > 0:
+        start = time.monotonic()
+        found = select.select([pipe], [], [], min(seconds, 1.0))[0]
+        seconds -= min(time.monotonic() - start, 1.0)
+        if found:
+            return max(seconds, 1e-9)
+    return 0.0
 
 
 def rng(offset: int = 0) -> np.random.Generator:

@@ -236,10 +236,17 @@ def test_padding_does_not_leave_in_tables(docs: drift.Collection) -> None:
 
 
 def test_stats_count_rows_and_queries(full: drift.Collection) -> None:
+    assert full.stats()["search_ms"] is None
     full.search(QUERIES, k=3)
+    full.search(QUERIES[0])
     full.delete(IDS[:10])
     stats = full.stats()
     assert stats["rows"] == 50
     assert stats["queries"] >= 7
+    times = stats["search_ms"]
+    assert times["calls"] == 2, "a call of several queries is one"
+    assert 0 < times["p50"] <= times["p95"] <= times["p99"]
+    # Another job may end between the two calls.
+    assert full.health().jobs[: len(stats["jobs"])] == stats["jobs"]
     assert stats["poisoned"] is None
     assert stats["degraded"] is None

@@ -206,7 +206,9 @@ def test_optimize_and_verify_report_their_progress(path: str) -> None:
         c.upsert(range(500), rows[:500])
         steps: list[tuple[int, int | None]] = []
         c.optimize(progress=lambda done, total: steps.append((done, total)))
-        assert steps == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+        # Restructuring tells of itself once a round.
+        assert steps == sorted(steps)
+        assert list(dict.fromkeys(steps)) == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
         for repair in (False, True):
             read: list[tuple[int, int | None]] = []
             report = c.verify(repair=repair, progress=lambda done, total: read.append((done, total)))  # noqa: B023

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -438,7 +439,7 @@ def test_a_filter_that_finds_nothing_can_be_asked_why(c: drift.Collection) -> No
         "yaer > 2020": ("'yaer'", "did you mean 'year'"),
         "price > 2020": ("'price'", "'year', 'name', 'at', 'more'"),
         "year > '2020'": ("'year' is int", "text '2020'", "without quotes"),
-        "at >= '2024-01-01'": ("'at' is timestamp", "TIMESTAMP '2024-05-31'"),
+        "at >= 2024": ("'at' is timestamp", "number 2024", "ISO 8601"),
         "NOT (name IN ('a', 3))": ("'name' is str", "number 3", "in quotes"),
     }.items():
         (doubt,) = c.check_filter(condition)
@@ -454,6 +455,30 @@ def test_a_filter_that_finds_nothing_can_be_asked_why(c: drift.Collection) -> No
     assert c.check_filter("qq = 1 AND zz = 2 OR qq = 1") == [
         f"no row has the field {name!r}: rows have 'year', 'name', 'at', 'more'" for name in ("qq", "zz")
     ]
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_a_text_that_is_compared_with_times_is_read_as_a_time(c: drift.Collection, flushed: bool) -> None:
+    days = [dt.datetime(2024, 1, 1), dt.datetime(2024, 5, 31, 12), dt.datetime(2025, 1, 1)]
+    c.add(IDS, ROWS, metadata={"at": days, "text": ["2024-01-01", "b", "c"]})
+    if flushed:
+        c.flush()
+    at = drift.col("at")
+    for condition, ids in (
+        ("at >= '2024-05-31'", [2, 3]),
+        ("NOT at < '2024-05-31T14:00:00+02:00'", [2, 3]),
+        ("at BETWEEN '2024-01-01' AND '2024-12-31' AND text <> 'b'", [1]),
+        ({"at": {"$in": ["2024-01-01", dt.date(2025, 1, 1)]}}, [1, 3]),
+        ((at == "20250101") | (at < "2024-01-01 00:00:01Z"), [1, 3]),
+        ("text = '2024-01-01'", [1]),
+    ):
+        assert c.scroll(filter=condition).ids.tolist() == ids, condition
+        assert c.count(condition) == len(ids)
+        assert sorted(c.search(ROWS[0], k=3, filter=condition).ids.tolist())[-len(ids) :] == ids
+    for wrong in ("at >= 'soon'", {"at": {"$in": ["2024-01-01", "2024-13-01"]}}):
+        for call in (c.count, lambda wrong: c.delete(filter=wrong), lambda wrong: c.search(ROWS[0], filter=wrong)):
+            refused(partial(call, wrong), "'at' holds times", "ISO 8601", "2024-06-01")
+    assert c.delete(filter=at < "2024-02-01") == 1
 
 
 def parquet(folder: Path, **columns: Any) -> Path:

@@ -21,6 +21,7 @@ from tests import oracle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
+    from multiprocessing.synchronize import Event
 
 DIM = 10
 QUERIES = oracle.vectors(4, DIM, 80)
@@ -208,8 +209,8 @@ def test_a_reader_cannot_write_and_a_writer_is_never_behind(
     assert read.ask("stats")["rows"] == 50
 
 
-def churn(path: str, rounds: int) -> None:
-    """Write, flush, load and optimize; each round gives all of 0..200 one version."""
+def churn(path: str, rounds: int, met: Event) -> None:
+    """Write, flush, load and optimize; each round gives all of 0..200 one version. Half way it waits for `met`."""
     with drift.connect(path, durability="os") as db:
         c = db["docs"]
         for version in range(2, rounds + 2):
@@ -221,13 +222,16 @@ def churn(path: str, rounds: int) -> None:
             if version % 3 == 0:
                 ids = range(1000 + version, 1001 + version)
                 c.load([(ids, oracle.vector_of(ids, [1], DIM))])
+            if version == rounds // 2:
+                met.wait()
 
 
 def test_readers_see_whole_states_in_order_while_another_process_writes(path: str) -> None:
     rounds = 80
     with drift.connect(path) as db:
         write(db.create_collection("docs", dim=DIM, metric="l2"), range(200))
-    writer = SPAWN.Process(target=churn, args=(path, rounds))
+    met = SPAWN.Event()
+    writer = SPAWN.Process(target=churn, args=(path, rounds, met))
     writer.start()
     seen = [1]
     loads = 0
@@ -255,7 +259,10 @@ def test_readers_see_whole_states_in_order_while_another_process_writes(path: st
                 assert len(loaded) >= max(loads, len(range(3, version, 3))), "a write after a load comes with it"
                 loads = len(loaded)
                 seen.append(version)
+                if version > 1:
+                    met.set()
     finally:
+        met.set()
         writer.join(120)
     assert writer.exitcode == 0
     assert seen[-1] == rounds + 1

@@ -86,6 +86,10 @@ def test_collections_show_their_stats_and_why_they_have_none(c: drift.Collection
     assert repr(c) == f"Collection('docs', 60 rows, dim=8, metric='l2', id_type={c.id_type!r})"
     cells = shown(c).texts["td"]
     assert cells[cells.index("rows") + 1] == "60"
+    assert not any("search" in cell or "jobs" in cell for cell in cells)
+    c.search(np.ones(8), k=1)
+    searched = shown(c).texts["td"]
+    assert float(searched[searched.index("search p99, ms") + 1]) > 0
     c.close()
     assert "closed" in repr(c)
     assert "open it again" in shown(c).texts["td"][1]

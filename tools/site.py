@@ -1,7 +1,7 @@
 """What the documentation site adds to `docs/`: files that live elsewhere in the repository, and links to them.
 
 A hook of MkDocs. The files of `PAGES` become pages, and links that leave `docs/` are pointed at them, so that a page
-reads the same in the repository and on the site.
+reads the same in the repository and on the site. A link to any other file of the repository becomes its text alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAGES = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "ARCHITECTURE.md": "ARCHITECTURE.md",
 }
-_LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
+_LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)#\s]+)((?:#[^)\s]*)?)\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -50,7 +50,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         source = posixpath.normpath(posixpath.join(posixpath.dirname(origin), link))
         target = PAGES.get(source, source.removeprefix("docs/") if source.startswith("docs/") else None)
         if target is None:
-            return match[0]
-        return f"{match[1]}{posixpath.relpath(target, posixpath.dirname(here) or '.')}{match[3]}"
+            return match[1] if (ROOT / source).exists() else match[0]
+        return f"[{match[1]}]({posixpath.relpath(target, posixpath.dirname(here) or '.')}{match[3]})"
 
     return _LINK.sub(pointed, markdown)

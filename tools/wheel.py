@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import email
+import json
 import re
 import subprocess
 import sys
@@ -76,9 +77,9 @@ def claim(holds: bool, text: str) -> None:
     print("  ok:", text)
 
 
-def build(out: Path, jobs: int) -> Path:
+def build(out: Path, profile: str, jobs: int) -> Path:
     """Build the wheel and return its path."""
-    run(sys.executable, "-m", "maturin", "build", "--release", "--locked", "--out", out, "-j", str(jobs))
+    run(sys.executable, "-m", "maturin", "build", "--profile", profile, "--locked", "--out", out, "-j", str(jobs))
     wheels = list(out.glob("drift_vector-*.whl"))
     claim(len(wheels) == 1, f"one wheel was built: {[wheel.name for wheel in wheels]}")
     return wheels[0]
@@ -96,6 +97,11 @@ def audit(wheel: Path) -> None:
     claim({"drift/py.typed", "drift/_core.pyi"} <= set(names), "types are in it")
     libraries = [name for name in names if re.search(r"\.so($|\.)|\.dylib$|\.dll$|\.pyd$", name)]
     claim(len(libraries) == 1, f"one library is in it: {libraries}")
+    bills = [json.loads(text) for text in bills_of(wheel)]
+    parts = {part["name"] for bill in bills for part in bill.get("components", [])}
+    claim(
+        len(bills) > 0 and {"drift_core", "arrow-array"} <= parts, f"a bill of materials names its {len(parts)} parts"
+    )
     outside = [name for name in names if not re.match(r"drift(_vector-[^/]*\.(dist-info|data))?/", name)]
     claim(not outside, f"nothing outside the package is in it: {outside}")
     report = run(sys.executable, "-m", "abi3audit", "--strict", "--summary", wheel)
@@ -104,6 +110,12 @@ def audit(wheel: Path) -> None:
         shown = " ".join(run(sys.executable, "-m", "auditwheel", "show", wheel).split())
         tag = re.search(r'consistent with the following platform tag: "(manylinux\w+|musllinux\w+)"', shown)
         claim(tag is not None, f"auditwheel: it runs on {tag and tag[1]} and newer")
+
+
+def bills_of(wheel: Path) -> list[str]:
+    """Return the bills of materials (CycloneDX) that maturin has put into a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return [archive.read(name).decode() for name in archive.namelist() if name.endswith(".cyclonedx.json")]
 
 
 def smoke(wheel: Path, interpreter: str) -> None:
@@ -124,6 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheel", type=Path, help="audit this wheel instead of building one")
     parser.add_argument("--out", type=Path, help="keep the wheel in this folder (default: dist)", default=ROOT / "dist")
+    parser.add_argument("--profile", default="release", help='profile of Cargo; "ci" builds sooner (%(default)s)')
     parser.add_argument("--jobs", type=int, default=2, help="processes of the build")
     parser.add_argument("--python", nargs="*", default=[sys.executable], help="interpreters to try it with")
     given = parser.parse_args(arguments)
@@ -131,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.out.mkdir(parents=True, exist_ok=True)
         for old in given.out.glob("drift_vector-*.whl"):
             old.unlink()
-    wheel = given.wheel or build(given.out, given.jobs)
+    wheel = given.wheel or build(given.out, given.profile, given.jobs)
     audit(wheel)
     for interpreter in given.python:
         smoke(wheel, interpreter)

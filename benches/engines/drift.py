@@ -26,12 +26,14 @@ class Drift(Engine):
     sweeps = (along("recall", RECALLS),)
     options: ClassVar[dict[str, Any]] = {}
     """Passed to ``create_collection``."""
+    opening: ClassVar[dict[str, Any]] = {}
+    """Passed to ``connect``."""
 
     def build(self, folder: Path, threads: int) -> None:  # noqa: ARG002 - drift uses all cores by itself.
         import drift
 
         dim = np.load(folder / "queries.npy", mmap_mode="r").shape[1]
-        self.db = drift.connect(folder / f"drift-{os.getpid()}")
+        self.db = drift.connect(folder / f"drift-{os.getpid()}", **self.opening)
         self.collection = self.db.create_collection("rows", dim=dim, metric="cosine", **self.options)
         self.collection.load(folder / "rows.parquet", vector=VECTOR)
 
@@ -49,7 +51,7 @@ class Drift(Engine):
         return {key: value for key, value in stats.items() if isinstance(value, int) and not isinstance(value, bool)}
 
     def describe(self) -> str:
-        parts = [f"{key} {value}" for key, value in {**self.options, **self.environment}.items()]
+        parts = [f"{key} {value}" for key, value in {**self.opening, **self.options, **self.environment}.items()]
         return ", ".join(parts) or "defaults"
 
 
@@ -58,6 +60,13 @@ class DriftSq8(Drift):
 
     name = "drift sq8"
     options: ClassVar[dict[str, Any]] = {"precision": "sq8"}
+
+
+class DriftMemory(Drift):
+    """The exact vectors in memory, as the peers have them."""
+
+    name = "drift, rows in memory"
+    opening: ClassVar[dict[str, Any]] = {"exact_rows": "memory"}
 
 
 class DriftAvx2(Drift):

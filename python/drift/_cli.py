@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import drift
-from drift import _cli_rows, _completion, _time
+from drift import _cli_rows, _cli_words, _completion, _time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: object, code: int) -> int:
-    sys.stderr.write("drift: error: " + " ".join(str(error).split()) + "\n")
+    sys.stderr.write(f"drift: error: {_cli_words.sentence(error)}\n")
     return code
 
 
@@ -78,7 +78,7 @@ def _fail(error: object, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _cli_words.Parser(
         prog="drift",
         description="Create, fill, search and check drift vector databases.",
         epilog=EXAMPLES,
@@ -114,7 +114,7 @@ def bare_command(
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
     command.add_argument("--json", action="store_true", help="print JSON for machines")
     return command
 
@@ -229,26 +229,40 @@ def _add_completion(commands: Any) -> None:
         epilog="to use it:\n" + "\n".join(f"  {hint}" for hint in _completion.HINTS.values()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.set_defaults(run=_complete)
+    command.set_defaults(run=_complete, parser=command)
     command.add_argument("shell", metavar="SHELL", choices=list(_completion.HINTS), help="bash, zsh or fish")
 
 
 # The commands -----------------------------------------------------------------------------------------------------
 
 
+def writer(database: str) -> drift.Database:
+    """Open a database that exists: only ``create`` makes one, so that a mistyped name does not."""
+    drift.connect(database, read_only=True).close()
+    return drift.connect(database)
+
+
 def _create(arguments: argparse.Namespace) -> int:
-    with drift.connect(arguments.database) as db:
-        c = db.create_collection(
+    fields = _fields(arguments.field)
+
+    def create(db: drift.Database) -> drift.Collection:
+        return db.create_collection(
             arguments.collection,
             arguments.dim,
             arguments.metric,
             arguments.id_type,
             precision=arguments.precision,
-            fields=_fields(arguments.field),
+            fields=fields,
             time=arguments.time,
             ttl=arguments.ttl,
             exist_ok=arguments.exist_ok,
         )
+
+    # First in memory, so that what is refused leaves no empty database behind.
+    with drift.connect(f"memory://{os.urandom(8).hex()}") as trial:
+        create(trial)
+    with drift.connect(arguments.database) as db:
+        c = create(db)
         facts = {"collection": c.name, "dim": c.dim, "metric": c.metric, "id_type": c.id_type, "rows": len(c)}
     return _print_facts(facts, arguments.json)
 
@@ -263,7 +277,7 @@ def _fields(given: list[str] | None) -> Any:
 
 
 def _load(arguments: argparse.Namespace) -> int:
-    with drift.connect(arguments.database) as db:
+    with writer(arguments.database) as db:
         report = db[arguments.collection].load(
             arguments.files,
             id=arguments.id,
@@ -279,7 +293,7 @@ def _drop(arguments: argparse.Namespace) -> int:
         with drift.connect(arguments.database, read_only=True) as db:
             c = db[arguments.collection]
             raise UsageError(f"this would delete {c!r}: add --yes to do it")
-    with drift.connect(arguments.database) as db:
+    with writer(arguments.database) as db:
         db.drop_collection(arguments.collection)
     return _print_facts({"dropped": arguments.collection}, arguments.json)
 
@@ -320,7 +334,11 @@ def _search(arguments: argparse.Namespace) -> int:
 def _stats(arguments: argparse.Namespace) -> int:
     with drift.connect(arguments.database, read_only=True) as db:
         if arguments.collection is not None:
-            return _print_facts(db[arguments.collection].stats(), arguments.json)
+            figures = db[arguments.collection].stats()
+            if not arguments.json:
+                # A process that has just opened it has neither searched nor run jobs.
+                figures = {name: value for name, value in figures.items() if name not in ("search_ms", "jobs")}
+            return _print_facts(figures, arguments.json)
         facts = [
             {"collection": c.name, "rows": len(c), "dim": c.dim, "metric": c.metric, "id_type": c.id_type}
             for c in map(db.open_collection, db.list_collections())
@@ -367,7 +385,8 @@ def _print_health(figures: dict[str, Any], as_json: bool) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    with drift.connect(arguments.database, read_only=not arguments.repair) as db:
+    opened = writer(arguments.database) if arguments.repair else drift.connect(arguments.database, read_only=True)
+    with opened as db:
         names = db.list_collections() if arguments.collection is None else [arguments.collection]
         progress = _wants_progress(arguments)
         reports = [
@@ -388,7 +407,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _optimize(arguments: argparse.Namespace) -> int:
-    with drift.connect(arguments.database) as db:
+    with writer(arguments.database) as db:
         return _print_facts(db[arguments.collection].optimize(progress=_wants_progress(arguments)), arguments.json)
 
 
@@ -415,16 +434,31 @@ def _read_vector(text: str) -> Any:
     if text.endswith(".npy"):
         try:
             return np.load(text, allow_pickle=False)
+        except OSError as error:
+            raise UsageError(f"--vector {text} is no file that can be read: {error.strerror}") from None
         except ValueError as error:
             raise UsageError(f"{text} is no .npy file of numbers: {error}") from None
     if text == "-":
         content = sys.stdin.read()
+    elif text.lstrip().startswith("["):
+        content = text
     else:
-        content = text if text.lstrip().startswith("[") else Path(text).read_text(encoding="utf-8")
+        content = _read_file(text)
     try:
         return json.loads(content)
     except json.JSONDecodeError as error:
         raise UsageError(f"--vector is no JSON: {error}") from None
+
+
+def _read_file(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        hint = f"; a vector is written [{name}]" if name[:1].isdigit() or name[:1] == "-" else ""
+        hint = "; a text must be embedded first, drift compares vectors" if " " in name.strip() else hint
+        raise UsageError(f"--vector {name} is no file that can be read: {error.strerror}{hint}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--vector {name} is no JSON: give a .npy file of NumPy, or JSON") from None
 
 
 def _add_columns(found: list[dict[str, Any]], path: str, id_column: str, names: list[str]) -> None:

@@ -185,7 +185,7 @@ def _delete(arguments: argparse.Namespace) -> int:
     wanted = {"filter": arguments.filter, **window(arguments)}
     if bool(arguments.ids) == any(value is not None for value in wanted.values()):
         raise _cli.UsageError("delete takes either ids or --filter, --since, --until")
-    with drift.connect(arguments.database) as db:
+    with _cli.writer(arguments.database) as db:
         c = db[arguments.collection]
         deleted = c.delete(_cli._ids(c, arguments.ids)) if arguments.ids else c.delete(**wanted)
         note_doubts(c, arguments.filter, deleted)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from drift import _core, _input, _metadata, _source, _time
+from drift._arguments import hinted
 from drift._checks import text
+from drift._described import Described
 from drift._errors import DriftError, InvalidArgumentError
 from drift._health import Health
 from drift._maintenance import Maintenance
@@ -44,7 +45,7 @@ def _restore(database: Database, name: str) -> Collection:
     return database.open_collection(name)
 
 
-class Collection(Reading):
+class Collection(Described, Reading):
     """Rows of an id, a vector and metadata. `Database.create_collection` and `Database.open_collection` make it.
 
     It is safe to use from several threads; readers never wait for writers. It pickles by its database's URI and its
@@ -78,50 +79,9 @@ class Collection(Reading):
         return self
 
     @property
-    def name(self) -> str:
-        """Name of the collection."""
-        return self._inner.name
-
-    @property
-    def dim(self) -> int:
-        """Dimension of the vectors."""
-        return self._dim
-
-    @property
-    def metric(self) -> str:
-        """Distance: ``"l2"``, ``"cosine"`` or ``"dot"``."""
-        return self._inner.metric
-
-    @property
-    def precision(self) -> str:
-        """What a search reads first: ``"1bit"`` or ``"sq8"`` codes."""
-        return self._inner.precision
-
-    @property
-    def id_type(self) -> str:
-        """Type of the ids: ``"int"`` or ``"str"``."""
-        return self._inner.id_type
-
-    @property
-    def time(self) -> str | None:
-        """Metadata field that is each row's time; None when there is none."""
-        return self._inner.time
-
-    @property
-    def ttl(self) -> dt.timedelta | None:
-        """Time after its time at which a row expires; None when rows do not expire by it."""
-        micros = self._inner.ttl
-        return None if micros is None else dt.timedelta(microseconds=micros)
-
-    @property
     def database(self) -> Database:
         """The database of the collection."""
         return self._database
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """Names and types of the metadata fields, in the order in which they came."""
-        return dict(self._inner.fields())
 
     def _row(
         self, ids: IdsLike, vectors: VectorsLike, metadata: MetadataLike | None, expires: ExpiresLike
@@ -133,6 +93,7 @@ class Collection(Reading):
             fields = [*(fields or []), _time.expiry(expires, rows)]
         return given, values, fields
 
+    @hinted
     def add(
         self,
         ids: IdsLike,
@@ -177,6 +138,7 @@ class Collection(Reading):
         """
         self._inner.add(*self._row(ids, vectors, metadata, expires))
 
+    @hinted
     def upsert(
         self,
         ids: IdsLike,
@@ -199,6 +161,7 @@ class Collection(Reading):
         """
         self._inner.upsert(*self._row(ids, vectors, metadata, expires))
 
+    @hinted
     def update_metadata(self, ids: IdsLike, metadata: MetadataLike) -> None:
         """Change metadata of rows, all or none; their vectors and the fields that are not given stay.
 
@@ -233,6 +196,7 @@ class Collection(Reading):
         changes, removed = _metadata.changes(metadata, rows, lambda: self.fields)
         self._inner.update_metadata(given, changes, removed)
 
+    @hinted
     def delete(
         self,
         ids: IdsLike | None = None,
@@ -260,13 +224,14 @@ class Collection(Reading):
         >>> c.delete(filter=drift.col("year") < 2022)
         1
         """
-        tree = _time.window(filter, since, until, self._inner.time)
+        tree = _time.window(filter, since, until, self._inner)
         if ids is not None and tree is None:
             return self._inner.delete(_input.ids(ids, self._inner.id_type))
         if ids is not None or tree is None:
             raise InvalidArgumentError("delete takes either ids or filter=, since= and until=")
         return self._inner.delete_where(tree)
 
+    @hinted
     def load(
         self,
         source: LoadSource,
@@ -296,8 +261,11 @@ class Collection(Reading):
         progress : bool or callable, optional
             True shows a bar (tqdm or rich when installed); a callable gets the rows so far and their total, or None
             for an unknown total: at the start and the end of each stage (reading, training, writing) and every 50 ms
-            at most in between. An exception in it stops the load. It must not write to the collection or close it: the
-            load holds what these wait for.
+            at most in between. An exception in it stops the load. It may search the collection and write to it, but
+            once all rows are read the load holds what some calls wait for: in the callback `flush`, `close`,
+            `optimize`, `verify`, `health`, another `load`, `delete` by filter, `update_metadata` and dropping the
+            collection raise `LockedError`, as does a write that finds no room in memory. A source of rows may call
+            anything.
 
         Returns
         -------
@@ -395,8 +363,8 @@ class Collection(Reading):
         Parameters
         ----------
         progress : bool or callable, optional
-            True shows a bar; a callable gets the steps so far and in all (flush, retrain, restructure, compact). It
-            must not use the collection.
+            True shows a bar; a callable gets the steps so far and in all (flush, retrain, restructure, compact). What
+            would wait for the call raises `LockedError` in it, as in that of `load`.
 
         Returns
         -------
@@ -420,7 +388,8 @@ class Collection(Reading):
             from a backup, or open the database with ``recovery="salvage"``.
         progress : bool or callable, optional
             True shows a bar; a callable gets the bytes of segments so far and in all, twice when `repair` finds
-            damage. It must not use the collection. An exception in it, or Ctrl-C, ends the check.
+            damage. What would wait for the check raises `LockedError` in it, as in that of `load`. An exception in it,
+            or Ctrl-C, ends the check.
 
         Returns
         -------
@@ -435,12 +404,26 @@ class Collection(Reading):
             return self._inner.verify(bool(repair), update)
 
     def stats(self) -> dict[str, Any]:
-        """Return counts of rows, buckets, segments, bytes and work, and what is wrong.
+        """Return counts of rows, buckets, segments, bytes and work, how long searches take, and what is wrong.
 
         Returns
         -------
         dict
-            Counts (int); ``degraded`` and ``poisoned``: why background work fails or writes are refused, else None.
+            Counts (int). ``search_ms``: ``calls`` of `search` in this process since the collection was opened, and the
+            milliseconds that half (``p50``), 95 and 99 of 100 of them took at most, read from classes an eighth wide;
+            None before the first. ``jobs``: the newest 256 finished background jobs, as `health` has them. ``degraded``
+            and ``poisoned``: why background work fails or writes are refused, else None.
+
+        Examples
+        --------
+        >>> import drift
+        >>> c = drift.connect("memory://stats").create_collection("c", dim=2)
+        >>> c.add([1], [[1.0, 0.0]])
+        >>> c.stats()["rows"], c.stats()["search_ms"]
+        (1, None)
+        >>> _ = c.search([1.0, 0.0])
+        >>> sorted(c.stats()["search_ms"])
+        ['calls', 'p50', 'p95', 'p99']
         """
         return self._inner.stats()
 
@@ -474,7 +457,11 @@ class Collection(Reading):
     def _repr_html_(self) -> str:
         try:
             # What is zero has not happened yet, and a notebook is small.
-            rows = [(name, value) for name, value in self._inner.stats().items() if value]
+            stats = self._inner.stats()
+            timed = stats.pop("search_ms")
+            rows = [(name, value) for name, value in stats.items() if value and name != "jobs"]
+            if timed is not None:
+                rows += [(f"search {name}, ms", f"{timed[name]:.3g}") for name in ("p50", "p95", "p99")]
         except DriftError as error:
             rows = [("error", str(error))]
         return html_table(repr(self), ["", ""], rows)

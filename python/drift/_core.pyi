@@ -39,7 +39,13 @@ _Progress: TypeAlias = Callable[[int, int | None, str], object] | None
 @final
 class Database:
     def __new__(
-        cls, uri: str, read_only: bool, durability: str, recovery: str, memory_limit: int | None
+        cls,
+        uri: str,
+        read_only: bool,
+        durability: str,
+        recovery: str,
+        exact_rows: str,
+        memory_limit: int | None,
     ) -> Database: ...
     @property
     def uri(self) -> str: ...

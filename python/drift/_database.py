@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from drift import _backup, _core, _metadata, _time
 from drift._address import address
+from drift._arguments import hinted
 from drift._checks import natural, text
 from drift._collection import Collection
 from drift._errors import DriftError, InvalidArgumentError
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from drift._backup import Backup
     from drift._progress import Display
-    from drift._types import Durability, FieldType, IdType, Metric, Precision, Progress, Recovery
+    from drift._types import Durability, ExactRows, FieldType, IdType, Metric, Precision, Progress, Recovery
 
-    _State: TypeAlias = tuple[str, bool, str, str, int | None]
+    _State: TypeAlias = tuple[str, bool, str, str, str, int | None]
 
 __all__ = ["Database", "connect"]
 
@@ -33,12 +34,14 @@ __all__ = ["Database", "connect"]
 _open: weakref.WeakValueDictionary[tuple[int, _State], Database] = weakref.WeakValueDictionary()
 
 
+@hinted
 def connect(
     uri: str | os.PathLike[str],
     *,
     read_only: bool = False,
     durability: Durability = "always",
     recovery: Recovery = "strict",
+    exact_rows: ExactRows = "disk",
     storage_options: Mapping[str, str] | None = None,
     memory_limit: int | None = None,
 ) -> Database:
@@ -61,6 +64,10 @@ def connect(
         what was lost. Salvage a copy of the folder: what is damaged is deleted.
     storage_options : mapping of str to str, optional
         Options of an object store. Local and in-memory databases have none.
+    exact_rows : {"disk", "memory"}
+        Where searches read the exact vectors that the nearest dozen rows are ranked by at the end. ``"memory"`` keeps a
+        copy of all flushed ones, as given, beside their codes: ``dim`` times 2 (float16) or 4 bytes more a row, for a
+        fifth to a third more queries a second. Files are the same either way.
     memory_limit : int, optional
         Bytes that bulk loads and memtables may hold in memory, 64 MiB (``64 << 20``) or more; 1 GiB by default.
 
@@ -97,14 +104,15 @@ def connect(
         natural("memory_limit", memory_limit, 64 << 20)
     mode = text("durability", durability, "always", "interval", "os", "none")
     kind = text("recovery", recovery, "strict", "salvage")
-    return Database._open(where, bool(read_only), mode, kind, memory_limit)
+    rows = text("exact_rows", exact_rows, "disk", "memory")
+    return Database._open(where, bool(read_only), mode, kind, rows, memory_limit)
 
 
 def _reopen(*state: Any) -> Database:
     """Unpickle a database: the open handle of this process, or one for reading."""
-    uri, _, durability, _, memory_limit = state
+    uri, _, durability, _, exact_rows, memory_limit = state
     # Salvage is asked for by name, never by unpickling.
-    for_reading = (uri, True, durability, "strict", memory_limit)
+    for_reading = (uri, True, durability, "strict", exact_rows, memory_limit)
     for wanted in (state, for_reading):
         live = _open.get((os.getpid(), wanted))
         if live is not None and not live.closed:
@@ -138,10 +146,12 @@ class Database:
         raise TypeError("use drift.connect(uri) to open a database")
 
     @classmethod
-    def _open(cls, uri: str, read_only: bool, durability: str, recovery: str, memory_limit: int | None) -> Database:
+    def _open(
+        cls, uri: str, read_only: bool, durability: str, recovery: str, exact_rows: str, memory_limit: int | None
+    ) -> Database:
         self = object.__new__(cls)
-        self._inner = _core.Database(uri, read_only, durability, recovery, memory_limit)
-        self._state = (uri, read_only, durability, recovery, memory_limit)
+        self._inner = _core.Database(uri, read_only, durability, recovery, exact_rows, memory_limit)
+        self._state = (uri, read_only, durability, recovery, exact_rows, memory_limit)
         self._closed = False
         _open[os.getpid(), self._state] = self
         return self
@@ -166,6 +176,7 @@ class Database:
         """What ``recovery="salvage"`` has given up since the database was opened: a sentence each, naming the file."""
         return self._inner.given_up()
 
+    @hinted
     def create_collection(
         self,
         name: str,

@@ -50,7 +50,7 @@ class CorruptionError(DriftError):
 
 
 class LockedError(DriftError):
-    """Another handle has the database open for writing."""
+    """Another handle has the database open for writing, or this thread is in a call that the new one would wait for."""
 
 
 class FencedError(DriftError):

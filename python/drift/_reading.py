@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drift import _input, _metadata, _time
+from drift._arguments import hinted
 from drift._checks import natural, text
 from drift._errors import InvalidArgumentError
 from drift._explain import Explanation
@@ -29,6 +30,7 @@ class Reading:
     _inner: _core.Collection
     _dim: int
 
+    @hinted
     def count(
         self,
         filter: FilterLike | None = None,  # noqa: A002
@@ -45,13 +47,14 @@ class Reading:
         since, until
             As in `search`.
         """
-        tree = _time.window(filter, since, until, self._inner.time)
+        tree = _time.window(filter, since, until, self._inner)
         return len(self._inner) if tree is None else self._inner.count(tree)
 
     def check_filter(self, filter: FilterLike) -> list[str]:  # noqa: A002
         """Return what is likely wrong with a filter that finds nothing.
 
-        Fields that no row has, and values of another type than their field's, are no errors: they match nothing.
+        A field that no row has and a value of another type than its field's are no errors: they match nothing. A field
+        that is nearly the name of another is one in every call that takes a filter, unless it asks for its existence.
 
         Parameters
         ----------
@@ -68,11 +71,12 @@ class Reading:
         >>> import drift
         >>> c = drift.connect("memory://check-filter").create_collection("c", dim=1, metric="l2")
         >>> c.upsert([1], [[0.0]], metadata=[{"year": 2024}])
-        >>> c.count("yaer >= 2024"), c.check_filter("yaer >= 2024")
-        (0, ["no row has the field 'yaer': did you mean 'year'?"])
+        >>> c.count("year = '2024'"), c.check_filter("year = '2024'")
+        (0, ["the field 'year' is int and is compared with the text '2024': write it as a number, without quotes"])
         """
         return doubts(to_tree(filter), dict(self._inner.fields()))
 
+    @hinted
     def scroll(
         self,
         filter: FilterLike | None = None,  # noqa: A002
@@ -121,10 +125,11 @@ class Reading:
         natural("limit", limit, 1)
         if cursor is not None and isinstance(cursor, str) != (self._inner.id_type == "str"):
             raise InvalidArgumentError(f"cursor is {cursor!r}: pass the .cursor of the page before")
-        tree = _time.window(filter, since, until, self._inner.time)
+        tree = _time.window(filter, since, until, self._inner)
         found = self._inner.page(tree, cursor, limit, bool(vectors), _metadata.include(include))
         return Page(*found, limit=limit, with_vectors=vectors)
 
+    @hinted
     def get(self, ids: IdsLike, *, missing: Missing = "error", include: Include = None) -> Rows:
         """Return the stored vectors, and metadata, of rows.
 
@@ -161,6 +166,7 @@ class Reading:
         found, vectors, metadata = self._inner.get(given, text("missing", missing, "error", "skip"), fields)
         return Rows(found, vectors, None if fields is None else metadata)
 
+    @hinted
     def search(
         self,
         query: VectorsLike,
@@ -194,7 +200,8 @@ class Reading:
             Compare with every row: the true nearest rows, at a cost that grows with their number.
         filter : Expression, dict or str, optional
             Only rows whose metadata match it: ``drift.col("year") >= 2024``, ``{"year": {"$gte": 2024}}`` or
-            ``"year >= 2024"``. It is applied before rows are ranked: m matching rows give min(k, m) results.
+            ``"year >= 2024"``. It is applied before rows are ranked: m matching rows give min(k, m) results. A misspelt
+            field is refused with the one that was meant.
         since, until : datetime, date, datetime64 or ISO 8601 text, optional
             Only rows whose time is `since` or later, and before `until`; without a time zone they are UTC. They need
             a collection with a time field.
@@ -218,8 +225,8 @@ class Reading:
         lambda_ : float, optional
             How fast the likelihood falls with distance, 0 to 10,000; 3.5 when None.
         tau : float, optional
-            Live rows at which a bucket counts for 63 % of a full one; 3.2 when None, a tenth of what a bucket aims at.
-            0 leaves the term out.
+            Live rows at which a bucket counts for 63 % of a full one; when None, a tenth of what a bucket aims at, 3.2
+            up to 50,000 rows. 0 leaves the term out.
 
         Returns
         -------
@@ -242,7 +249,7 @@ class Reading:
         """
         values = _input.queries(query, self._dim)
         narrowed = filter is not None or since is not None or until is not None
-        tree = _time.window(filter, since, until, self._inner.time) if narrowed else None
+        tree = _time.window(filter, since, until, self._inner) if narrowed else None
         faded = None if decay is None else _time.decay(decay, self._inner.time)
         fields = None if include is None else _metadata.include(include)
         try:
@@ -253,6 +260,7 @@ class Reading:
         ids, distances, metadata = found
         return SearchResult(ids, distances, None if fields is None else metadata)
 
+    @hinted
     def explain(
         self,
         query: VectorsLike,
@@ -300,7 +308,7 @@ class Reading:
         values = _input.queries(query, self._dim)
         try:
             confidence = _confidence(target_confidence, routing, lambda_, tau)
-            tree = _time.window(filter, since, until, self._inner.time)
+            tree = _time.window(filter, since, until, self._inner)
             return Explanation.read(int(k), self._inner.explain(values, k, recall, nprobe, tree, confidence))
         except (TypeError, OverflowError) as error:
             raise _misfit(error, k, recall, False, nprobe, None) from None

@@ -13,9 +13,11 @@ import numpy as np
 from drift import _input, _metadata
 from drift._errors import InvalidArgumentError
 from drift._filter import to_tree
+from drift._filter.times import with_times
 from drift._filter.tree import check, join, value
 
 if TYPE_CHECKING:
+    from drift import _core
     from drift._filter import FilterLike, Tree
     from drift._types import ExpiresLike, TimeLike
 
@@ -139,19 +141,19 @@ def window(
     filter: FilterLike | None,  # noqa: A002 - the name of the argument that callers know.
     since: TimeLike | None,
     until: TimeLike | None,
-    time: str | None,
+    inner: _core.Collection,
 ) -> Tree | None:
     """Return the tree of a filter and of the times from `since` up to, and without, `until`; None when there are none.
 
     Raises
     ------
     InvalidArgumentError
-        When there is a bound, but the collection has no time field.
+        When there is a bound, but the collection has no time field, or a text that stands for no time.
     """
-    terms = [] if filter is None else [to_tree(filter)]
+    terms = [] if filter is None else [with_times(to_tree(filter), lambda: dict(inner.fields()))]
     for name, op, bound in (("since", "ge", since), ("until", "lt", until)):
         if bound is not None:
-            terms.append((op, _field(name, time), ("timestamp", moment(name, bound))))
+            terms.append((op, _field(name, inner.time), ("timestamp", moment(name, bound))))
     return check(join("and", terms)) if terms else None
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "ArrowArray",
     "ArrowStream",
     "Durability",
+    "ExactRows",
     "ExpiresLike",
     "FieldType",
     "IdType",
@@ -55,6 +56,7 @@ Precision: TypeAlias = Literal["1bit", "sq8"]
 IdType: TypeAlias = Literal["int", "str"]
 Durability: TypeAlias = Literal["always", "interval", "os", "none"]
 Recovery: TypeAlias = Literal["strict", "salvage"]
+ExactRows: TypeAlias = Literal["disk", "memory"]
 Missing: TypeAlias = Literal["error", "skip"]
 FieldType: TypeAlias = Literal["bool", "int", "float", "str", "timestamp", "list", "json"]
 Routing: TypeAlias = Literal["density", "geometric"]

@@ -86,13 +86,14 @@ BUGS = (
         (
             (
                 "maintain/flush.rs",
-                "    maintenance.commit(manifest)?;\n    publish(collection, memtable, &extract, router, written)?;",
+                """    maintenance.commit(manifest)?;
+    publish(collection, memtable, &extract, Arc::new(index), written);""",
                 """    if BUG {
-        publish(collection, memtable, &extract, router, written)?;
+        publish(collection, memtable, &extract, Arc::new(index), written);
         maintenance.commit(manifest)?;
     } else {
         maintenance.commit(manifest)?;
-        publish(collection, memtable, &extract, router, written)?;
+        publish(collection, memtable, &extract, Arc::new(index), written);
     }""",
             ),
         ),

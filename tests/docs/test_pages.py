@@ -7,7 +7,6 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from tests.conftest import ROOT
@@ -16,20 +15,12 @@ from tests.docs.blocks import blocks, pages
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What the text of a page says is there already.
-GIVEN: dict[str, dict[str, Any]] = {
-    "README.md": {
-        "new_vectors": np.ones((1, 384), np.float32),
-        "query": np.arange(384, dtype=np.float32),
-    }
-}
-
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    scope: dict[str, Any] = {"__name__": "__main__", **GIVEN.get(page.name, {})}
+    scope: dict[str, Any] = {"__name__": "__main__"}
     left_out = []
     for block in blocks(page):
         if block.missing():

@@ -1,18 +1,27 @@
 """The process that gets killed: opens the database, then writes until it dies.
 
-Reads its orders (path, durability, seed, the model so far) as one line of JSON from stdin. Writes lines to stdout:
-``open`` before it opens, ``ready`` after, ``begin <operation>`` before each call and ``done`` once the call returned.
-A line is one ``os.write``, so none is ever half in the pipe.
+``python -m tests.kill.child`` imports what it needs, and then forks such a process for each line of orders from stdin
+(JSON: path, durability, seed, the model so far, the change of a file to die at). Lines on stdout: ``born <pid>``;
+``open`` before the child opens the database, ``ready`` after, ``begin <operation>`` before each call and ``done`` once
+the call returned; ``died <code>``, negative for a signal. A line is one ``os.write``, so none is ever half in the pipe.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
+import threading  # noqa: F401
+import traceback
+from typing import Any
 
 import drift
 import numpy as np
+
+# These, and threading above, are imported when they are first used, which otherwise each child would do anew.
+import numpy.ma
+import numpy.random
 
 from tests import oracle
 from tests.kill import plan
@@ -31,17 +40,22 @@ def run(collection: drift.Collection, operation: plan.Operation) -> None:
         collection.upsert(ids, vectors)
     elif operation.kind == "add":
         collection.add(ids, vectors)
+    elif operation.kind == "load":
+        collection.load([(ids, vectors)])
     elif operation.kind == "delete":
         collection.delete(ids)
     elif operation.kind == "flush":
         collection.flush()
+    elif operation.kind == "maintain":
+        collection.maintenance.run_once()
     else:
         collection.optimize()
 
 
-def main() -> None:
+def live(orders: dict[str, Any]) -> None:
     """Write until killed."""
-    orders = json.loads(sys.stdin.readline())
+    if orders["kill_at"] is not None:
+        os.environ["DRIFT_KILL_AT"] = str(orders["kill_at"])
     model = {int(id_): version for id_, version in orders["model"].items()}
     random = np.random.default_rng(orders["seed"])
     version = orders["version"]
@@ -56,6 +70,24 @@ def main() -> None:
         run(collection, operation)
         tell("done")
         model = operation.apply(model)
+
+
+def main() -> None:
+    """Fork a child for each line of orders, and tell how it ended."""
+    # Children share the pages of objects that their collections of garbage do not touch.
+    gc.collect()
+    gc.freeze()
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            try:
+                live(json.loads(line))
+            except BaseException:
+                # Whatever it is, the parent must hear of it, and this process must not go on as the one that forks.
+                traceback.print_exc()
+            os._exit(1)
+        tell(f"born {child}")
+        tell(f"died {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}")
 
 
 if __name__ == "__main__":

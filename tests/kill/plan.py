@@ -15,6 +15,9 @@ DIM = 16
 ID_COUNT = 400
 BATCH_MAX = 40
 
+# Kinds of operations that do more than to append to the log.
+JOBS = ("flush", "load", "optimize", "maintain")
+
 Model = dict[int, int]
 
 
@@ -39,7 +42,7 @@ class Operation:
     def apply(self, model: Model) -> Model:
         """Return the model after this operation."""
         after = dict(model)
-        if self.kind in ("add", "upsert"):
+        if self.kind in ("add", "upsert", "load"):
             after.update(dict.fromkeys(self.ids, self.version))
         elif self.kind == "delete":
             for id_ in self.ids:
@@ -47,17 +50,19 @@ class Operation:
         return after
 
 
+# Kinds of operations, and the sums of their probabilities up to each.
+KINDS = ("upsert", "add", "delete", "flush", "load", "optimize", "maintain")
+SUMS = np.cumsum([0.4, 0.18, 0.22, 0.09, 0.05, 0.03, 0.03])
+
+
 def choose(random: np.random.Generator, model: Model, version: int) -> Operation:
-    """Return the next operation: mostly writes, some deletes, a flush or an optimize now and then."""
-    kind = str(random.choice(["upsert", "add", "delete", "flush", "optimize"], p=[0.45, 0.2, 0.23, 0.1, 0.02]))
-    if kind in ("flush", "optimize"):
+    """Return the next operation: mostly writes, some deletes, a flush, a load or jobs now and then."""
+    kind = KINDS[min(int(np.searchsorted(SUMS, random.random(), side="right")), len(KINDS) - 1)]
+    if kind in ("flush", "optimize", "maintain"):
         return Operation(kind, (), version)
     size = int(random.integers(1, BATCH_MAX + 1))
-    pool = np.arange(ID_COUNT)
-    if kind == "add":
-        pool = np.array([id_ for id_ in range(ID_COUNT) if id_ not in model])
-        size = min(size, len(pool))
-        if size == 0:
-            return Operation("flush", (), version)
-    ids = random.choice(pool, size=size, replace=False)
-    return Operation(kind, tuple(ids.tolist()), version)
+    free = [id_ for id_ in range(ID_COUNT) if id_ not in model] if kind == "add" else range(ID_COUNT)
+    if not free:
+        return Operation("flush", (), version)
+    places = random.choice(len(free), size=min(size, len(free)), replace=False)
+    return Operation(kind, tuple(free[place] for place in places.tolist()), version)

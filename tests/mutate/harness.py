@@ -6,21 +6,19 @@ A child that dies, is silent for longer than `SECONDS_MAX`, or takes more memory
 from __future__ import annotations
 
 import json
-import select
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from tests import oracle
 from tests.mutate import mutations
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_MAX = 5.0
@@ -37,6 +35,14 @@ class Figures:
     clean_kib: int = 0
     failures: list[str] = field(default_factory=list)
 
+    def add(self, other: Figures) -> None:
+        """Count what was done beside it as well."""
+        self.mutated += other.mutated
+        self.with_errors += other.with_errors
+        self.peak_kib = max(self.peak_kib, other.peak_kib)
+        self.clean_kib = max(self.clean_kib, other.clean_kib)
+        self.failures += other.failures
+
 
 class Child:
     """A process that opens databases, one after another."""
@@ -52,7 +58,7 @@ class Child:
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"path": str(path), "mode": mode}).encode() + b"\n")
         self.process.stdin.flush()
-        if not select.select([self.process.stdout], [], [], seconds)[0]:
+        if not oracle.await_output(self.process.stdout, seconds):
             return f"no answer within {seconds:.0f} s"
         line = self.process.stdout.readline()
         if not line:
@@ -72,43 +78,66 @@ def memory_max_kib(clean: int) -> int:
     return 2 * clean + (64 << 10)
 
 
-def run(count: int, seed: int, first: int = 0, say: Callable[[str], None] = print) -> Figures:
-    """Open databases number ``first`` to ``first + count`` of a seed; the figures of the run."""
-    figures = Figures()
+class Folders:
+    """Mutated databases, one after another, and the process that opens them."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.seed = seed
+        self.copy = folder / "copy"
+        self.sound, self.foreign = folder / "sound", folder / "foreign"
+        folder.mkdir()
+        mutations.build(self.sound, seed)
+        mutations.build(self.foreign, seed + 1)
+        self.child = Child()
+        self.figures = Figures()
+        for mode in MODES:
+            shutil.copytree(self.sound, self.copy)
+            clean = self.child.use(self.copy, mode, 60.0)
+            if isinstance(clean, str) or clean["errors"]:
+                raise AssertionError(f"the sound database, opened to {mode}: {clean}")
+            self.figures.clean_kib = clean["peak"]
+            shutil.rmtree(self.copy)
+
+    def open(self, number: int) -> None:
+        """Mutate the database anew, as the number says, and have it opened."""
+        shutil.copytree(self.sound, self.copy)
+        done = mutations.mutate(self.copy, self.foreign, np.random.default_rng([self.seed, number]))
+        mode = MODES[number % len(MODES)]
+        found = self.child.use(self.copy, mode, SECONDS_MAX)
+        self.figures.mutated += 1
+        if not isinstance(found, str):
+            self.figures.with_errors += bool(found["errors"])
+            self.figures.peak_kib = max(self.figures.peak_kib, found["peak"])
+            if found["peak"] > memory_max_kib(self.figures.clean_kib):
+                found = f"{found['peak']} KiB, a sound database takes {self.figures.clean_kib}"
+        if isinstance(found, str):
+            what = f"number {number} of seed {self.seed}, opened to {mode}: {found}; {'; '.join(done)}"
+            self.figures.failures.append(f"{what}; it is mutated anew by --first {number} --count 1")
+            self.child.end()
+            self.child = Child()
+        shutil.rmtree(self.copy)
+
+
+def run(count: int, seed: int, first: int = 0, *, beside: int = 1) -> Figures:
+    """Open databases number ``first`` to ``first + count`` of a seed, so many at a time; the figures of the run."""
     # In memory where that is possible: what is tested is not the disk.
     shared = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="drift-mutate-", dir=shared if shared.is_dir() else None))
-    sound, foreign, copy = folder / "sound", folder / "foreign", folder / "copy"
-    mutations.build(sound, seed)
-    mutations.build(foreign, seed + 1)
-    child = Child()
-    try:
-        for mode in MODES:
-            shutil.copytree(sound, copy)
-            clean = child.use(copy, mode, 60.0)
-            if isinstance(clean, str) or clean["errors"]:
-                raise AssertionError(f"the sound database, opened to {mode}: {clean}")
-            figures.clean_kib = clean["peak"]
-            shutil.rmtree(copy)
-        for number in range(first, first + count):
-            random = np.random.default_rng([seed, number])
-            shutil.copytree(sound, copy)
-            done = mutations.mutate(copy, foreign, random)
-            mode = MODES[number % len(MODES)]
-            found = child.use(copy, mode, SECONDS_MAX)
-            figures.mutated += 1
-            if not isinstance(found, str):
-                figures.with_errors += bool(found["errors"])
-                figures.peak_kib = max(figures.peak_kib, found["peak"])
-                if found["peak"] > memory_max_kib(figures.clean_kib):
-                    found = f"{found['peak']} KiB, a sound database takes {figures.clean_kib}"
-            if isinstance(found, str):
-                figures.failures.append(f"number {number} of seed {seed}, opened to {mode}: {found}; {'; '.join(done)}")
-                say(f"{figures.failures[-1]}; it is mutated anew by --first {number} --count 1 --seed {seed}")
-                child.end()
-                child = Child()
-            shutil.rmtree(copy)
-    finally:
-        child.end()
+    numbers = iter(range(first, first + count))
+
+    def work(worker: int) -> Figures:
+        folders = Folders(folder / str(worker), seed)
+        try:
+            # One iterator serves all threads: `next` on a range's iterator is one step of the interpreter.
+            for number in numbers:
+                folders.open(number)
+        finally:
+            folders.child.end()
+        return folders.figures
+
+    total = Figures()
+    with ThreadPoolExecutor(beside) as threads:
+        for figures in threads.map(work, range(beside)):
+            total.add(figures)
     shutil.rmtree(folder)
-    return figures
+    return total

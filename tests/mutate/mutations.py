@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import drift
@@ -11,7 +13,6 @@ from tests import oracle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import numpy as np
 
@@ -40,8 +41,16 @@ def build(folder: Path, seed: int) -> None:
 
 def files(folder: Path) -> list[Path]:
     """All files, in an order that does not depend on the random names of collections and segments."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
-    return sorted(found, key=lambda path: (path.parent.name, path.stat().st_size, path.name))
+    found, folders = [], [str(folder)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    folders.append(entry.path)
+                else:
+                    found.append((entry.stat().st_size, Path(entry.path)))
+    found.sort(key=lambda entry: (entry[1].parent.name, entry[0], entry[1].name))
+    return [path for _, path in found]
 
 
 def _pick(random: np.random.Generator, found: list[Path]) -> Path:

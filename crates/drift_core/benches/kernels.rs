@@ -170,6 +170,46 @@ fn print_shares() {
     let mut out = vec![0.0; 512 * 80];
     let time = seconds(|| dots(&data.floats[..512 * DIM], &data.floats[..80 * DIM], DIM, &mut out));
     line("dots (gemm)", 512.0 * 80.0, time, (512 * 80 * DIM) as f64 / float_peak);
+    println!("\nproducts of the codes of 512 rows with 64 queries (time a product of {DIM})");
+    let stride = code_stride(DIM);
+    let queries: Vec<i8> = data.code.codes().iter().copied().cycle().take(64 * stride).collect();
+    let mut out = vec![0; 512 * 64];
+    for table in available() {
+        let time = seconds(|| (table.sq8_products)(black_box(&data.codes[..512 * stride]), &queries, stride, &mut out));
+        line(&format!("sq8_products {}", table.name), 512.0 * 64.0, time, (512 * 64 * stride) as f64 / byte_peak);
+    }
+    print_query_shares(&data);
+}
+
+/// Prints the share of the bound of what is done once a query or once a row, all of it in L1: reading its arguments there.
+fn print_query_shares(data: &Data) {
+    let bytes: &[u8] = bytemuck::cast_slice(&data.floats[..16 * DIM]);
+    let bandwidth = bytes.len() as f64 / seconds(|| _ = black_box(bound::read(black_box(bytes))));
+    println!("\nonce a query or row of {DIM}, reading {:.1} GB/s in L1 (time a call)", bandwidth / 1e9);
+    let (row, centre, origin) = (&data.floats[..DIM], &data.floats[DIM..2 * DIM], &data.floats[2 * DIM..3 * DIM]);
+    let (mut codes, mut signs) = (vec![0u8; DIM], vec![0u8; DIM.div_ceil(4)]);
+    let mut lookup = Lines::zeroed(DIM / 16 * 64);
+    let (mut values, weights) = (row[..256].to_vec(), vec![1.0 / 16.0; 256]);
+    let (addends, mut found) = (&data.floats[..6_240], vec![0; 6_240]);
+    let (mut scores, mut minima) = (data.floats[..6_240].to_vec(), vec![0.0; 6_240 / BLOCK_ENTRIES]);
+    for table in available() {
+        let say = |name: &str, bytes: usize, work: &mut dyn FnMut()| {
+            line(&format!("{name} {}", table.name), 1.0, seconds(work), bytes as f64 / bandwidth);
+        };
+        say("sq8_encode", 4 * DIM, &mut || _ = black_box((table.sq8_encode)(black_box(row), 0.0, 250.0, &mut codes)));
+        say("min_max", 4 * DIM, &mut || _ = black_box((table.min_max)(black_box(row))));
+        say("hadamard 256", 8 * 256, &mut || (table.hadamard)(black_box(&mut values), &weights));
+        say("bits_encode", 12 * DIM, &mut || {
+            _ = black_box((table.bits_encode)(black_box(row), centre, origin, &mut signs))
+        });
+        say("bits_table", 4 * DIM, &mut || _ = black_box((table.bits_table)(black_box(row), lookup.as_mut_slice())));
+        say("block_scores 6240", 8 * 6_240, &mut || {
+            (table.block_scores)(black_box(&mut scores), 0.0, 0.5, addends, &mut minima)
+        });
+        say("between 6240", 4 * 6_240, &mut || {
+            _ = black_box((table.between)(black_box(addends), -0.5, -0.48, &mut found))
+        });
+    }
 }
 
 /// Prints the share of the bound of the kernels on 1-bit blocks, which are bound by reading.

@@ -7,7 +7,7 @@
 mod sim;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::Pool;
+use crate::sync::{self, Pool};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::sync::Arc;
@@ -60,6 +60,11 @@ pub trait Spawner: Send + Sync {
     /// Runs `work` on a thread called `name`; fails when the system gives no thread.
     fn spawn(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>;
 
+    /// Whether collections have threads in the background. A simulation does their work itself.
+    fn runs_background(&self) -> bool {
+        true
+    }
+
     /// Threads of a database for bulk work; 0 for one per core.
     fn bulk_threads(&self) -> usize {
         0
@@ -70,13 +75,36 @@ pub trait Spawner: Send + Sync {
 /// the background.
 pub const BULK_THREAD: &str = "drift-bulk-";
 
+/// Name of the threads that do jobs: nobody waits for them, and searches on as many threads as there are cores go first.
+pub const JOB_THREAD: &str = "drift-job";
+
+/// How much lower than others such a thread stands (`nice`): beside a busy search it gets a tenth of a core, so that a job
+/// under way still comes to its end when all cores are taken for good.
+#[cfg(target_os = "linux")]
+const JOB_NICE: i32 = 10;
+
 /// Operating-system threads.
 #[derive(Debug)]
 pub struct ThreadSpawner;
 
 impl Spawner for ThreadSpawner {
     fn spawn(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name(name.to_owned()).spawn(work)
+        let is_job = name == JOB_THREAD;
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            if is_job {
+                yield_to_others();
+            }
+            work();
+        })
+    }
+}
+
+/// Lowers the priority of the calling thread, from that of its process, where threads have one of their own.
+fn yield_to_others() {
+    // On Linux it is that of the calling thread. A system that refuses leaves it as it is: searches then share evenly.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(JOB_NICE) {
+        tracing::debug!(%error, "cannot lower the priority of a job's thread");
     }
 }
 
@@ -130,16 +158,39 @@ impl Components {
     /// `Exhausted` when threads cannot be started.
     pub fn start_pool(&self) -> Result<Pool> {
         let spawner = self.spawner.clone();
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(self.spawner.bulk_threads())
-            .spawn_handler(move |thread| {
-                let name = format!("{BULK_THREAD}{}", thread.index());
-                spawner.spawn(&name, Box::new(move || thread.run())).map(|_| ())
-            })
-            .build()
-            .map(Pool::from)
-            .map_err(|error| {
-                Error::new(ErrorKind::Exhausted, format!("cannot start threads: {error}")).with_source(error)
-            })
+        let spawn = |thread: rayon::ThreadBuilder| {
+            let name = format!("{BULK_THREAD}{}", thread.index());
+            spawner.spawn(&name, Box::new(move || thread.run())).map(|_| ())
+        };
+        sync::start_pool(self.spawner.bulk_threads(), spawn).map_err(|error| {
+            Error::new(ErrorKind::Exhausted, format!("cannot start threads: {error}")).with_source(error)
+        })
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// Priority of a thread with a name, started by one that stands `lower` than this test's.
+    fn nice_of(name: &'static str, lower: i32) -> i32 {
+        let (told, heard) = mpsc::channel();
+        let start = move || {
+            rustix::process::nice(lower).expect("lower");
+            let tell =
+                move || told.send(rustix::process::getpriority_process(None).expect("a priority")).expect("heard");
+            ThreadSpawner.spawn(name, Box::new(tell)).expect("a thread").join().expect("an end");
+        };
+        ThreadSpawner.spawn("starter", Box::new(start)).expect("a thread").join().expect("an end");
+        heard.recv().expect("a priority")
+    }
+
+    #[test]
+    fn jobs_stand_behind_the_threads_of_their_process_whatever_its_priority() {
+        for lower in [0, 3] {
+            let own = nice_of("drift-docs", lower);
+            assert_eq!(nice_of(JOB_THREAD, lower), (own + JOB_NICE).min(19));
+        }
     }
 }

@@ -71,6 +71,26 @@ impl Recovery {
     }
 }
 
+/// Where the exact vectors of flushed rows are read from; they are on disk in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExactRows {
+    /// The segment files: a search reads the dozen rows that it re-ranks.
+    Disk,
+    /// Memory: the bytes of all rows beside their codes, and no system call in a search.
+    Memory,
+}
+
+impl ExactRows {
+    /// Reads the name used in the Python API.
+    pub fn parse(name: &str) -> Result<ExactRows> {
+        match name {
+            "disk" => Ok(ExactRows::Disk),
+            "memory" => Ok(ExactRows::Memory),
+            _ => Err(unknown_choice("exact_rows", name, &["disk", "memory"], &[("ram", "memory"), ("file", "disk")])),
+        }
+    }
+}
+
 /// Settings of a database.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -80,6 +100,8 @@ pub struct Config {
     pub read_only: bool,
     /// What opening does with damage.
     pub recovery: Recovery,
+    /// Where searches read exact vectors.
+    pub exact_rows: ExactRows,
     /// Longest time between a write and its fsync under [`Durability::Interval`], milliseconds, 1 to 60,000. 100 ms
     /// costs at most ten fsyncs a second and a tenth of a second of writes.
     pub sync_interval_ms: u64,
@@ -99,8 +121,8 @@ pub struct Config {
     /// Rows of a memtable from which an HNSW graph is built beside it. Below, a scan of 1-bit codes is faster: at d = 384 it
     /// takes about 2 ns a row.
     pub hnsw_rows_min: usize,
-    /// Rows per bucket that training aims at, 8 to 65,536. Many near buckets beat few wide ones: 32 rows scan half of
-    /// what 4 sqrt(n) lists do at equal recall (PERFORMANCE.md, section 2).
+    /// Rows per bucket that a small collection aims at, 8 to 65,536; larger ones grow with it (`state::train`). Many near buckets beat few
+    /// wide ones: 32 rows scan half of what 4 sqrt(n) lists do at equal recall (PERFORMANCE.md, section 2).
     pub bucket_rows_target: usize,
     /// Recall that a search aims at when it names none, in (0, 1].
     pub recall_default: f32,
@@ -112,6 +134,7 @@ impl Default for Config {
             durability: Durability::Always,
             read_only: false,
             recovery: Recovery::Strict,
+            exact_rows: ExactRows::Disk,
             sync_interval_ms: 100,
             memory_limit_bytes: 1 << 30,
             memtable_rows_max: 16_384,

@@ -61,6 +61,8 @@ struct Inner {
     pool: Arc<Pool>,
     process: u32,
     closed: AtomicBool,
+    /// Held while the database closes.
+    closing: Mutex<()>,
     catalog: Mutex<OpenCatalog>,
 }
 
@@ -128,6 +130,7 @@ impl Database {
             pool,
             process: std::process::id(),
             closed: AtomicBool::new(false),
+            closing: Mutex::new(()),
             catalog,
         };
         Ok(Database { inner: Arc::new(inner) })
@@ -142,7 +145,7 @@ impl Database {
     pub fn create_collection(&self, name: &str, schema: Schema, exist_ok: bool) -> Result<Collection> {
         self.check()?;
         check_collection_name(name)?;
-        let mut catalog = self.catalog()?;
+        let mut catalog = self.catalog_at_rest(name, false)?;
         if catalog.newest.find(name).is_some() {
             if !exist_ok {
                 let message = format!("collection {name:?} exists already: open it, or pass exist_ok=True");
@@ -175,11 +178,11 @@ impl Database {
     /// Opens a collection; a second call gives another handle to the same one.
     pub fn open_collection(&self, name: &str) -> Result<Collection> {
         self.check()?;
-        self.open_locked(&mut *self.catalog()?, name)
+        self.open_locked(&mut *self.catalog_at_rest(name, false)?, name)
     }
 
     fn open_locked(&self, catalog: &mut OpenCatalog, name: &str) -> Result<Collection> {
-        if let Some(open) = catalog.open.get(name).filter(|open| !open.is_closed()) {
+        if let Some(open) = catalog.open.get(name) {
             return Ok(Collection::new(self.clone(), open.clone()));
         }
         let Some(entry) = catalog.newest.find(name) else {
@@ -279,13 +282,10 @@ impl Database {
     pub fn drop_collection(&self, name: &str) -> Result<()> {
         self.check()?;
         self.check_writable()?;
-        let mut catalog = self.catalog()?;
+        let mut catalog = self.catalog_at_rest(name, true)?;
         let Some(entry) = catalog.newest.find(name).cloned() else {
             return Err(Error::not_found(format!("there is no collection {name:?} in {}", self.inner.uri)));
         };
-        if let Some(open) = catalog.open.remove(name) {
-            open.close()?;
-        }
         let mut next = catalog.newest.clone();
         next.number += 1;
         next.collections.retain(|other| other.folder != entry.folder);
@@ -293,8 +293,12 @@ impl Database {
         catalog.store.commit(&next)?;
         catalog.newest = next;
         // From here it is gone; what cannot be deleted is removed by the next open.
-        reach(Failpoint::DropFolder)?;
-        self.inner.backend.delete_tree(&names::collection_dir(entry.folder))
+        let folder = names::collection_dir(entry.folder);
+        let deleted = reach(Failpoint::DropFolder).and_then(|()| self.inner.backend.delete_tree(&folder));
+        if let Err(error) = deleted {
+            tracing::warn!(collection = name, %error, "files of a dropped collection stay until the next opening");
+        }
+        Ok(())
     }
 
     /// Closes the database and its collections; waits for running jobs. Everything acknowledged stays in the log.
@@ -333,6 +337,26 @@ impl Database {
         Ok(catalog)
     }
 
+    /// The catalog, once the collection is closed for good that some thread is closing, or that is to be `closed`. Meanwhile
+    /// the catalog is free: what the closing waits for may ask for it.
+    fn catalog_at_rest(&self, name: &str, closed: bool) -> Result<MutexGuard<'_, OpenCatalog>> {
+        let mut ended: Option<Arc<OpenCollection>> = None;
+        loop {
+            let mut catalog = self.catalog()?;
+            if let Some(ended) = ended.take()
+                && catalog.open.get(name).is_some_and(|open| Arc::ptr_eq(open, &ended))
+            {
+                catalog.open.remove(name);
+            }
+            let Some(open) = catalog.open.get(name).filter(|open| closed || open.is_closed()).cloned() else {
+                return Ok(catalog);
+            };
+            drop(catalog);
+            open.close()?;
+            ended = Some(open);
+        }
+    }
+
     fn check_process(&self) -> Result<()> {
         if std::process::id() != self.inner.process {
             let message = "the process was forked after the database was opened: open it anew in the child, or start \
@@ -353,11 +377,14 @@ impl Database {
 
 impl Inner {
     fn close(&self) -> Result<()> {
+        let states: Vec<_> = self.catalog.lock().open.values().map(|open| open.state()).collect();
+        states.iter().try_for_each(|state| state.check_unheld())?;
+        let _closing = self.closing.lock();
         self.closed.store(true, Ordering::Release);
-        let mut catalog = self.catalog.lock();
-        let outcomes: Vec<Result<()>> =
-            std::mem::take(&mut catalog.open).into_values().map(|open| open.close()).collect();
-        catalog.lock = None;
+        // The catalog is free meanwhile: what a closing collection waits for may ask for it.
+        let open = std::mem::take(&mut self.catalog.lock().open);
+        let outcomes: Vec<Result<()>> = open.into_values().map(|open| open.close()).collect();
+        self.catalog.lock().lock = None;
         outcomes.into_iter().collect()
     }
 }
@@ -395,12 +422,12 @@ fn check_free(backend: &dyn Backend) -> Result<()> {
     Err(Error::invalid(format!("{store} is a folder of backups, not a database: drift.restore makes one of it")))
 }
 
-/// Deletes folders of collections that the catalog does not name: dropped, or never finished.
+/// Deletes folders of collections that the catalog does not name: dropped, or never finished. What else is there is not drift's.
 fn remove_dropped(backend: &dyn Backend, catalog: &Catalog) {
-    let known: Vec<String> =
-        catalog.collections.iter().map(|entry| format!("{}/", names::collection_dir(entry.folder))).collect();
+    let is_known = |folder: u128| catalog.collections.iter().any(|entry| entry.folder == folder);
     let Ok(listed) = backend.list(names::COLLECTIONS) else { return };
-    for name in listed.iter().filter(|name| !known.iter().any(|known| name.starts_with(known))) {
+    let is_dropped = |name: &&String| names::collection_of(name).is_some_and(|folder| !is_known(folder));
+    for name in listed.iter().filter(is_dropped) {
         if let Err(error) = backend.delete(name) {
             tracing::warn!(name, %error, "a file of a dropped collection stays");
         }

@@ -17,7 +17,7 @@ pub enum ErrorKind {
     NotFound,
     /// The collection or id exists already.
     AlreadyExists,
-    /// Another process has the database open.
+    /// Another process has the database open, or this very thread is in a call that the new one would have to wait for.
     Locked,
     /// A newer writer has taken over: this handle can write no more.
     Fenced,

@@ -143,6 +143,9 @@ pub struct Kernels {
     pub bits_scan: fn(blocks: &[u8], table: &[u8], limit: BlockLimit, ahead: &[u8], masks: &mut [u32]),
     /// `A - B * (offset + step * sum)` of each entry of each block, the last of which may be half a block.
     pub bits_estimates: fn(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [f32]),
+    /// Turns estimates of whole blocks into scores, `estimate * weight + (offset + addend)`, and writes the least score of each
+    /// block to `minima`. `addends` are as many as scores, or none when nothing is to be added.
+    pub block_scores: fn(scores: &mut [f32], weight: f32, offset: f32, addends: &[f32], minima: &mut [f32]),
     /// Writes the indices of the values in `low..high` to the beginning of `found`, in ascending order, and counts them. Both
     /// slices are equally long.
     pub between: fn(values: &[f32], low: f32, high: f32, found: &mut [u32]) -> usize,
@@ -271,6 +274,13 @@ fn check_table(query: &[f32], table: &[u8]) {
 fn check_blocks(blocks: &[u8], table: &[u8], halves: usize) {
     assert!(table.len().is_multiple_of(2 * LINE_BYTES), "whole lines");
     assert_eq!(Some(blocks.len()), halves.checked_mul(half_block_bytes(table.len())), "whole and half blocks");
+}
+
+/// The door of [`Kernels::block_scores`].
+#[inline(always)]
+fn check_scores(scores: &[f32], addends: &[f32], minima: &[f32]) {
+    assert_eq!(Some(scores.len()), minima.len().checked_mul(BLOCK_ENTRIES), "a least score for every block");
+    assert!(addends.is_empty() || addends.len() == scores.len(), "an addend for every score, or none");
 }
 
 /// Whole blocks, and the half one behind them or nothing.

@@ -21,14 +21,15 @@ mod zone;
 
 pub use blocks::Scratch;
 pub use payload::NO_TIME;
-pub use select::RowSet;
+pub use select::{CountedRows, RowSet};
 pub use writer::{PayloadSource, RunRows, SegmentWriter};
 
 use crate::error::{Error, Result};
 use crate::format::{FileId, checksum};
+use crate::kernels::prefetch;
 use crate::quant::sq8::Factors;
 use crate::storage::ReadFile;
-use crate::types::{BucketId, ElementType, IdRef, Ids, Seq, VectorBuf, Vectors};
+use crate::types::{BucketId, ElementType, IdRef, Ids, Lines, Seq, VectorBuf, Vectors};
 use bloom::Bloom;
 use codes::Codes;
 use deaths::Deaths;
@@ -83,10 +84,14 @@ pub struct Segment {
     element_type: ElementType,
     hot: Hot,
     pages: Pages,
+    /// Exact vectors of all rows as given, one behind the other, when they are kept.
+    kept: Option<Lines>,
     payload: Vec<StoredColumn>,
     selected: Selected,
     alive: Alive,
     deaths: Deaths,
+    /// Largest seq of a row.
+    newest: Seq,
 }
 
 impl Segment {
@@ -113,6 +118,12 @@ impl Segment {
     /// Id of a row.
     pub fn id(&self, row: u32) -> IdRef<'_> {
         self.hot.ids.get(row as usize)
+    }
+
+    /// Asks memory for what [`Segment::id`] reads first.
+    #[inline]
+    pub fn ask_for_id(&self, row: u32) {
+        prefetch(self.hot.ids.head(row as usize));
     }
 
     /// Seq of a row.
@@ -170,7 +181,9 @@ impl Segment {
     #[inline]
     pub fn is_visible(&self, row: u32, snapshot: Seq) -> bool {
         let death = self.deaths.get(row);
-        self.hot.seqs[row as usize] <= snapshot && (death == 0 || death > snapshot)
+        // Most readers have seen all writes of a segment, and the row's own seq is one more miss of the cache.
+        let is_written = self.newest <= snapshot || self.hot.seqs[row as usize] <= snapshot;
+        is_written && (death == 0 || death > snapshot)
     }
 
     fn row_bytes(&self) -> usize {
@@ -215,13 +228,28 @@ impl Segment {
         self.pages.read(cold_offset(u64::from(rows.start), self.row_bytes()), rows.len() * stride, scratch)
     }
 
+    /// Reads the exact vectors of all rows into memory, where [`Segment::read_each`] finds them from then on.
+    pub fn keep_rows(&mut self) -> Result<()> {
+        let (row_bytes, stride) = (self.row_bytes(), cold_stride(self.row_bytes()));
+        let mut kept = Lines::with_capacity(self.rows() as usize * row_bytes);
+        let mut scratch = Vec::new();
+        let rows_at_once = (KEEP_BYTES / stride).max(1);
+        for start in (0..self.rows()).step_by(rows_at_once) {
+            let end = self.rows().min(start + rows_at_once as u32);
+            let bytes = self.read_cold(start..end, &mut scratch)?;
+            bytes.chunks_exact(stride).for_each(|row| kept.extend(&row[..row_bytes]));
+        }
+        self.kept = Some(kept);
+        Ok(())
+    }
+
     /// The exact vector of one row as f32 into `out`.
     pub fn read_row(&self, row: u32, out: &mut [f32], scratch: &mut Vec<u8>) -> Result<()> {
         self.read_each(&[row], out, scratch, |_, _| ())
     }
 
     /// Exact vectors of a few rows, ascending, as f32: each comes with its place in `rows`. Rows that are near each other in
-    /// the file are read at once; each is checked by the checksum behind it.
+    /// the file are read at once; each is checked by the checksum behind it. Rows that are kept were checked when they were read.
     pub fn read_each(
         &self,
         rows: &[u32],
@@ -230,6 +258,18 @@ impl Segment {
         mut each: impl FnMut(usize, &[f32]),
     ) -> Result<()> {
         let (row_bytes, stride) = (self.row_bytes(), cold_stride(self.row_bytes()));
+        if let Some(kept) = &self.kept {
+            let row = |row: u32| &kept.as_slice()[row as usize * row_bytes..][..row_bytes];
+            rows.iter().take(ROWS_AHEAD).for_each(|&ahead| prefetch(row(ahead)));
+            for (place, &at) in rows.iter().enumerate() {
+                if let Some(&ahead) = rows.get(place + ROWS_AHEAD) {
+                    prefetch(row(ahead));
+                }
+                self.widen(row(at), vector);
+                each(place, vector);
+            }
+            return Ok(());
+        }
         let mut at = 0;
         while at < rows.len() {
             let first = rows[at];
@@ -294,6 +334,7 @@ impl Segment {
             + size_of::<RunEntry>() * hot.runs.capacity()
             + hot.bloom.bytes()
             + self.pages.heap_bytes()
+            + self.kept.as_ref().map_or(0, Lines::heap_bytes)
             + self.payload.iter().map(StoredColumn::heap_bytes).sum::<usize>()
             + self.selected.heap_bytes()
             + self.alive.heap_bytes()
@@ -304,13 +345,20 @@ impl Segment {
         let deaths = Deaths::new(hot.seqs.len());
         let Assembled { dim, element_type, pages, payload } = parts;
         let (selected, alive) = (Selected::default(), Alive::default());
-        Segment { file, name, dim, element_type, hot, pages, payload, selected, alive, deaths }
+        let newest = hot.seqs.iter().copied().max().unwrap_or(0);
+        Segment { file, name, dim, element_type, hot, pages, kept: None, payload, selected, alive, deaths, newest }
     }
 }
 
 /// Longest stretch of the file that is read to get at several rows in it: copying what lies between costs less than another
 /// system call up to about there.
 const SPAN_BYTES: usize = 8192;
+
+/// Bytes that are read at once when all rows are to be kept.
+const KEEP_BYTES: usize = 1 << 20;
+
+/// Rows in memory that are asked for before they are measured: a line or two of each is on its way at a time.
+const ROWS_AHEAD: usize = 4;
 
 /// Bytes of the checksum behind each exact vector.
 const ROW_SUM_BYTES: usize = 4;

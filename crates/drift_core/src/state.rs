@@ -6,7 +6,7 @@
 //!
 //! Locks, in the order in which they may be taken: `job` (one job at a time), `recall.measuring` (one measurement at a time),
 //! `loading` (a bulk load, or writes that a load must not come between), `maintenance` (commits), `writes` (sequence numbers, log append, memtable insert, publication), `sync` inside the log.
-//! `fields` and `recall.log` are held for a moment, and none of the others is taken meanwhile.
+//! `fields`, `recall.log` and the lock of `jobs` are held for a moment, and none of the others is taken meanwhile.
 
 mod assignment;
 mod buckets;
@@ -16,9 +16,12 @@ mod cost;
 mod density;
 mod expiry;
 mod filter;
+mod hold;
 mod homes;
 mod index;
 mod install;
+mod jobs;
+mod latency;
 mod lookup;
 mod physical;
 mod placement;
@@ -42,20 +45,23 @@ pub use cost::{BUCKET_ENTRIES, ScanCost};
 pub use density::{Density, DensityCache, live_rows};
 use expiry::Expiry;
 pub use filter::{Filter, Layer, Part};
+pub use hold::Hold;
 pub use homes::{Homes, Residual};
 pub use index::{Index, LiveSegment, Reassignment, Run, ScanCodes, locate};
 pub use install::Installed;
+pub use jobs::{Job, JobHistory, JobRecord};
+pub use latency::Latencies;
 pub use lookup::{Found, Place};
 pub use physical::PhysicalRuns;
 pub use placement::Placement;
-pub use recall::{Mark, Measured, ROW_TRACES_MAX, Recall, RecallLog, Shadow, Trace};
+pub use recall::{Mark, Measured, ROW_TRACES_MAX, Recall, RecallLog, Shadow, Trace, Unrest};
 pub use router::{Order, RankScratch, Ranked, Router, SPREAD_WEIGHT};
 pub use runs::BucketRuns;
 pub use schedule::{Budget, Schedule};
 pub use segments::Ordered;
 pub use signal::{Signal, Work};
 pub use temperature::Temperature;
-pub use upkeep::{Job, JobRecord, Upkeep};
+pub use upkeep::Upkeep;
 pub use version::Version;
 
 use crate::bitstore::Bitstore;
@@ -124,6 +130,8 @@ pub struct Maintenance {
 pub struct Counters {
     /// Queries answered.
     pub queries: AtomicU64,
+    /// Searches by how long they took.
+    pub latencies: Latencies,
     /// Rows whose code a search read.
     pub rows_scanned: AtomicU64,
     /// Buckets that a search read.
@@ -193,7 +201,10 @@ pub struct CollectionState {
     pub log_signal: Signal,
     /// Counts since open.
     pub counters: Counters,
+    /// Finished background jobs.
+    pub jobs: JobHistory,
     expiry: Expiry,
+    holders: hold::Holders,
     /// Number of the newest manifest.
     pub manifest_number: Arc<AtomicU64>,
     version: ArcSwap<Version>,
@@ -260,7 +271,9 @@ impl CollectionState {
             signal: Signal::default(),
             log_signal: Signal::default(),
             counters: Counters::default(),
+            jobs: JobHistory::default(),
             expiry: Expiry::default(),
+            holders: hold::Holders::default(),
             version: ArcSwap::from_pointee(parts.version),
             commits: crate::sync::AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -351,10 +364,14 @@ impl CollectionState {
 
     /// Says why the last flush failed, or that it did not, to the writers that wait for room.
     pub fn set_flush_failure(&self, reason: Option<String>) {
-        // Under the lock that they wait with, so that none looks just before and waits just after.
-        let writes = self.writes.lock();
         *self.flush_failure.lock() = reason;
-        drop(writes);
+        self.wake_writers();
+    }
+
+    /// Has writers that wait for room look again.
+    pub fn wake_writers(&self) {
+        // Under the lock that they wait with, so that none looked just before this and waits just after.
+        let _writes = self.writes.lock();
         self.room.notify_all();
     }
 

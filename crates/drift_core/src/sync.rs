@@ -9,7 +9,7 @@
 pub mod model;
 
 #[cfg(feature = "model")]
-pub use model::{ArcSwap, AtomicU64, Condvar, Mutex, Pool, RwLock, step};
+pub use model::{ArcSwap, AtomicU64, Condvar, Mutex, Pool, RwLock, ThreadId, step, thread_id};
 pub use parking_lot::MutexGuard;
 
 #[cfg(not(feature = "model"))]
@@ -20,8 +20,31 @@ pub use parking_lot::{Condvar, Mutex, RwLock};
 pub use rayon::ThreadPool as Pool;
 #[cfg(not(feature = "model"))]
 pub use std::sync::atomic::AtomicU64;
+#[cfg(not(feature = "model"))]
+pub use std::thread::ThreadId;
 
 /// A place at which another thread may go on, in a run of the model.
 #[cfg(not(feature = "model"))]
 #[inline]
 pub fn step() {}
+
+/// This thread.
+#[cfg(not(feature = "model"))]
+pub fn thread_id() -> ThreadId {
+    std::thread::current().id()
+}
+
+/// Starts the threads of a pool by `spawn`; 0 for one per core.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub fn start_pool(
+    threads: usize,
+    spawn: impl FnMut(rayon::ThreadBuilder) -> std::io::Result<()>,
+) -> Result<Pool, rayon::ThreadPoolBuildError> {
+    #[cfg(feature = "model")]
+    if model::is_alone() {
+        return Ok(Pool::without_threads());
+    }
+    rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(spawn).build().map(Pool::from)
+}

@@ -7,6 +7,7 @@
 use drift_core::clock::Components;
 use drift_core::config::{Config, Durability};
 use drift_core::db::{Collection, Database};
+use drift_core::error::ErrorKind;
 use drift_core::storage::sim::{Fault, SimFs};
 use drift_core::storage::{Backend, LocalBackend, MemoryBackend};
 use drift_core::sync::{AtomicU64, Condvar, Mutex, model::explore, step};
@@ -33,8 +34,20 @@ fn number_of(variable: &str, default: u64) -> u64 {
 /// Explores as many orders as the environment says, or `default`.
 fn explored(default: u64, body: impl Fn() + Send + Sync + 'static) {
     let (runs, seed) = (number_of("DRIFT_INTERLEAVINGS", default), number_of("DRIFT_SEED", 1));
+    let _doing = Doing(seed);
     explore(usize::try_from(runs).expect("a count"), seed, body);
     println!("DRIFT_SEED={seed}: {runs} orders");
+}
+
+/// Says on a panic which orders were tried; shuttle says which one it was.
+struct Doing(u64);
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("DRIFT_SEED={}", self.0);
+        }
+    }
 }
 
 fn config(durability: Durability, memtable_rows_max: usize) -> Config {
@@ -238,6 +251,24 @@ fn after_a_failed_fsync_no_waiting_writer_is_acknowledged() {
         let more = collection.upsert(&Ids::Int(vec![5]), Vectors::F32(&[5.0, 1.0]), None);
         assert!(more.is_err(), "a poisoned log takes no more writes, whatever the disk says now");
         assert_eq!(versions(&collection, &[9]), BTreeMap::from([(9, 1)]), "reads go on");
+    });
+}
+
+#[test]
+fn regression_a_writer_that_waits_for_room_ends_with_the_close() {
+    explored(300, || {
+        let store = Arc::new(MemoryBackend::open("", true, false).expect("a store"));
+        let full = Config { frozen_memtables_max: 1, ..config(Durability::Os, 16) };
+        let (database, collection) = create(store, full);
+        let ids: Vec<i64> = (0..16).collect();
+        upsert(&collection, &ids, 1);
+        let writer = thread::spawn(move || {
+            // There is no room before a flush, and nothing flushes.
+            let outcome = collection.upsert(&Ids::Int(vec![99]), Vectors::F32(&[1.0, 1.0]), None);
+            assert_eq!(outcome.expect_err("a write into a closed database").kind(), ErrorKind::Closed);
+        });
+        database.close().expect("close");
+        writer.join().expect("the writer");
     });
 }
 

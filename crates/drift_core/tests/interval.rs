@@ -40,15 +40,18 @@ fn open(fs: &SimFs, components: &Components) -> Database {
     Database::open_on(Arc::new(backend), config, components.clone()).expect("a database")
 }
 
-/// Waits until the disk is told to make a log durable, after its call number `first`.
+/// Waits until a log that was written after call number `first` of the disk has been made durable since.
 fn await_log_sync(fs: &SimFs, first: u64, clock: &dyn Clock) {
-    let (start, mut number) = (clock.monotonic(), first);
+    let (start, mut number, mut written) = (clock.monotonic(), first, None);
     loop {
         match fs.call(number) {
-            Some(call) if call.action == Action::Sync && call.path.split('/').any(|part| part == "wal") => {
-                return;
+            // A sync that came before the write, or is of the log before it, says nothing of the write.
+            Some(call) if call.action == Action::Sync && written.as_ref() == Some(&call.path) => return,
+            Some(call) => {
+                number += 1;
+                let is_write = call.action == Action::Write && call.path.split('/').any(|part| part == "wal");
+                written = written.or(is_write.then_some(call.path));
             }
-            Some(_) => number += 1,
             None => std::thread::yield_now(),
         }
         assert!(clock.monotonic() - start < PATIENCE, "the log is not made durable");

@@ -1,4 +1,4 @@
-//! Eight threads write, delete and read the same ids while jobs run all the time: for every id there is an order of the
+//! Eight threads write, delete and read the same ids while loads and jobs run all the time: for every id there is an order of the
 //! calls, within the times that they took, in which each read finds what the last write before it left.
 //!
 //! A write gives its id a version that no other has, so a read says which write it saw. The order is searched for by
@@ -8,16 +8,22 @@
 use drift_core::clock::{self, Components, Rng};
 use drift_core::config::{Config, Durability};
 use drift_core::db::{Collection, Database};
+use drift_core::ingest::source::{BatchVectors, MemorySource, RowBatch};
 use drift_core::types::{
     HitIds, IdType, Ids, Include, Metric, Missing, Schema, SearchOptions, Vectors, never_interrupt,
 };
 use rand::RngExt;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const THREADS: usize = 8;
 const IDS: i64 = 24;
 const DIM: usize = 8;
+
+/// Rows of a load, and how many steps of the clock go by from one to the next: some ten calls of each thread.
+const LOAD_ROWS: usize = 6;
+const LOAD_EVERY: u64 = 160;
 
 /// One call on one id, and when it began and ended, in steps of a clock that all threads share.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +144,44 @@ fn work(collection: &Collection, mut rng: Rng, clock: &AtomicU64, versions: &Ato
     done
 }
 
+/// Loads a few ids at a time, some of them twice, now and then, until told to stop.
+fn load(
+    collection: &Collection,
+    mut rng: Rng,
+    clock: &AtomicU64,
+    versions: &AtomicU64,
+    stop: &AtomicBool,
+) -> Vec<Call> {
+    let mut done = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let ids: Vec<i64> = (0..LOAD_ROWS).map(|_| rng.random_range(0..IDS)).collect();
+        let version = versions.fetch_add(1, Ordering::SeqCst);
+        let vectors = BatchVectors::F32(ids.iter().flat_map(|id| vector(*id, version)).collect());
+        let batch = RowBatch { ids: Ids::Int(ids.clone()), vectors, payload: None };
+        let due = clock.load(Ordering::SeqCst) + LOAD_EVERY;
+        while clock.load(Ordering::SeqCst) < due && !stop.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        let began = clock.fetch_add(1, Ordering::SeqCst);
+        collection.load(&mut MemorySource::new(vec![batch]), &mut |_| ControlFlow::Continue(())).expect("a load");
+        let ended = clock.fetch_add(1, Ordering::SeqCst);
+        let distinct: BTreeSet<i64> = ids.into_iter().collect();
+        done.extend(distinct.into_iter().map(|id| Call { id, began, ended, kind: Kind::Write(Some(version)) }));
+    }
+    done
+}
+
+/// Says on a panic which history it was.
+struct Doing(u64);
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("history {0}: DRIFT_SEED={0} DRIFT_HISTORIES=1", self.0);
+        }
+    }
+}
+
 fn history(number: u64, calls: u64) -> Vec<Call> {
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config {
@@ -160,6 +204,7 @@ fn history(number: u64, calls: u64) -> Vec<Call> {
                 collection.optimize().expect("optimize");
             }
         });
+        let loads = scope.spawn(|| load(&collection, clock::rng(number << 8 | 0xff), &clock, &versions, &stop));
         let threads: Vec<_> = (0..THREADS as u64)
             .map(|thread| {
                 let (collection, clock, versions) = (&collection, &clock, &versions);
@@ -167,9 +212,10 @@ fn history(number: u64, calls: u64) -> Vec<Call> {
                 scope.spawn(move || work(collection, rng, clock, versions, calls))
             })
             .collect();
-        let done: Vec<Call> = threads.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect();
+        let mut done: Vec<Call> = threads.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect();
         stop.store(true, Ordering::Relaxed);
         jobs.join().expect("jobs");
+        done.extend(loads.join().expect("loads"));
         done
     });
     assert!(collection.verify().expect("verify").problems.is_empty());
@@ -183,6 +229,7 @@ fn calls_on_an_id_have_an_order_in_which_reads_see_the_last_write() {
     let seed = number_of("DRIFT_SEED", 1);
     let mut total = 0;
     for number in seed..seed + histories {
+        let _doing = Doing(number);
         let done = history(number, calls);
         total += done.len();
         for id in 0..IDS {

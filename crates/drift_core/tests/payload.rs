@@ -329,3 +329,50 @@ fn fixed_fields_refuse_others() {
     let filter = Arc::new(Predicate::Test("yaer".into(), Test::Exists));
     assert!(collection.count(&filter).expect_err("yaer").message().contains("\"year\""));
 }
+
+/// A column of one type, with missing values.
+fn column(kind: FieldType, values: &[Option<i64>]) -> Column {
+    let mut column = Column::new(kind);
+    for value in values {
+        let text = value.map_or(String::new(), |value| "ä".repeat(value as usize % 4));
+        match (value, kind) {
+            (None, _) => column.push(Value::Null),
+            (Some(value), FieldType::Bool) => column.push(Value::Bool(value % 2 == 0)),
+            (Some(value), FieldType::Int) => column.push(Value::Int(*value)),
+            (Some(value), FieldType::Float) => column.push(Value::Float(*value as f64)),
+            (Some(value), FieldType::Timestamp) => column.push(Value::Timestamp(*value)),
+            (Some(_), FieldType::Str) => column.push(Value::Str(&text)),
+            (Some(_), FieldType::Json) => column.push(Value::Json(&text)),
+            (Some(value), FieldType::List) => column.push_list((0..value % 3).map(|_| text.as_str())),
+        }
+    }
+    column
+}
+
+proptest! {
+    #[test]
+    fn columns_put_together_from_parts_are_those_of_all_values(
+        values in prop::collection::vec(prop::option::weighted(0.7, 0i64..50), 0..40),
+        cuts in any::<[prop::sample::Index; 2]>(),
+    ) {
+        let mut cuts = cuts.map(|cut| cut.index(values.len() + 1));
+        cuts.sort_unstable();
+        let parts = [0..cuts[0], cuts[0]..cuts[1], cuts[1]..values.len()];
+        for code in 1..8 {
+            let kind = FieldType::from_code(code).expect("a type");
+            let whole = column(kind, &values);
+            let mut together = Column::new(kind);
+            for part in parts.clone() {
+                let slice = whole.slice(part.clone());
+                prop_assert_eq!(&slice, &column(kind, &values[part]));
+                together.extend(&slice);
+            }
+            prop_assert_eq!(&together, &whole);
+        }
+        // Ints meet floats.
+        let mut floats = column(FieldType::Float, &values);
+        floats.extend(&column(FieldType::Int, &values));
+        let twice: Vec<_> = values.iter().chain(&values).copied().collect();
+        prop_assert_eq!(floats, column(FieldType::Float, &twice));
+    }
+}

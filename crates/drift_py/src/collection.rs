@@ -378,8 +378,12 @@ impl Collection {
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = py.detach(|| self.inner.stats()).or_raise(py)?;
+        let (stats, jobs) = py.detach(|| Ok((self.inner.stats()?, self.inner.jobs()?))).or_raise(py)?;
         let dict = output::counts(py, &stats.entries())?;
+        let latency = stats.latency.map(|found| output::latency(py, &found)).transpose()?;
+        dict.set_item("search_ms", latency)?;
+        let jobs: PyResult<Vec<_>> = jobs.iter().map(|record| output::job(py, record)).collect();
+        dict.set_item("jobs", jobs?)?;
         dict.set_item("degraded", stats.degraded)?;
         dict.set_item("poisoned", stats.poisoned)?;
         Ok(dict)

@@ -4,7 +4,7 @@ use crate::backup;
 use crate::collection::Collection;
 use crate::error::OrRaise;
 use drift_core::clock::Components;
-use drift_core::config::{Config, Durability, Recovery};
+use drift_core::config::{Config, Durability, ExactRows, Recovery};
 use drift_core::types::{Field, FieldType, IdType, Lifetime, Metric, Precision, Schema};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -24,11 +24,13 @@ impl Database {
         read_only: bool,
         durability: &str,
         recovery: &str,
+        exact_rows: &str,
         memory_limit: Option<usize>,
     ) -> PyResult<Database> {
         let mut config =
             Config { read_only, durability: Durability::parse(durability).or_raise(py)?, ..Config::default() };
         config.recovery = Recovery::parse(recovery).or_raise(py)?;
+        config.exact_rows = ExactRows::parse(exact_rows).or_raise(py)?;
         config.memory_limit_bytes = memory_limit.unwrap_or(config.memory_limit_bytes);
         let opened = py.detach(|| drift_core::db::Database::open(uri, config, Components::system()));
         Ok(Database { inner: opened.or_raise(py)? })
@@ -92,7 +94,7 @@ impl Database {
     }
 
     fn given_up(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        self.inner.given_up().or_raise(py)
+        py.detach(|| self.inner.given_up()).or_raise(py)
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {

@@ -1,7 +1,7 @@
 //! Engine results to NumPy arrays and dictionaries.
 
 use drift_core::db::JobRecord;
-use drift_core::types::{HitIds, Ids};
+use drift_core::types::{HitIds, Ids, Latency};
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::PyRuntimeError;
@@ -51,6 +51,16 @@ pub fn counts<'py>(py: Python<'py>, entries: &[(&'static str, u64)]) -> PyResult
     let dict = PyDict::new(py);
     for (name, value) in entries {
         dict.set_item(name, value)?;
+    }
+    Ok(dict)
+}
+
+/// Quantiles of calls as a dictionary, in milliseconds.
+pub fn latency<'py>(py: Python<'py>, found: &Latency) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("calls", found.calls)?;
+    for (name, quantile) in [("p50", found.p50), ("p95", found.p95), ("p99", found.p99)] {
+        dict.set_item(name, quantile.as_secs_f64() * 1e3)?;
     }
     Ok(dict)
 }

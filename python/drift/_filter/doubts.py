@@ -1,6 +1,7 @@
 """What is likely wrong with a filter that nothing matches: fields that no row has, values of another type than theirs.
 
-Neither is an error (a row may lack any field, and values of different types are never equal), so nothing is refused.
+Neither is an error (a row may lack any field, and values of different types are never equal). The engine refuses only
+names that are nearly those of fields, unless a filter asks for their existence.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _FITTING = {
     "float": ("int", "float"),
     "str": ("str",),
     "list": ("str",),
-    "timestamp": ("timestamp",),
+    "timestamp": ("timestamp", "str"),  # A text is read as a time, or refused.
 }
 
 
@@ -81,7 +82,7 @@ def _shown(value: Any, own: str) -> str:
 
 def _remedy(kind: str, own: str) -> str:
     if kind == "timestamp":
-        return "write a datetime, or in SQL TIMESTAMP '2024-05-31'"
+        return "write a datetime, or a text in the form of ISO 8601"
     if kind in ("int", "float") and own == "str":
         return "write it as a number, without quotes"
     return "write it as a text, in quotes" if kind in ("str", "list") else f"only {kind} values can equal it"

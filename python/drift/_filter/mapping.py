@@ -84,6 +84,10 @@ def _operators(name: str, inner: Mapping[str, object], depth: int) -> Tree:
     terms = []
     for operator, given in inner.items():
         if not isinstance(operator, str) or not operator.startswith("$"):
+            if f"${operator}" in _OPERATORS:
+                raise InvalidArgumentError(
+                    f"{name} has the operator {operator!r}: write {{{name!r}: {{'${operator}': ...}}}}"
+                )
             raise InvalidArgumentError(
                 f"{name} is compared with a dict: reach into JSON fields with dots, {{'{name}.{operator}': ...}}"
             )

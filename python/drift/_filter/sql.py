@@ -157,10 +157,18 @@ class _Parser:
             raise self.refused("equality is written =", operator)
         if operator.kind == "keyword" and operator.text == "ILIKE":
             raise self.refused("texts are compared as they are; there is LIKE alone", operator)
-        raise self.refused(
+        raise self.refused(self.no_operator(name, operator), operator)
+
+    def no_operator(self, name: str, operator: Token) -> str:
+        if operator.kind == "word" and operator.text.lower() in ("contains", "has", "includes"):
+            return f"write contains({name}, 'text')"
+        if operator.kind == "word" and operator.text.lower() in ("startswith", "starts_with", "begins"):
+            return f"write starts_with({name}, 'text')"
+        if operator.kind == "word":
+            return f'a name of several words is quoted: "{name} {operator.text}"'
+        return (
             "after a field comes =, <>, <, <=, >, >=, IN, BETWEEN, LIKE or IS; a field alone is no condition "
-            "(write field = TRUE)",
-            operator,
+            "(write field = TRUE)"
         )
 
     def values(self) -> list[object]:
@@ -222,7 +230,10 @@ class _Parser:
         if token.kind == "end":
             return "a condition must follow"
         if token.kind in ("number", "string") or token.text in ("TRUE", "FALSE", "NULL"):
-            return 'a condition begins with a field, its value comes last; names of fields are quoted with "'
+            return (
+                "a condition begins with a field, its value comes last, also where that is a list (field = 'text'); "
+                'names of fields are quoted with "'
+            )
         if token.kind == "keyword":
             return f'a field must stand here; quote "{token.text.lower()}" if it is the name of one'
         return "a field must stand here"
@@ -239,7 +250,15 @@ class _Parser:
             return self.time(token)
         if token.kind == "keyword" and token.text == "NULL":
             raise self.refused("NULL is no value; write IS NULL", token)
-        if token.kind in ("word", "quoted"):
+        if token.kind == "quoted":
+            raise self.refused(
+                f"a value must stand here, and {token.text!r} in double quotes is the name of a field: texts are "
+                "quoted with '",
+                token,
+            )
+        if token.kind == "sign" and token.text in ("<", ">"):
+            raise self.refused(f"write {token.text}=", token)
+        if token.kind == "word":
             raise self.refused(
                 "a value must stand here; texts are quoted with ', and fields are compared with values", token
             )

@@ -93,6 +93,8 @@ def _no_token(sql: str, at: int) -> str:
         return f"this {what} has no closing {character}"
     if character == "`":
         return 'names are quoted with "'
+    if character in "{[":
+        return "a text is read as SQL, such as year >= 2024; a dictionary is passed as one"
     if sql.startswith(("&&", "||"), at):
         return "write AND or OR"
     if character == "?":

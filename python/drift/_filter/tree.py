@@ -197,6 +197,13 @@ def children(tree: Tree) -> tuple[Tree, ...]:
     return inner
 
 
+def fields(tree: Tree) -> set[str]:
+    """Return the names of the fields of a tree."""
+    if tree[0] in ("and", "or", "not"):
+        return {name for inner in children(tree) for name in fields(inner)}
+    return {tree[1]}
+
+
 def measure(tree: Tree) -> tuple[int, int]:
     """Return the levels and the conditions of a tree; of levels at most one more than `DEPTH_MAX` are counted."""
     level, depth, terms = [tree], 0, 0

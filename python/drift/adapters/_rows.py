@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from drift import _time
 from drift._errors import InvalidArgumentError
 from drift._filter import Expression
-from drift._filter.tree import check
+from drift._filter.tree import EVERYTHING, check, exists, fields, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,13 @@ def check_text_ids(collection: drift.Collection, framework: str) -> None:
 
 
 def as_filter(tree: Tree) -> Expression:
-    """Return the expression of a tree."""
-    return Expression.of(check(tree))
+    """Return the expression of a tree whose fields may be unknown: for frameworks nothing matches those, and no more.
+
+    A collection refuses misspelt names, but none whose existence is asked; so each field gets a condition that asks
+    for it, and always holds.
+    """
+    allowed = (join("or", (EVERYTHING, exists(name))) for name in sorted(fields(tree)))
+    return Expression.of(check(join("and", (tree, *allowed))))
 
 
 def matching(collection: drift.Collection, filter: Expression | None) -> Iterator[Any]:  # noqa: A002

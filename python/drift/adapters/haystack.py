@@ -12,7 +12,8 @@ import datetime as dt
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from haystack import Document, component, default_from_dict, default_to_dict
@@ -27,11 +28,29 @@ from drift.adapters._haystack_filters import CONTENT, HIDDEN, TIME, to_filter
 from drift.adapters._rows import instant, matching, present
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from drift._types import Metric, TimeLike
 
 __all__ = ["DriftDocumentStore", "DriftEmbeddingRetriever"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+def _in_thread(
+    method: Callable[Concatenate[S, P], R],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
+    """Return a method for asyncio that calls this one, or what a subclass has in its place, in a thread."""
+
+    @wraps(method)
+    async def called(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        own: Callable[P, R] = getattr(self, method.__name__)
+        return await asyncio.to_thread(own, *args, **kwargs)
+
+    called.__name__, called.__qualname__ = f"{method.__name__}_async", f"{method.__qualname__}_async"
+    return called
 
 
 class DriftDocumentStore:
@@ -257,65 +276,19 @@ class DriftDocumentStore:
             if row_id in vectors
         ]
 
-    async def count_documents_async(self) -> int:
-        """Return the number of documents."""
-        return await asyncio.to_thread(self.count_documents)
-
-    async def filter_documents_async(self, filters: dict[str, Any] | None = None) -> list[Document]:
-        """Return the documents that match filters."""
-        return await asyncio.to_thread(self.filter_documents, filters)
-
-    async def write_documents_async(
-        self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE
-    ) -> int:
-        """Write documents as `write_documents` does."""
-        return await asyncio.to_thread(self.write_documents, documents, policy)
-
-    async def delete_documents_async(self, document_ids: list[str]) -> None:
-        """Delete documents by their ids."""
-        await asyncio.to_thread(self.delete_documents, document_ids)
-
-    async def delete_all_documents_async(self, *, recreate_collection: bool = False) -> None:
-        """Delete every document."""
-        await asyncio.to_thread(self.delete_all_documents, recreate_collection=recreate_collection)
-
-    async def delete_by_filter_async(self, filters: dict[str, Any]) -> int:
-        """Delete the documents that match filters, and return how many did."""
-        return await asyncio.to_thread(self.delete_by_filter, filters)
-
-    async def update_by_filter_async(self, filters: dict[str, Any], meta: dict[str, Any]) -> int:
-        """Set `meta` on the documents that match filters, and return how many did."""
-        return await asyncio.to_thread(self.update_by_filter, filters, meta)
-
-    async def count_documents_by_filter_async(self, filters: dict[str, Any]) -> int:
-        """Return how many documents match filters."""
-        return await asyncio.to_thread(self.count_documents_by_filter, filters)
-
-    async def count_unique_metadata_by_filter_async(
-        self, filters: dict[str, Any], metadata_fields: list[str]
-    ) -> dict[str, int]:
-        """Return how many distinct values each field has in the documents that match filters."""
-        return await asyncio.to_thread(self.count_unique_metadata_by_filter, filters, metadata_fields)
-
-    async def get_metadata_fields_info_async(self) -> dict[str, dict[str, str]]:
-        """Return the type of each meta field."""
-        return await asyncio.to_thread(self.get_metadata_fields_info)
-
-    async def get_metadata_field_min_max_async(self, metadata_field: str) -> dict[str, Any]:
-        """Return the least and the greatest value of a meta field."""
-        return await asyncio.to_thread(self.get_metadata_field_min_max, metadata_field)
-
-    async def get_metadata_field_unique_values_async(
-        self,
-        metadata_field: str,
-        search_term: str | None = None,
-        from_: int = 0,
-        size: int = 10,
-        filters: dict[str, Any] | None = None,
-    ) -> tuple[list[Any], int]:
-        """Return distinct values of a meta field, and how many there are."""
-        unique = self.get_metadata_field_unique_values
-        return await asyncio.to_thread(unique, metadata_field, search_term, from_, size, filters)
+    # The same for asyncio.
+    count_documents_async = _in_thread(count_documents)
+    filter_documents_async = _in_thread(filter_documents)
+    write_documents_async = _in_thread(write_documents)
+    delete_documents_async = _in_thread(delete_documents)
+    delete_all_documents_async = _in_thread(delete_all_documents)
+    delete_by_filter_async = _in_thread(delete_by_filter)
+    update_by_filter_async = _in_thread(update_by_filter)
+    count_documents_by_filter_async = _in_thread(count_documents_by_filter)
+    count_unique_metadata_by_filter_async = _in_thread(count_unique_metadata_by_filter)
+    get_metadata_fields_info_async = _in_thread(get_metadata_fields_info)
+    get_metadata_field_min_max_async = _in_thread(get_metadata_field_min_max)
+    get_metadata_field_unique_values_async = _in_thread(get_metadata_field_unique_values)
 
     def _parts(self) -> tuple[Any, Any]:
         """Return the collections of documents with and without embeddings."""

@@ -134,7 +134,7 @@ class DriftVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
 
     def delete(self, ref_doc_id: str, **_: Any) -> None:
         """Delete the nodes of a document."""
-        self._collection.delete(filter=drift.col("ref_doc_id") == ref_doc_id)
+        self._collection.delete(filter=as_filter(build.compare("eq", "ref_doc_id", ref_doc_id)))
 
     def delete_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **_: Any) -> None:
         """Delete the nodes that have one of the ids, where given, and match the filters, where given."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from drift._arguments import hinted
+from drift._described import Described
 from drift._progress import display
 from drift.aio._maintenance import Maintenance
 
 if TYPE_CHECKING:
-    import datetime as dt
     from types import TracebackType
     from typing import Self
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import drift
-    from drift import Decay, Explanation, Health, Page, Rows, SearchResult
+    from drift import Decay, Explanation, Health, Page, Rows, SearchResult, _core
     from drift._filter import FilterLike
     from drift._types import (
         ExpiresLike,
@@ -39,7 +40,7 @@ def _restore(database: Database, sync: drift.Collection) -> Collection:
     return Collection._of(database, sync, database._calls)
 
 
-class Collection:
+class Collection(Described):
     """Rows of an id, a vector and metadata. `Database.create_collection` and `Database.open_collection` make it.
 
     Every method takes, returns and raises what the one of `drift.Collection` does.
@@ -57,8 +58,9 @@ class Collection:
     (2, True)
     """
 
-    __slots__ = ("__weakref__", "_calls", "_database", "_sync")
+    __slots__ = ("__weakref__", "_calls", "_database", "_inner", "_sync")
 
+    _inner: _core.Collection
     _sync: drift.Collection
     _database: Database
     _calls: Calls
@@ -71,54 +73,16 @@ class Collection:
         self = object.__new__(cls)
         self._database = database
         self._sync = sync
+        self._inner = sync._inner
         self._calls = calls
         return self
-
-    @property
-    def name(self) -> str:
-        """Name of the collection."""
-        return self._sync.name
-
-    @property
-    def dim(self) -> int:
-        """Dimension of the vectors."""
-        return self._sync.dim
-
-    @property
-    def metric(self) -> str:
-        """Distance: ``"l2"``, ``"cosine"`` or ``"dot"``."""
-        return self._sync.metric
-
-    @property
-    def precision(self) -> str:
-        """What a search reads first: ``"1bit"`` or ``"sq8"`` codes."""
-        return self._sync.precision
-
-    @property
-    def id_type(self) -> str:
-        """Type of the ids: ``"int"`` or ``"str"``."""
-        return self._sync.id_type
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """Names and types of the metadata fields, in the order in which they came."""
-        return self._sync.fields
-
-    @property
-    def time(self) -> str | None:
-        """Metadata field that is each row's time; None when there is none."""
-        return self._sync.time
-
-    @property
-    def ttl(self) -> dt.timedelta | None:
-        """Time after its time at which a row expires; None when rows do not expire by it."""
-        return self._sync.ttl
 
     @property
     def database(self) -> Database:
         """The database of the collection."""
         return self._database
 
+    @hinted
     async def add(
         self,
         ids: IdsLike,
@@ -130,6 +94,7 @@ class Collection:
         """Insert rows whose ids do not exist yet, all or none, as `drift.Collection.add`."""
         await self._calls.run(self._sync.add, ids, vectors, metadata, expires=expires)
 
+    @hinted
     async def upsert(
         self,
         ids: IdsLike,
@@ -141,10 +106,12 @@ class Collection:
         """Insert rows, replacing those whose ids exist, all or none, as `drift.Collection.upsert`."""
         await self._calls.run(self._sync.upsert, ids, vectors, metadata, expires=expires)
 
+    @hinted
     async def update_metadata(self, ids: IdsLike, metadata: MetadataLike) -> None:
         """Change metadata of rows, all or none, as `drift.Collection.update_metadata`."""
         await self._calls.run(self._sync.update_metadata, ids, metadata)
 
+    @hinted
     async def delete(
         self,
         ids: IdsLike | None = None,
@@ -156,6 +123,7 @@ class Collection:
         """Delete rows by id or by filter, and return how many there were, as `drift.Collection.delete`."""
         return await self._calls.run(self._sync.delete, ids, filter=filter, since=since, until=until)
 
+    @hinted
     async def get(self, ids: IdsLike, *, missing: Missing = "error", include: Include = None) -> Rows:
         """Return the stored vectors, and metadata, of rows, as `drift.Collection.get`."""
         return await self._calls.run(self._sync.get, ids, missing=missing, include=include)
@@ -164,6 +132,7 @@ class Collection:
         """Return what is likely wrong with a filter that finds nothing, as `drift.Collection.check_filter`."""
         return await self._calls.run(self._sync.check_filter, filter)
 
+    @hinted
     async def scroll(
         self,
         filter: FilterLike | None = None,  # noqa: A002
@@ -188,6 +157,7 @@ class Collection:
             vectors=vectors,
         )
 
+    @hinted
     async def search(
         self,
         query: VectorsLike,
@@ -230,6 +200,7 @@ class Collection:
             tau=tau,
         )
 
+    @hinted
     async def explain(
         self,
         query: VectorsLike,
@@ -261,6 +232,7 @@ class Collection:
             tau=tau,
         )
 
+    @hinted
     async def load(
         self,
         source: LoadSource,
@@ -277,6 +249,7 @@ class Collection:
         """
         return await self._calls.watched(partial(self._sync._load, source, id, vector, metadata), display(progress))
 
+    @hinted
     async def count(
         self,
         filter: FilterLike | None = None,  # noqa: A002

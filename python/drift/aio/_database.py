@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import drift
+from drift._arguments import hinted
 from drift._progress import display
 from drift.aio._calls import Calls, Opening, thread_count
 from drift.aio._collection import Collection
@@ -18,15 +19,17 @@ if TYPE_CHECKING:
     from typing import Self
 
     from drift import Backup
-    from drift._types import Durability, FieldType, IdType, Metric, Precision, Progress, Recovery
+    from drift._types import Durability, ExactRows, FieldType, IdType, Metric, Precision, Progress, Recovery
 
 
+@hinted
 def connect(
     uri: str | os.PathLike[str],
     *,
     read_only: bool = False,
     durability: Durability = "always",
     recovery: Recovery = "strict",
+    exact_rows: ExactRows = "disk",
     storage_options: Mapping[str, str] | None = None,
     memory_limit: int | None = None,
     threads: int | None = None,
@@ -35,7 +38,7 @@ def connect(
 
     Parameters
     ----------
-    uri, read_only, durability, recovery, storage_options, memory_limit
+    uri, read_only, durability, recovery, exact_rows, storage_options, memory_limit
         As in `drift.connect`.
     threads : int, optional
         Calls that run at once, 1 to 256; further ones wait their turn. The number of cores and four more when None,
@@ -60,6 +63,7 @@ def connect(
         "read_only": read_only,
         "durability": durability,
         "recovery": recovery,
+        "exact_rows": exact_rows,
         "storage_options": storage_options,
         "memory_limit": memory_limit,
     }
@@ -132,6 +136,7 @@ class Database:
         """Calls that run at once."""
         return self._calls.threads
 
+    @hinted
     def create_collection(
         self,
         name: str,

@@ -40,8 +40,11 @@ struct BulkSpawner;
 
 impl Spawner for BulkSpawner {
     fn spawn(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> Result<JoinHandle<()>> {
-        let thread = std::thread::Builder::new().name(name.to_owned());
-        if name.starts_with(super::BULK_THREAD) { thread.spawn(work) } else { thread.spawn(move || drop(work)) }
+        std::thread::Builder::new().name(name.to_owned()).spawn(work)
+    }
+
+    fn runs_background(&self) -> bool {
+        false
     }
 
     fn bulk_threads(&self) -> usize {

@@ -12,7 +12,7 @@ use crate::ingest::source::{LoadReport, RowSource};
 use crate::ingest::{self, OnProgress};
 use crate::maintain::{self, Background};
 use crate::search::{self, Page, calibrate};
-use crate::state::{Budget, CollectionState, JobRecord};
+use crate::state::{Budget, CollectionState, JobRecord, Unrest};
 use crate::sync::ArcSwap;
 use crate::sync::Mutex;
 use crate::types::{
@@ -90,10 +90,11 @@ impl OpenCollection {
 
     /// Ends background work and makes the log durable; waits for a call that commits. Closing twice is no error.
     pub(super) fn close(&self) -> Result<()> {
+        self.state().check_unheld()?;
         let _seen = self.seen.lock();
         let state = &self.state();
         state.mark_closed();
-        state.room.notify_all();
+        state.wake_writers();
         let Some(background) = self.background.lock().take() else { return Ok(()) };
         let stopped = background.stop();
         // Waits for calls that are about to commit; those that come to it later must not: the lock on the folder goes next.
@@ -127,6 +128,13 @@ impl Collection {
         self.database.check_process()?;
         let state = self.open.state();
         state.check_open()?;
+        Ok(state)
+    }
+
+    /// The state for calls that wait for a load, a job or a check of this collection.
+    fn unheld(&self) -> Result<Arc<CollectionState>> {
+        let state = self.state()?;
+        state.check_unheld()?;
         Ok(state)
     }
 
@@ -185,7 +193,7 @@ impl Collection {
     /// left alone.
     pub fn delete_where(&self, filter: &Arc<Predicate>) -> Result<u64> {
         filter.validate()?;
-        let state = self.state()?;
+        let state = self.unheld()?;
         state.check_writable()?;
         let (ids, seqs) = search::matching(&state, filter)?;
         ingest::delete_versions(&state, &ids, &seqs)
@@ -200,7 +208,7 @@ impl Collection {
     /// Changes fields of rows, which must exist: the values of `changes` replace what is there, those `removed` (row and field)
     /// go, and all others stay. All or nothing.
     pub fn update_payload(&self, ids: &Ids, changes: &Columns, removed: &[(usize, String)]) -> Result<()> {
-        let state = self.state()?;
+        let state = self.unheld()?;
         state.fields.read().grown(changes)?;
         for _ in 0..UPDATE_TRIES_MAX {
             let (rows, seqs) = search::get_with_seqs(&state, ids, Missing::Error, &Include::All)?;
@@ -241,7 +249,16 @@ impl Collection {
 
     /// Searches row-major `queries` (`n * dim`); rows acknowledged before are found.
     pub fn search(&self, queries: &[f32], options: &SearchOptions, interrupt: Interrupt<'_>) -> Result<Hits> {
-        search::search(&*self.state()?, queries, options, interrupt)
+        let state = self.state()?;
+        let begun = state.components.clock.monotonic();
+        let hits = search::search(&state, queries, options, interrupt)?;
+        state.counters.latencies.add(state.components.clock.monotonic().saturating_sub(begun));
+        Ok(hits)
+    }
+
+    /// Finished background jobs, oldest first; the newest 256.
+    pub fn jobs(&self) -> Result<Vec<JobRecord>> {
+        Ok(self.state()?.jobs.records())
     }
 
     /// Searches one query and explains how far the search went, and why.
@@ -251,21 +268,28 @@ impl Collection {
 
     /// Loads all rows of a source in one commit; ids that exist are replaced.
     pub fn load(&self, source: &mut dyn RowSource, progress: OnProgress<'_>) -> Result<LoadReport> {
-        let state = &self.state()?;
+        let state = &self.unheld()?;
         let report = ingest::load(state, source, progress)?;
-        calibrate::refresh(state, &state.components.start_pool()?, true)?;
-        maintain::after_load(state)?;
+        // The rows are there, whatever becomes of this: maintenance sees to it later, or the next owner of the files.
+        let pool = state.components.start_pool();
+        let settled = pool
+            .and_then(|pool| calibrate::refresh(state, &pool, Unrest::Settled))
+            .and_then(|_| maintain::after_load(state));
+        if let Err(error) = settled.or_else(|error| if state.is_closed() { Ok(()) } else { Err(error) }) {
+            tracing::warn!(collection = self.name(), %error, "what follows a load has failed");
+            state.set_degraded(Some(error.message().to_owned()));
+        }
         Ok(report)
     }
 
     /// Moves everything that is in memory and logs into segments.
     pub fn flush(&self) -> Result<()> {
-        let state = &self.state()?;
+        let state = &self.unheld()?;
         state.check_writable()?;
         let pool = state.components.start_pool()?;
         calibrate::check_shadows(state, &pool)?;
         maintain::flush_all(state)?;
-        calibrate::refresh(state, &pool, true).map(|_| ())
+        calibrate::refresh(state, &pool, Unrest::Settled).map(|_| ())
     }
 
     /// Rewrites the collection where that helps: one segment, no dead rows, buckets near their target size.
@@ -275,7 +299,7 @@ impl Collection {
 
     /// As [`Collection::optimize`]. When `progress` stops it, the steps that are done stay.
     pub fn optimize_watched(&self, progress: OnWork<'_>) -> Result<OptimizeReport> {
-        let state = &self.state()?;
+        let state = &self.unheld()?;
         maintain::expire_all(state, &OTHER_PATHS)?;
         let pool = state.components.start_pool()?;
         let report = maintain::optimize(state, &pool, progress)?;
@@ -287,26 +311,26 @@ impl Collection {
 
     /// The recall that queries have, and the state of buckets and segments.
     pub fn health(&self) -> Result<Health> {
-        health::health(&*self.state()?)
+        health::health(&*self.unheld()?)
     }
 
     /// Does all maintenance that is due, now and on all cores, whatever the budget; searches the waiting live queries again
     /// and measures the stop rules if enough has changed. Tells what was done.
     pub fn run_maintenance(&self) -> Result<Vec<JobRecord>> {
-        let state = &self.state()?;
+        let state = &self.unheld()?;
         state.check_writable()?;
         // Before jobs remove what the answers are judged by.
         let pool = state.components.start_pool()?;
         calibrate::check_shadows(state, &pool)?;
         let records = maintain::run_once(state, &pool, &OTHER_PATHS)?;
-        calibrate::refresh(state, &pool, true)?;
+        calibrate::refresh(state, &pool, Unrest::Settled)?;
         Ok(records)
     }
 
     /// Does one thing that the background thread does; simulations have no such thread.
     #[cfg(feature = "sim")]
     pub fn run_chore(&self, chore: maintain::Chore) -> Result<()> {
-        maintain::run_chore(&*self.state()?, OTHER_PATHS, chore)
+        maintain::run_chore(&*self.unheld()?, OTHER_PATHS, chore)
     }
 
     /// Lets no further background job begin. Flushes go on.
@@ -331,7 +355,7 @@ impl Collection {
     /// Waits until background work has come to rest, at most for `timeout`; whether it has. At rest nothing is due, no time is
     /// set at which anything will be, but for the rows that expire next, and no file is touched until the next call of a method.
     pub fn wait_for_rest(&self, timeout: Duration) -> Result<bool> {
-        Ok(maintain::await_rest(&*self.state()?, timeout))
+        Ok(maintain::await_rest(&*self.unheld()?, timeout))
     }
 
     /// What background jobs may take.
@@ -354,7 +378,7 @@ impl Collection {
 
     /// As [`Collection::verify`], unless `progress` stops it.
     pub fn verify_watched(&self, progress: OnWork<'_>) -> Result<VerifyReport> {
-        let mut report = verify::verify(&*self.state()?, progress)?;
+        let mut report = verify::verify(&*self.unheld()?, progress)?;
         report.problems.extend(self.database.catalog_problems()?);
         Ok(report)
     }
@@ -367,7 +391,7 @@ impl Collection {
 
     /// As [`Collection::repair`], unless `progress` stops it.
     pub fn repair_watched(&self, progress: OnWork<'_>) -> Result<VerifyReport> {
-        let mut report = repair::repair(&*self.state()?, progress)?;
+        let mut report = repair::repair(&*self.unheld()?, progress)?;
         report.repaired.extend(self.database.repair_catalog()?);
         report.problems.extend(self.database.catalog_problems()?);
         Ok(report)

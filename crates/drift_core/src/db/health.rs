@@ -67,11 +67,8 @@ pub struct Health {
 
 /// Looks at everything that is in memory.
 pub(super) fn health(collection: &CollectionState) -> Result<Health> {
-    let (backlog, jobs, shape) = {
-        let maintenance = collection.maintenance.lock();
-        let history = maintenance.upkeep.history.iter().cloned().collect();
-        (maintain::backlog(collection, &maintenance), history, maintain::shape(&collection.pin().index))
-    };
+    let backlog = maintain::backlog(collection, &collection.maintenance.lock());
+    let shape = maintain::shape(&collection.pin().index);
     let version = collection.pin();
     let index = &version.index;
     let (recalls, timeline) = {
@@ -93,7 +90,7 @@ pub(super) fn health(collection: &CollectionState) -> Result<Health> {
         bucket_dead: shape.dead,
         bucket_drift: shape.drift,
         backlog,
-        jobs,
+        jobs: collection.jobs.records(),
         timeline,
         bytes_inserted: written.saturating_sub(compacted),
         bytes_moved: moved,

@@ -6,7 +6,7 @@
 
 use crate::bitstore::Bitstore;
 use crate::clock::Components;
-use crate::config::{Config, Durability};
+use crate::config::{Config, Durability, ExactRows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::FileId;
 use crate::ingest;
@@ -122,8 +122,11 @@ impl Opening<'_> {
     /// Opens a segment that the manifest names.
     pub(super) fn segment(&self, entry: &SegmentEntry, schema: &Schema, fields: &[Field]) -> Result<LiveSegment> {
         let file = SegmentFile { id: entry.file, length: entry.length, digest: entry.digest, rows: entry.rows };
-        let segment = Segment::open(&*self.backend, self.identity, file, schema).map_err(named_but_missing)?;
+        let mut segment = Segment::open(&*self.backend, self.identity, file, schema).map_err(named_but_missing)?;
         segment.check_fields(fields)?;
+        if self.config.exact_rows == ExactRows::Memory {
+            segment.keep_rows()?;
+        }
         Ok(LiveSegment::new(segment))
     }
 

@@ -42,7 +42,7 @@ pub(super) fn catalog(
     config: &Config,
     components: &Components,
 ) -> Result<(Option<Catalog>, Vec<String>)> {
-    let error = match store.load_newest() {
+    let error = match load_newest(store, backend) {
         Err(error) if error.kind() == ErrorKind::Corrupt && config.recovery == Recovery::Salvage => error,
         newest => return Ok((newest?, Vec::new())),
     };
@@ -62,6 +62,29 @@ pub(super) fn catalog(
         store.commit(&catalog)?;
     }
     Ok((Some(catalog), given_up))
+}
+
+/// The newest catalog; none where a database may be made. Collections without a catalog are a damaged database (one is written
+/// before the first collection, and the last is never deleted), and other files in their place are somebody else's.
+fn load_newest(store: &mut CatalogStore, backend: &dyn Backend) -> Result<Option<Catalog>> {
+    if let Some(newest) = store.load_newest()? {
+        return Ok(Some(newest));
+    }
+    let found = backend.list(names::COLLECTIONS)?;
+    let Some(first) = found.first() else { return Ok(None) };
+    // A process that made the database just now wrote its catalog before these.
+    if let Some(newest) = store.load_newest()? {
+        return Ok(Some(newest));
+    }
+    let place = backend.describe();
+    if names::collections(&found).is_empty() {
+        return Err(Error::invalid(format!("{place} has {first}, which is no file of drift: use another folder")));
+    }
+    Err(Error::corrupt(format!(
+        "{place} has {first}, but no catalog that names its collection: put the folder {:?} back, or open with \
+         recovery=\"salvage\"",
+        names::CATALOGS
+    )))
 }
 
 /// Opens a collection; under `recovery="salvage"` only if it verifies or can be repaired. None when it must be salvaged.

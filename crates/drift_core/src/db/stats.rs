@@ -34,6 +34,7 @@ pub(super) fn stats(collection: &CollectionState) -> Result<Stats> {
         memory_bytes: (memtable_bytes + segment_bytes + bitstore_bytes + index.heap_bytes()) as u64,
         bitstore_bytes: bitstore_bytes as u64,
         queries: count(&counters.queries),
+        latency: counters.latencies.summary(),
         rows_scanned: count(&counters.rows_scanned),
         buckets_scanned: count(&counters.buckets_scanned),
         rows_reranked: count(&counters.rows_reranked),

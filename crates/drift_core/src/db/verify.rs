@@ -12,6 +12,7 @@ use crate::wal::{self, Expected, Tail};
 
 /// Checks everything. The maintenance lock keeps files from changing meanwhile; `progress` hears of the bytes of segments.
 pub(super) fn verify(collection: &CollectionState, progress: OnWork<'_>) -> Result<VerifyReport> {
+    let _hold = collection.hold();
     let maintenance = collection.maintenance.lock();
     let mut report = VerifyReport { problems: maintenance.store.problems()?, ..VerifyReport::default() };
     report.problems.extend(collection.damage_notes());

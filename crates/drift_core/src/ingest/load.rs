@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::state::{BucketTable, CollectionState, Index, Installed, Ordered, ResidualSums, Router, Version, Writes};
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::{BucketId, Columns, Fields, NEVER, Seq};
-use crate::wal::Record;
+use crate::wal::{Record, WalSync};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -86,6 +86,7 @@ fn write(
     let old = collection.pin().index.router.clone();
     let first = collection.maintenance.lock().manifest.next_bucket;
     let sampled = train(collection, &spool, &old, first)?;
+    let _hold = collection.hold();
     let _loading = collection.loading.write();
     let mut maintenance = collection.maintenance.lock();
     maintenance.check_open()?;
@@ -134,6 +135,8 @@ fn write(
     let expiry = expiries.collect::<Result<Vec<_>>>()?.into_iter().min().unwrap_or(NEVER);
     let mut writes = collection.writes.lock();
     let commit_seq = reserve_locked(&mut writes, 1)?;
+    // What was acknowledged before the load is there must not be lost where the load is kept.
+    log_end(&writes).map_or(Ok(()), |(log, end)| log.sync_to(end))?;
     manifest.fields.clone_from(&collection.fields.read().list);
     reach(Failpoint::LoadCommit)?;
     maintenance.commit(manifest)?;
@@ -144,13 +147,14 @@ fn write(
 
 /// Defines buckets on a sample of the rows, unless these are few and there are buckets already.
 fn train(collection: &CollectionState, spool: &Spool<'_>, old: &Router, first: u32) -> Result<BucketTable> {
-    let few = NEW_BUCKETS_MIN * collection.config.bucket_rows_target;
+    let all = collection.pin().live_rows + spool.rows() as u64;
+    let few = NEW_BUCKETS_MIN * collection.bucket_rows(all);
     if spool.rows() < few && !old.is_empty() {
         return Ok(BucketTable::default());
     }
     let sample = spool.sample()?;
     let rotated = collection.rotate_rows(&sample.as_ref());
-    Ok(collection.train(&rotated, collection.bucket_count(spool.rows()), BucketId(first)))
+    Ok(collection.train(&rotated, collection.bucket_count(spool.rows(), all), BucketId(first)))
 }
 
 /// Adds the fields of a chunk to the collection's, as a write does. They stay when the load fails: a field that no row has
@@ -168,13 +172,15 @@ fn grow(collection: &CollectionState, payload: &Columns) -> Result<()> {
 fn reserve(collection: &CollectionState, count: u64) -> Result<Seq> {
     let mut writes = collection.writes.lock();
     let first = reserve_locked(&mut writes, count)?;
-    let end = writes.wal.as_ref().map(|wal| wal.end());
-    let sync = writes.wal_sync.clone().zip(end);
+    let log = log_end(&writes);
     drop(writes);
-    if let Some((wal_sync, end)) = sync {
-        wal_sync.sync_to(end)?;
-    }
+    log.map_or(Ok(()), |(log, end)| log.sync_to(end))?;
     Ok(first)
+}
+
+/// The log, if there is one, and where it ends.
+fn log_end(writes: &Writes) -> Option<(Arc<WalSync>, u64)> {
+    writes.wal_sync.clone().zip(writes.wal.as_ref().map(|wal| wal.end()))
 }
 
 fn reserve_locked(writes: &mut Writes, count: u64) -> Result<Seq> {
@@ -214,10 +220,12 @@ fn settle(
         Installed::New => None,
         Installed::Replaced(found) | Installed::Superseded(found) => Some((index, found)),
     };
-    // A younger write of the id, be it a row or a delete, wins over the load.
+    // A younger write of the id, be it a row or a delete, wins over the load. Its seq stays known: of an id given twice, the
+    // second row finds nothing but the first one.
     let younger = [in_memory, flushed.map(|(_, found)| found)].into_iter().flatten();
-    if younger.into_iter().any(|found| found.seq > seq || (found.death > seq && found.death != commit_seq)) {
-        segment.mark_dead(row, 1);
+    let younger = younger.flat_map(|found| [found.seq, if found.death == commit_seq { 0 } else { found.death }]);
+    if let Some(younger) = younger.filter(|younger| *younger > seq).max() {
+        segment.mark_dead(row, younger);
         return 0;
     }
     let mut change = 1;

@@ -104,6 +104,7 @@ fn delete_each_version<'a>(
     lock: impl Fn(&'a CollectionState) -> Result<MutexGuard<'a, Writes>>,
 ) -> Result<u64> {
     collection.check_writable()?;
+    collection.check_unheld()?;
     let mut deleted = 0;
     for start in (0..ids.len()).step_by(BATCH_ROWS_MAX) {
         let _loading = collection.loading.read();
@@ -130,6 +131,7 @@ pub fn replace_versions(
     payload: &Columns,
 ) -> Result<bool> {
     collection.check_writable()?;
+    collection.check_unheld()?;
     validate_batch(&collection.schema, ids, &vectors, Some(payload))?;
     let _loading = collection.loading.read();
     let mut writes = lock_with_room(collection, batch_bytes(ids, &vectors, Some(payload)))?;
@@ -296,9 +298,14 @@ fn finish(collection: &CollectionState, mut writes: MutexGuard<'_, Writes>, end:
     let version = collection.pin();
     let config = &collection.config;
     let wal_sync = writes.wal_sync.clone();
-    if version.active.len() >= config.memtable_rows_max || version.active.bytes() >= config.memtable_bytes() {
-        collection.rotate(&mut writes)?;
-        collection.signal.raise(|work| work.flush = true);
+    if is_full(collection, &version) {
+        match rotate(collection, &mut writes) {
+            // The write is whole without it. The next one tries again before it writes anything, and fails for it.
+            Err(error) if wal_sync.as_ref().is_none_or(|log| log.poisoned().is_none()) => {
+                tracing::warn!(collection = %collection.name, %error, "the memtable stays full");
+            }
+            outcome => outcome?,
+        }
     } else if version.active.len() - version.active.indexed() >= config.hnsw_rows_min {
         collection.signal.raise(|work| work.graph = true);
     }
@@ -315,6 +322,20 @@ fn finish(collection: &CollectionState, mut writes: MutexGuard<'_, Writes>, end:
     }
 }
 
+/// Whether the active memtable is to be frozen.
+fn is_full(collection: &CollectionState, version: &Version) -> bool {
+    let (config, active) = (&collection.config, &version.active);
+    !active.is_empty() && (active.len() >= config.memtable_rows_max || active.bytes() >= config.memtable_bytes())
+}
+
+/// Freezes the active memtable, and asks for its flush.
+fn rotate(collection: &CollectionState, writes: &mut Writes) -> Result<()> {
+    if collection.rotate(writes)? {
+        collection.signal.raise(|work| work.flush = true);
+    }
+    Ok(())
+}
+
 /// Takes the write lock, waiting while too many memtables, or too many bytes in them besides the `bytes` to come, wait for
 /// their flush. When nothing can be flushed, it does not wait.
 fn lock_with_room(collection: &CollectionState, bytes: usize) -> Result<MutexGuard<'_, Writes>> {
@@ -327,12 +348,12 @@ fn lock_with_room(collection: &CollectionState, bytes: usize) -> Result<MutexGua
         let held: usize = version.memtables().map(|memtable| memtable.bytes()).sum();
         // What is larger than all room gets in alone.
         let is_over = held > 0 && held.saturating_add(bytes) > config.memtables_bytes_max();
+        if is_full(collection, &version) || (is_over && version.frozen.is_empty() && !version.active.is_empty()) {
+            rotate(collection, &mut writes)?;
+            continue;
+        }
         if !is_over && version.frozen.len() < config.frozen_memtables_max {
             return Ok(writes);
-        }
-        if is_over && version.frozen.is_empty() && collection.rotate(&mut writes)? {
-            collection.signal.raise(|work| work.flush = true);
-            continue;
         }
         if is_over && let Some(reason) = collection.flush_failure() {
             return Err(Error::new(
@@ -355,6 +376,8 @@ fn lock_with_room(collection: &CollectionState, bytes: usize) -> Result<MutexGua
                 ),
             ));
         }
+        // A flush would wait for what this thread holds.
+        collection.check_unheld()?;
         collection.room.wait_for(&mut writes, deadline - now);
     }
 }

@@ -65,6 +65,10 @@ pub(super) static KERNELS: Kernels = Kernels {
         // SAFETY: as for bits_scan.
         unsafe { bits::estimates(blocks, table, scale, out) }
     },
+    block_scores: |scores, weight, offset, addends, minima| {
+        // SAFETY: features as for l2; the body is safe code.
+        unsafe { bits::scores(scores, weight, offset, addends, minima) }
+    },
     between: |values, low, high, found| {
         check_pair(values, found);
         // SAFETY: features as for l2; the lengths are equal.

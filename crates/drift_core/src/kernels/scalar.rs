@@ -5,8 +5,8 @@
 
 use super::{
     BLOCK_ENTRIES, BlockLimit, CodeSums, HALF_ENTRIES, Kernels, ResidualSums, TableScale, check_blocks, check_codes,
-    check_hadamard, check_pair, check_products, check_residual, check_table, half_blocks, prefetch, split_blocks,
-    table_levels,
+    check_hadamard, check_pair, check_products, check_residual, check_scores, check_table, half_blocks, prefetch,
+    split_blocks, table_levels,
 };
 use crate::types::LINE_BYTES;
 
@@ -24,6 +24,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     bits_table,
     bits_scan,
     bits_estimates,
+    block_scores,
     between: |values, low, high, found| between(values, low, high, found, 0),
     hadamard,
 };
@@ -277,6 +278,27 @@ fn bits_estimates(blocks: &[u8], table: &[u8], scale: TableScale, out: &mut [f32
         let (codes, numbers) = half.split_at(table.len() / 2);
         let entries = half_sums(codes, table).into_iter().zip(factors::<HALF_ENTRIES>(numbers));
         entries.zip(rest).for_each(|((sum, numbers), out)| *out = estimate(sum, numbers));
+    }
+}
+
+/// Inlined into the tables of other instruction sets, whose registers it then uses.
+#[inline(always)]
+pub(super) fn block_scores(scores: &mut [f32], weight: f32, offset: f32, addends: &[f32], minima: &mut [f32]) {
+    check_scores(scores, addends, minima);
+    let (blocks, _) = scores.as_chunks_mut::<BLOCK_ENTRIES>();
+    let (addends, _) = addends.as_chunks::<BLOCK_ENTRIES>();
+    for (at, (scores, least)) in blocks.iter_mut().zip(minima).enumerate() {
+        let addends = addends.get(at).unwrap_or(&[0.0; BLOCK_ENTRIES]);
+        let mut lanes = [f32::INFINITY; HALF_ENTRIES];
+        for (half, added) in
+            scores.as_chunks_mut::<HALF_ENTRIES>().0.iter_mut().zip(addends.as_chunks::<HALF_ENTRIES>().0)
+        {
+            for ((score, addend), lane) in half.iter_mut().zip(added).zip(&mut lanes) {
+                *score = *score * weight + (offset + addend);
+                *lane = if *score < *lane { *score } else { *lane };
+            }
+        }
+        *least = lanes.into_iter().fold(f32::INFINITY, |least, lane| if lane < least { lane } else { least });
     }
 }
 

@@ -170,6 +170,27 @@ proptest! {
     }
 
     #[test]
+    fn scores_and_the_least_of_each_block_are_the_same_on_every_table(
+        (estimates, addends) in (0usize..5).prop_flat_map(|blocks| {
+            let entries = blocks * BLOCK_ENTRIES;
+            (vec(-1.0f32..1.0, entries), prop_oneof![vec(-1.0f32..1.0, entries), Just(Vec::new())])
+        }),
+        weight in 0.5f32..1.0, offset in -1.0f32..1.0,
+    ) {
+        let expected: Vec<f32> = (0..estimates.len())
+            .map(|at| estimates[at] * weight + (offset + addends.get(at).unwrap_or(&0.0)))
+            .collect();
+        for table in available() {
+            let (mut scores, mut minima) = (estimates.clone(), vec![f32::NAN; estimates.len() / BLOCK_ENTRIES]);
+            (table.block_scores)(&mut scores, weight, offset, &addends, &mut minima);
+            prop_assert_eq!(&scores, &expected, "{}", table.name);
+            for (scores, least) in scores.chunks(BLOCK_ENTRIES).zip(minima) {
+                prop_assert_eq!(scores.iter().copied().reduce(f32::min), Some(least), "{}", table.name);
+            }
+        }
+    }
+
+    #[test]
     fn between_finds_the_same_on_every_table(
         values in vec(-1.0f32..1.0, 0..200), low in -1.0f32..1.0, span in 0.0f32..1.0,
     ) {

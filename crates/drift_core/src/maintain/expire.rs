@@ -36,6 +36,6 @@ pub fn expire_step(collection: &CollectionState, paths: &OtherPaths, paced: bool
     }
     let (reason, effect) = (format!("{rows} rows have expired"), format!("{rows} rows deleted"));
     let record = finished(collection, Job::Expire, start, reason, effect, 0);
-    collection.maintenance.lock().upkeep.note(record.clone());
+    collection.jobs.add(record.clone());
     Ok(Some(Step { record, rows }))
 }

@@ -10,7 +10,7 @@ use crate::config::Durability;
 use crate::error::Result;
 use crate::manifest::{Manifest, TombstoneFile};
 use crate::memtable::{Extract, Memtable};
-use crate::state::{CollectionState, LiveSegment, Maintenance, Ordered, ResidualSums, Router, Version};
+use crate::state::{CollectionState, Index, LiveSegment, Maintenance, Ordered, ResidualSums, Router, Version};
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::BucketId;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering;
 /// Freezes the active memtable and flushes until none is left.
 pub fn flush_all(collection: &CollectionState) -> Result<()> {
     collection.check_writable()?;
+    collection.check_unheld()?;
     collection.rotate(&mut collection.writes.lock())?;
     let mut maintenance = collection.maintenance.lock();
     maintenance.check_open()?;
@@ -67,9 +68,12 @@ fn write_oldest(collection: &CollectionState, maintenance: &mut Maintenance) -> 
         manifest.last_log = manifest.last_log.max(version.active.wal_last());
     }
     manifest.next_seq = manifest.next_seq.max(memtable.last_seq() + 1);
+    // Only maintenance, whose lock the caller holds, replaces the index; after the commit nothing may fail.
+    let added = written.iter().map(|written| written.segment.clone()).collect();
+    let index = collection.pool.install(|| version.index.extended(router, added, version.seq))?;
     reach(Failpoint::FlushCommit)?;
     maintenance.commit(manifest)?;
-    publish(collection, memtable, &extract, router, written)?;
+    publish(collection, memtable, &extract, Arc::new(index), written);
     collection.counters.flushes.fetch_add(1, Ordering::Relaxed);
     collection.signal.raise(|work| work.maintain = true);
     remove_logs_below(collection, floor);
@@ -85,7 +89,7 @@ struct Written {
 
 fn define_buckets(collection: &CollectionState, extract: &Extract, manifest: &mut Manifest) -> Result<Router> {
     let rotated = collection.rotate_rows(&extract.vectors.as_ref());
-    let count = collection.bucket_count(extract.ids.len());
+    let count = collection.bucket_count(extract.ids.len(), extract.ids.len() as u64);
     let mut table = collection.train(&rotated, count, BucketId(manifest.next_bucket));
     let router = collection.router(table.clone());
     let homes = collection.pool.install(|| router.homes(&rotated));
@@ -117,18 +121,15 @@ fn write_segment(
     Ok(Written { segment, rows })
 }
 
-/// Shows the flushed rows in place of the memtable.
+/// Shows the flushed rows, the last ones of `index`, in place of the memtable.
 fn publish(
     collection: &CollectionState,
     memtable: &Memtable,
     extract: &Extract,
-    router: Arc<Router>,
+    index: Arc<Index>,
     written: Option<Written>,
-) -> Result<()> {
-    let version = collection.pin();
-    let first = version.index.segments.len();
-    let added = written.iter().map(|written| written.segment.clone()).collect();
-    let index = Arc::new(collection.pool.install(|| version.index.extended(router, added, version.seq))?);
+) {
+    let first = collection.pin().index.segments.len();
     let mut writes = collection.writes.lock();
     let version = collection.pin();
     collection.commit_moves(&mut writes, |_| {
@@ -146,5 +147,4 @@ fn publish(
         let frozen = version.frozen[1..].to_vec().into();
         Version { index, frozen, ..(*version).clone() }
     });
-    Ok(())
 }

@@ -33,6 +33,7 @@ pub fn optimize(collection: &CollectionState, pool: &Pool, progress: OnWork<'_>)
     flush_all(collection)?;
     step(1)?;
     let mut report = OptimizeReport::default();
+    let _hold = collection.hold();
     let _job = collection.job.lock();
     let version = collection.pin();
     let trained = collection.maintenance.lock().manifest.trained_seq;

@@ -106,7 +106,7 @@ pub fn restructure(
         return Ok(None);
     }
     let wanted = RowsOf::buckets(index, actions.iter().filter(|(_, action)| *action != Action::Clear).map(|a| a.0));
-    let mut draft = Draft::new(collection, index, maintenance.manifest.next_bucket);
+    let mut draft = Draft::new(collection, &version, maintenance.manifest.next_bucket);
     for &(position, action) in &actions {
         draft.act(position, action, wanted.of(position));
     }
@@ -120,8 +120,8 @@ pub fn restructure(
     let upkeep = &mut maintenance.upkeep;
     let changed = done.split + done.merged + done.recentred;
     let writes = version.seq.saturating_sub(upkeep.counted_seq);
-    upkeep.unrest =
-        policy::unrest(upkeep.unrest, changed, index.router.len(), writes, collection.config.bucket_rows_target);
+    let target = collection.bucket_rows(version.live_rows);
+    upkeep.unrest = policy::unrest(upkeep.unrest, changed, index.router.len(), writes, target);
     upkeep.counted_seq = version.seq;
     if !done.is_change() {
         return Ok(Some(done));

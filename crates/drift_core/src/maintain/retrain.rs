@@ -100,7 +100,7 @@ fn train(collection: &CollectionState, version: &Version) -> BucketTable {
         let segment = &segment.segment;
         live.extend((0..segment.rows()).filter(|&row| segment.death(row) == 0).map(|row| (place, row)));
     }
-    let count = collection.bucket_count(live.len());
+    let count = collection.bucket_count(live.len(), version.live_rows);
     if live.len() > SAMPLE_ROWS_MAX {
         let mut rng = crate::clock::rng(collection.components.seed ^ version.seq);
         let mut picked = index::sample(&mut rng, live.len(), SAMPLE_ROWS_MAX).into_vec();

@@ -7,12 +7,14 @@
 
 use super::expire;
 use super::flush::flush_oldest;
-use super::step::{Step, step};
+use super::step::{Order, Step, step, unrest};
 use super::sync;
+use crate::clock::JOB_THREAD;
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::CollectionState;
-use crate::sync::Pool;
+use crate::state::{CollectionState, Unrest};
+use crate::sync::{Pool, start_pool};
 use crate::types::NEVER;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -25,8 +27,8 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// What background work asks of the read and the write path.
 #[derive(Clone, Copy)]
 pub struct OtherPaths {
-    /// Measures the stop rules anew if enough has changed; told whether no job is due.
-    pub refresh: fn(&CollectionState, &Pool, bool) -> Result<bool>,
+    /// Measures the stop rules anew if enough has changed.
+    pub refresh: fn(&CollectionState, &Pool, Unrest) -> Result<bool>,
     /// Searches live queries again; tells how many.
     pub check_shadows: fn(&CollectionState, &Pool) -> Result<usize>,
     /// Deletes rows that have expired, at most so many; tells how many it met.
@@ -46,14 +48,17 @@ impl Background {
     /// Starts them.
     pub fn start(collection: Arc<CollectionState>, paths: OtherPaths) -> std::io::Result<Background> {
         let spawner = collection.components.spawner.clone();
+        if !spawner.runs_background() {
+            return Ok(Background { collection, threads: Vec::new() });
+        }
         // The system shows fifteen characters.
         let name = collection.name.chars().take(9).collect::<String>();
         let (scheduled, synced) = (collection.clone(), collection.clone());
         let thread =
-            spawner.spawn(&format!("drift-{name}"), Box::new(move || Scheduler::new(scheduled, paths).run()))?;
+            spawner.spawn(&format!("drift-{name}"), guarded(scheduled, move |of| Scheduler::new(of, paths).run()))?;
         let mut background = Background { collection, threads: vec![thread] };
         if sync::is_needed(&background.collection.config) {
-            match spawner.spawn(&format!("sync-{name}"), Box::new(move || sync::run(&synced))) {
+            match spawner.spawn(&format!("sync-{name}"), guarded(synced, |of| sync::run(&of))) {
                 Ok(thread) => background.threads.push(thread),
                 Err(error) => {
                     let _ = background.stop();
@@ -71,6 +76,22 @@ impl Background {
         let ended: Vec<_> = self.threads.into_iter().map(JoinHandle::join).collect();
         ended.into_iter().try_for_each(|end| end.map_err(|_| Error::internal("a background thread panicked")))
     }
+}
+
+/// The work of a background thread, whose panic does not go unseen until the collection closes.
+fn guarded(
+    collection: Arc<CollectionState>,
+    work: impl FnOnce(Arc<CollectionState>) + Send + 'static,
+) -> Box<dyn FnOnce() + Send> {
+    Box::new(move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(collection.clone())));
+        if let Err(panic) = outcome {
+            let reason = "a background thread has panicked, a bug in drift: close the database and open it again";
+            collection.set_degraded(Some(reason.to_owned()));
+            collection.set_flush_failure(Some(reason.to_owned()));
+            resume_unwind(panic);
+        }
+    })
 }
 
 /// Waits until background work has come to rest, at most for `timeout`; whether it has.
@@ -151,7 +172,7 @@ impl Scheduler {
                 return Ok(());
             }
         }
-        self.refresh(false)
+        self.refresh(unrest(&self.collection))
     }
 
     fn want_shadows(&self) {
@@ -188,12 +209,12 @@ impl Scheduler {
                 let pause = schedule.budget().pause_after(step.record.took, step.rows, step.record.bytes);
                 self.job_due = Some(clock.monotonic().saturating_add(pause));
                 // Defining buckets anew changes how far searches must go at once.
-                let outcome = self.refresh(false);
+                let outcome = self.refresh(unrest(&collection));
                 self.note(now, outcome);
             }
             Ok(None) => {
                 self.job_due = None;
-                let outcome = self.refresh(true);
+                let outcome = self.refresh(Unrest::Settled);
                 self.note(now, outcome);
             }
             Err(error) => {
@@ -205,18 +226,18 @@ impl Scheduler {
 
     fn job(&mut self) -> Result<Option<Step>> {
         let (collection, paths) = (self.collection.clone(), self.paths);
-        self.pool()?.install(|| step(&collection, &paths))
+        self.pool()?.install(|| step(&collection, &paths, Order::ByUrgency))
     }
 
-    fn refresh(&mut self, settled: bool) -> Result<()> {
+    fn refresh(&mut self, state: Unrest) -> Result<()> {
         let (collection, refresh) = (self.collection.clone(), self.paths.refresh);
-        refresh(&collection, self.pool()?, settled).map(|_| ())
+        refresh(&collection, self.pool()?, state).map(|_| ())
     }
 
     fn pool(&mut self) -> Result<&Pool> {
         match &mut self.job_pool {
             Some(pool) => Ok(pool),
-            none => Ok(none.insert(start_pool(&self.collection)?)),
+            none => Ok(none.insert(start_job_pool(&self.collection)?)),
         }
     }
 
@@ -244,13 +265,11 @@ impl Scheduler {
 }
 
 /// A pool of one thread.
-fn start_pool(collection: &CollectionState) -> Result<Pool> {
+fn start_job_pool(collection: &CollectionState) -> Result<Pool> {
     let spawner = collection.components.spawner.clone();
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .spawn_handler(move |thread| spawner.spawn("drift-job", Box::new(move || thread.run())).map(|_| ()))
-        .build()
-        .map(Pool::from)
+    let spawn =
+        move |thread: rayon::ThreadBuilder| spawner.spawn(JOB_THREAD, Box::new(move || thread.run())).map(|_| ());
+    start_pool(1, spawn)
         .map_err(|error| Error::new(ErrorKind::Exhausted, format!("cannot start a thread: {error}")).with_source(error))
 }
 
@@ -276,8 +295,8 @@ pub fn run_chore(collection: &CollectionState, paths: OtherPaths, chore: Chore) 
     match chore {
         Chore::Flush => flush_oldest(collection, &mut collection.maintenance.lock()).map(|_| ()),
         Chore::Sync => sync::sync(collection),
-        Chore::Job => collection.pool.install(|| step(collection, &paths)).map(|_| ()),
-        Chore::Measure => (paths.refresh)(collection, &collection.pool, true).map(|_| ()),
+        Chore::Job => collection.pool.install(|| step(collection, &paths, Order::ByUrgency)).map(|_| ()),
+        Chore::Measure => (paths.refresh)(collection, &collection.pool, Unrest::Settled).map(|_| ()),
         Chore::Shadows => (paths.check_shadows)(collection, &collection.pool).map(|_| ()),
     }
 }

@@ -11,7 +11,7 @@ use super::retrain::{Retrained, retrain};
 use super::scheduler::OtherPaths;
 use super::survey;
 use crate::error::Result;
-use crate::state::{CollectionState, Job, JobRecord, LiveSegment, Maintenance, SCAN_ALL_ROWS};
+use crate::state::{CollectionState, Job, JobRecord, LiveSegment, Maintenance, SCAN_ALL_ROWS, Unrest};
 use crate::sync::Pool;
 use std::time::Duration;
 
@@ -26,25 +26,53 @@ pub struct Step {
     pub rows: u64,
 }
 
+/// Which job is next where several are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The most urgent one, as there may be no time for the others before the next writes.
+    ByUrgency,
+    /// The one that leaves the least to the others, as all of them are to be done.
+    All,
+}
+
+/// What is to be expected while something may be due: whether the background may do it.
+pub fn unrest(collection: &CollectionState) -> Unrest {
+    let schedule = &collection.schedule;
+    let may_begin = !schedule.is_paused() && schedule.budget().quiet_for(collection.components.clock.wall()).is_zero();
+    if may_begin { Unrest::Passing } else { Unrest::Settled }
+}
+
 /// Does the next job; none when nothing is due. Runs on the caller's pool.
-pub fn step(collection: &CollectionState, paths: &OtherPaths) -> Result<Option<Step>> {
+pub fn step(collection: &CollectionState, paths: &OtherPaths, order: Order) -> Result<Option<Step>> {
     let _job = collection.job.lock();
+    if !may_begin(collection, order) {
+        return Ok(None);
+    }
     // First: every dead row fewer is one that the others need not move.
     if let Some(step) = expire_step(collection, paths, true)? {
         return Ok(Some(step));
     }
-    if let Some(step) = retrain_step(collection, policy::RETRAIN_SHARE)? {
+    let share = if order == Order::All { policy::RETRAIN_SETTLED_SHARE } else { policy::RETRAIN_SHARE };
+    if let Some(step) = retrain_step(collection, share)? {
         return Ok(Some(step));
     }
-    let turn = turn(collection)?;
+    let turn = turn(collection, order)?;
     if turn.is_some() { Ok(turn) } else { retrain_step(collection, policy::RETRAIN_SETTLED_SHARE) }
 }
 
+/// Whether a job may begin now that whatever it waited for is over: one of the background's may have been due before a pause.
+fn may_begin(collection: &CollectionState, order: Order) -> bool {
+    order == Order::All || !collection.schedule.is_paused()
+}
+
 /// Structure or segments, whichever was not served last.
-fn turn(collection: &CollectionState) -> Result<Option<Step>> {
+fn turn(collection: &CollectionState, order: Order) -> Result<Option<Step>> {
     let mut maintenance = collection.maintenance.lock();
     maintenance.check_open()?;
-    let segments_first = maintenance.upkeep.history.back().is_some_and(|last| last.job == Job::Restructure);
+    if !may_begin(collection, order) {
+        return Ok(None);
+    }
+    let segments_first = collection.jobs.last() == Some(Job::Restructure);
     let jobs = if segments_first { [compact_step, restructure_step] } else { [restructure_step, compact_step] };
     let first = jobs[0](collection, &mut maintenance)?;
     if first.is_some() { Ok(first) } else { jobs[1](collection, &mut maintenance) }
@@ -63,7 +91,7 @@ fn retrain_step(collection: &CollectionState, share: f64) -> Result<Option<Step>
     let reason = format!("{writes} writes since the buckets were defined together");
     let effect = format!("{before} buckets became {buckets}; {rows} rows placed");
     let record = finished(collection, Job::Retrain, start, reason, effect, bytes);
-    collection.maintenance.lock().upkeep.note(record.clone());
+    collection.jobs.add(record.clone());
     Ok(Some(Step { record, rows }))
 }
 
@@ -75,7 +103,7 @@ fn restructure_step(collection: &CollectionState, maintenance: &mut Maintenance)
         format!("{split} buckets split, {merged} merged, {recentred} recentred, {cleared} cleared; {moved} rows moved");
     let record = finished(collection, Job::Restructure, start, reason.to_string(), effect, bytes);
     if split + merged + recentred + cleared > 0 {
-        maintenance.upkeep.note(record.clone());
+        collection.jobs.add(record.clone());
     }
     Ok(Some(Step { record, rows: moved }))
 }
@@ -88,7 +116,7 @@ fn compact_step(collection: &CollectionState, maintenance: &mut Maintenance) -> 
     let Compacted { segments, rows, dropped, bytes } = compact(collection, maintenance, &places)?;
     let effect = format!("{segments} segments gone, {rows} rows written, {dropped} dead rows dropped");
     let record = finished(collection, Job::Compact, start, reason.to_owned(), effect, bytes);
-    maintenance.upkeep.note(record.clone());
+    collection.jobs.add(record.clone());
     Ok(Some(Step { record, rows }))
 }
 
@@ -136,7 +164,7 @@ pub fn expire_all(collection: &CollectionState, paths: &OtherPaths) -> Result<Ve
 pub fn run_once(collection: &CollectionState, pool: &Pool, paths: &OtherPaths) -> Result<Vec<JobRecord>> {
     let mut records = expire_all(collection, paths)?;
     for _ in 0..STEPS_MAX {
-        match pool.install(|| step(collection, paths))? {
+        match pool.install(|| step(collection, paths, Order::All))? {
             Some(step) => records.push(step.record),
             None => break,
         }

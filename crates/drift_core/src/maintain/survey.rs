@@ -78,7 +78,7 @@ pub struct Backlog {
 /// What the policy goes by at present.
 pub fn terms(collection: &CollectionState, version: &Version, maintenance: &Maintenance) -> Terms {
     let (upkeep, buckets) = (&maintenance.upkeep, version.index.router.len());
-    let (target, writes) = (collection.config.bucket_rows_target, version.seq.saturating_sub(upkeep.counted_seq));
+    let (target, writes) = (collection.bucket_rows(version.live_rows), version.seq.saturating_sub(upkeep.counted_seq));
     let patience = policy::patience(policy::unrest(upkeep.unrest, 0, buckets, writes, target));
     Terms { target, patience, bucket_entries: upkeep.cost.bucket_entries() }
 }

@@ -20,6 +20,7 @@ pub use assign::Assigner;
 
 use crate::clock::{Rng, rng};
 use crate::kernels::kernels;
+use crate::types::Floats;
 use nearest::Columns;
 use rand::RngExt;
 use rayon::prelude::*;
@@ -245,15 +246,15 @@ fn sample(count: usize, wanted: usize, rng: &mut Rng) -> Vec<u32> {
 }
 
 /// Copies the rows that `indices` name.
-fn gather(rows: &[f32], dim: usize, indices: &[u32]) -> Vec<f32> {
-    let mut out = Vec::with_capacity(indices.len() * dim);
+fn gather(rows: &[f32], dim: usize, indices: &[u32]) -> Floats {
+    let mut out = Floats::with_capacity(indices.len() * dim);
     for &index in indices {
-        out.extend_from_slice(&rows[index as usize * dim..][..dim]);
+        out.extend(&rows[index as usize * dim..][..dim]);
     }
     out
 }
 
-fn gather_sample(rows: &[f32], dim: usize, wanted: usize, rng: &mut Rng) -> Vec<f32> {
+fn gather_sample(rows: &[f32], dim: usize, wanted: usize, rng: &mut Rng) -> Floats {
     gather(rows, dim, &sample(rows.len() / dim, wanted, rng))
 }
 

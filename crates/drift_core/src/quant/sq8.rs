@@ -215,6 +215,16 @@ impl QueryCode {
         let root = (self.dim as f32).sqrt();
         0.5 * self.step * root * (factors.norm2.max(0.0).sqrt() + factors.mid.abs() * root)
     }
+
+    /// Standard deviation of [`QueryCode::l2`] against `|q - x|^2`, and twice that of [`QueryCode::dot`] against `<q, x>`, of
+    /// rows that were coded without clipping: the query's rounding (its typical error, [`QueryCode::error_bound`]) and the
+    /// row's, a uniform error of half a `delta` either way in each dimension, which meets what is `length2` long: `q - x`
+    /// under L2, `q` under dot.
+    pub fn deviation(&self, factors: &Factors, length2: f32) -> f32 {
+        let query = self.error_bound(factors) / (3.0 * self.dim as f32).sqrt();
+        let row = factors.delta * (length2.max(0.0) / 12.0).sqrt();
+        2.0 * query.hypot(row)
+    }
 }
 
 #[cfg(test)]
@@ -222,6 +232,8 @@ mod tests {
     use super::*;
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
 
     fn coded(row: &[f32], clip: Clip) -> (Vec<u8>, Factors) {
         let mut codes = vec![7; code_stride(row.len())];
@@ -261,6 +273,26 @@ mod tests {
             prop_assert!((f64::from(code.dot(raw, &factors)) - dot).abs() <= bound + 1e-3);
             prop_assert!((f64::from(code.l2(raw, &factors)) - l2).abs() <= 2.0 * bound + 2e-3);
         }
+    }
+
+    #[test]
+    fn errors_have_their_deviation() {
+        let dim = 96;
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
+        let mut vector = || -> Vec<f32> { (0..dim).map(|_| random.random::<f32>() - random.random::<f32>()).collect() };
+        let mut code = QueryCode::new(dim);
+        let mut squares = 0.0;
+        let rounds = 2_000;
+        for _ in 0..rounds {
+            let (row, query) = (vector(), vector());
+            let (codes, factors) = coded(&row, Clip::NONE);
+            code.set(&query);
+            let estimate = code.l2((kernels().sq8_dot)(&codes, code.codes()), &factors);
+            let exact = (kernels().l2)(&query, &row);
+            squares += f64::from((estimate - exact) / code.deviation(&factors, exact)).powi(2);
+        }
+        let ratio = (squares / f64::from(rounds)).sqrt();
+        assert!((0.85..1.1).contains(&ratio), "{ratio} times the deviation");
     }
 
     #[test]

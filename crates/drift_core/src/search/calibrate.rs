@@ -6,6 +6,7 @@
 //! after optimize, and a few more whenever a share of the rows has changed; and live queries (`shadow`), which count alone once
 //! there are enough that came since. One measurement at a time: a rule is fitted to all traces there are.
 
+mod candidates;
 mod fit;
 mod shadow;
 mod trace;
@@ -15,16 +16,18 @@ pub use shadow::{K_MAX as SHADOW_K_MAX, check_shadows, save};
 use crate::clock;
 use crate::error::Result;
 use crate::manifest::CalibrationPoint;
-use crate::state::{Calibration, CollectionState, ROW_TRACES_MAX, RecallLog, SCAN_ALL_ROWS, Version};
+use crate::state::{Calibration, CollectionState, ROW_TRACES_MAX, RecallLog, SCAN_ALL_ROWS, Trace, Unrest, Version};
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::sync::Pool;
 use crate::types::Seq;
+use candidates::Origin;
 use fit::Evidence;
 use rand::RngExt;
 use rayon::prelude::*;
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use trace::{Origin, Traced};
+use trace::{Scanned, Traced, Wanted};
 
 /// Fewest traced rows, and the row reads that all of them together may cost.
 const QUERIES_MIN: usize = 256;
@@ -41,46 +44,63 @@ const GROUP: usize = 32;
 const CHANGED_SHARE: f64 = 0.3;
 const SETTLED_SHARE: f64 = 0.1;
 
-/// Fewest rows that are traced when a share has changed: their mean recall is within 0.007 of the truth. Row reads that tracing
-/// more of them may cost: as many as all new up to 20,000 rows.
-const REFRESH_TRACES_MIN: usize = 640;
+/// Rows and live queries that are traced together when a share has changed, at least: their mean recall is within 0.007 of the
+/// truth. Row reads that tracing more of them may cost: as many as all new up to 20,000 rows.
+const REFRESH_TRACES_MIN: usize = 768;
 const REFRESH_READS: usize = 40_000_000;
 
-/// Rows whose distances tell what is usual.
-const USUAL_ROWS: usize = 128;
+/// The same while jobs are due, after which what is traced holds no more.
+const PASSING_TRACES: usize = 256;
 
-/// Measures the rules anew if enough has changed since they were measured; whether it did. `settled` when no job is due. Runs
-/// on `pool`.
-pub fn refresh(collection: &CollectionState, pool: &Pool, settled: bool) -> Result<bool> {
+/// What the margin has besides as long as nobody knows who asks, and up to how many rows: of few rows the sampled ones foretell
+/// queries worse, and more codes cost little.
+const UNKNOWN_MARGIN: f32 = 0.15;
+const FEW_ROWS: f32 = 10_000.0;
+
+/// Rows of which one is among the newest.
+const NEWEST_OF: usize = 8;
+
+/// Share of the traces that live queries may have where there are enough of them.
+const LIVE_SHARE: f64 = 0.5;
+
+/// Measures the rules anew if enough has changed since they were measured; whether it did. Runs on `pool`.
+pub fn refresh(collection: &CollectionState, pool: &Pool, state: Unrest) -> Result<bool> {
     let _one = collection.recall.measuring.lock();
-    pool.install(|| refresh_if_due(collection, settled))
+    pool.install(|| refresh_if_due(collection, state))
 }
 
-fn refresh_if_due(collection: &CollectionState, settled: bool) -> Result<bool> {
-    let version = collection.pin();
+fn refresh_if_due(collection: &CollectionState, state: Unrest) -> Result<bool> {
+    let (version, now) = pin(collection);
     let rows = version.index.rows();
     if rows <= SCAN_ALL_ROWS {
         return Ok(false);
     }
-    let now = changes(collection, &version);
-    let traced_at = collection.recall.log.lock().traced_at;
+    let (traced_at, settled_at) = {
+        let log = collection.recall.log.lock();
+        (log.traced_at, log.settled_at)
+    };
     let known = collection.maintenance.lock().manifest.calibrated_rows;
-    let Some(before) = traced_at else {
+    let Some(before) = (if state == Unrest::Settled { settled_at } else { traced_at }) else {
         // Just opened: the rules in the manifest hold for the rows that they were measured on.
         if known > 0 && (rows.abs_diff(known) as f64) < CHANGED_SHARE * known as f64 {
-            collection.recall.log.lock().traced_at = Some(now);
+            let mut log = collection.recall.log.lock();
+            (log.traced_at, log.settled_at) = (Some(now), Some(now));
+            log.note_rows(version.live_rows, version.seq);
             return Ok(false);
         }
         measure_all(collection)?;
         return Ok(true);
     };
     let share = (now - before) as f64 / version.live_rows.max(1) as f64;
-    if share < if settled { SETTLED_SHARE } else { CHANGED_SHARE } {
+    if share < if state == Unrest::Settled { SETTLED_SHARE } else { CHANGED_SHARE } {
         return Ok(false);
     }
     // What was traced before so much changed speaks of other buckets: a larger collection needs a smaller share of them.
-    let wanted = (REFRESH_READS / rows as usize).max(REFRESH_TRACES_MIN).min(traces_of(rows));
-    trace_and_fit(collection, &version, wanted)?;
+    let wanted = match state {
+        Unrest::Passing => PASSING_TRACES,
+        Unrest::Settled => (REFRESH_READS / rows as usize).max(REFRESH_TRACES_MIN).min(traces_of(rows)),
+    };
+    trace_and_fit(collection, &version, now, wanted, state)?;
     Ok(true)
 }
 
@@ -91,11 +111,11 @@ pub fn measure(collection: &CollectionState, pool: &Pool) -> Result<()> {
 }
 
 fn measure_all(collection: &CollectionState) -> Result<()> {
-    let version = collection.pin();
+    let (version, now) = pin(collection);
     if version.index.rows() <= SCAN_ALL_ROWS {
         return Ok(());
     }
-    trace_and_fit(collection, &version, traces_of(version.index.rows()))
+    trace_and_fit(collection, &version, now, traces_of(version.index.rows()), Unrest::Settled)
 }
 
 /// How many rows of `rows` are traced when all is new.
@@ -103,27 +123,46 @@ fn traces_of(rows: u64) -> usize {
     (ROW_READS_MAX / rows as usize).clamp(QUERIES_MIN, ROW_TRACES_MAX)
 }
 
-/// Writes and moves so far.
-fn changes(collection: &CollectionState, version: &Version) -> u64 {
-    version.seq + collection.counters.rows_moved.load(Ordering::Relaxed)
+/// What there is now, and the writes and moves so far: no move that it has not seen is among them.
+fn pin(collection: &CollectionState) -> (Arc<Version>, u64) {
+    let moved = collection.counters.rows_moved.load(Ordering::Acquire);
+    let version = collection.pin();
+    let changes = version.seq + moved;
+    (version, changes)
 }
 
-/// Traces the live queries that are kept, and `wanted` rows unless those are enough, and follows what they show.
-fn trace_and_fit(collection: &CollectionState, version: &Version, wanted: usize) -> Result<()> {
-    let queries = collection.recall.log.lock().forget_traces();
-    let now: Vec<(&[f32], Seq)> = queries.iter().map(|query| (&query[..], version.seq)).collect();
-    let rows = sample(collection, version, wanted);
-    let usual = trace::usual_distance(collection, version, &rows[..rows.len().min(USUAL_ROWS)])?;
-    let live = trace_groups(collection, version, &now, usual)?;
-    let traced: Result<Vec<Vec<Traced>>> =
-        rows.par_chunks(GROUP).map(|rows| trace::trace_rows(collection, version, rows, usual)).collect();
-    let traces = traced?.into_iter().flatten().map(|traced| traced.trace);
+/// Traces `wanted` rows and live queries after `changes`, and follows what they show.
+fn trace_and_fit(
+    collection: &CollectionState,
+    version: &Version,
+    changes: u64,
+    wanted: usize,
+    state: Unrest,
+) -> Result<()> {
+    let (has_changed, queries) = {
+        let mut log = collection.recall.log.lock();
+        (log.note_rows(version.live_rows, version.seq), log.forget_traces())
+    };
+    let live = queries.len().min((LIVE_SHARE * wanted as f64) as usize);
+    let now: Vec<(&[f32], Seq)> =
+        queries[queries.len() - live..].iter().map(|query| (&query[..], version.seq)).collect();
+    let newest = if has_changed { (wanted - live) / 2 } else { 0 };
+    let mut scanned = scan_rows(collection, version, &sample(collection, version, wanted - live - newest))?;
+    let usual = trace::usual_distance(collection.schema.metric, &mut scanned);
+    let live = trace_groups(collection, version, &now, usual, Wanted::Way)?;
+    let rows = trace_rows(collection, version, scanned, usual)?;
+    let newest = scan_rows(collection, version, &sample_newest(collection, version, newest))?;
+    let newest = trace_rows(collection, version, newest, usual)?;
     let points = {
         let mut log = collection.recall.log.lock();
-        log.add_rows(traces);
-        log.add_older(queries.into_iter().zip(live.into_iter().map(|traced| traced.trace)));
-        log.traced_at = Some(changes(collection, version));
-        fit_log(&mut log)
+        log.add_rows(rows);
+        log.newest = newest;
+        log.add_older(queries, live.into_iter().map(|traced| traced.trace).collect());
+        log.traced_at = Some(changes);
+        if state != Unrest::Passing {
+            log.settled_at = log.traced_at;
+        }
+        fit_log(&mut log, version.live_rows)
     };
     let mut maintenance = collection.maintenance.lock();
     let mut manifest = maintenance.manifest.next();
@@ -137,26 +176,49 @@ fn trace_and_fit(collection: &CollectionState, version: &Version, wanted: usize)
     Ok(())
 }
 
+/// Finds the candidates of rows. Runs on the caller's pool.
+fn scan_rows(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Result<Vec<Scanned>> {
+    rows.par_chunks(GROUP).map(|rows| Scanned::rows(collection, version, rows)).collect()
+}
+
+/// Traces rows whose candidates are known. Runs on the caller's pool.
+fn trace_rows(
+    collection: &CollectionState,
+    version: &Version,
+    scanned: Vec<Scanned>,
+    usual: f32,
+) -> Result<Vec<Trace>> {
+    let traced: Result<Vec<Vec<Traced>>> =
+        scanned.into_par_iter().map(|scanned| scanned.trace(collection, version, usual, Wanted::Way)).collect();
+    Ok(traced?.into_iter().flatten().map(|traced| traced.trace).collect())
+}
+
 /// Traces live queries, each as of a write. Runs on the caller's pool.
 fn trace_groups(
     collection: &CollectionState,
     version: &Version,
     queries: &[(&[f32], Seq)],
     usual: f32,
+    wanted: Wanted,
 ) -> Result<Vec<Traced>> {
-    let groups: Result<Vec<Vec<Traced>>> =
-        queries.par_chunks(GROUP).map(|group| trace::trace_queries(collection, version, group, usual)).collect();
+    let groups: Result<Vec<Vec<Traced>>> = queries
+        .par_chunks(GROUP)
+        .map(|group| Scanned::queries(collection, version, group).trace(collection, version, usual, wanted))
+        .collect();
     Ok(groups?.into_iter().flatten().collect())
 }
 
 /// The rules that the kept traces speak for. Runs on the caller's pool.
-fn fit_log(log: &mut RecallLog) -> Vec<CalibrationPoint> {
+fn fit_log(log: &mut RecallLog, live_rows: u64) -> Vec<CalibrationPoint> {
     log.unfitted = 0;
+    let few = (FEW_ROWS / live_rows.max(1) as f32).min(1.0);
+    let unknown = if log.fresh < fit::FRESH_ENOUGH { UNKNOWN_MARGIN * few } else { 0.0 };
     fit::fit(&Evidence {
         rows: log.rows.iter().collect(),
+        newest: log.newest.iter().collect(),
         live: log.live.iter().map(|(_, trace)| trace).collect(),
         fresh: log.fresh,
-        margin: log.margin,
+        margin: log.margin + unknown,
     })
 }
 
@@ -166,6 +228,15 @@ fn publish(collection: &CollectionState, calibration: Calibration) {
     let version = collection.pin();
     let index = Arc::new(version.index.with_calibration(calibration));
     collection.publish(&mut writes, Version { index, ..(*version).clone() });
+}
+
+/// `count` of the newest visible rows: those written last of some times as many random ones.
+fn sample_newest(collection: &CollectionState, version: &Version, count: usize) -> Vec<Origin> {
+    let mut rows = sample(collection, version, NEWEST_OF * count);
+    let seq = |row: &Origin| version.index.segments[row.segment as usize].segment.seq(row.row);
+    rows.sort_by_cached_key(|row| Reverse(seq(row)));
+    rows.truncate(count);
+    rows
 }
 
 /// `count` random visible rows, or a few less.

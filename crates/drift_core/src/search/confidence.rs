@@ -21,7 +21,8 @@ pub fn begin(collection: &CollectionState, version: &Version, limits: &Limits, s
             rank_all(version, scratch);
             let metric = collection.schema.metric;
             let density = collection.density.of(metric, &version.index);
-            let total = weigh(metric, &density, lambda, tau_of(collection, tau), &scratch.rank, &mut scratch.weighted);
+            let total =
+                weigh(metric, &density, lambda, tau_of(collection, version, tau), &scratch.rank, &mut scratch.weighted);
             let buckets = by_weight(target, total, scratch);
             Limits { buckets_max: limits.buckets_max.min(buckets), ..*limits }
         }
@@ -39,8 +40,8 @@ pub fn rank_all(version: &Version, scratch: &mut Scratch) {
 }
 
 /// `tau`, or what it is when none is given.
-pub fn tau_of(collection: &CollectionState, tau: Option<f32>) -> f32 {
-    tau.unwrap_or(TAU_SHARE * collection.config.bucket_rows_target as f32)
+pub fn tau_of(collection: &CollectionState, version: &Version, tau: Option<f32>) -> f32 {
+    tau.unwrap_or_else(|| TAU_SHARE * collection.bucket_rows(version.live_rows) as f32)
 }
 
 /// Weights of the ranked buckets, in their order; returns the sum.
@@ -76,8 +77,11 @@ fn weight(further: f32, live: u32, lambda: f32, tau: f32) -> f64 {
 /// Puts the ranked buckets into the order of their weights, heaviest first; how many of them have the target share.
 fn by_weight(target: f32, total: f64, scratch: &mut Scratch) -> usize {
     let Scratch { weighted, rank, .. } = scratch;
-    // Equal weights, such as those of buckets without rows, stay in order of score.
-    weighted.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.score.total_cmp(&b.1.score)));
+    // Equal weights, such as those of buckets without rows and those that rounding makes equal, stay nearest first.
+    weighted.sort_unstable_by(|(weight, a), (other, b)| {
+        let nearer = a.centre.distance.total_cmp(&b.centre.distance);
+        other.total_cmp(weight).then(nearer).then(a.score.total_cmp(&b.score))
+    });
     rank.ranked.clear();
     rank.ranked.extend(weighted.iter().map(|(_, ranked)| *ranked));
     // At 1 the sum would end where what is left is too small to change it, and without weights it says nothing.

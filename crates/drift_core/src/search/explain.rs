@@ -140,7 +140,7 @@ fn look(
         Some(Confidence { estimate: Estimate::Density { lambda, tau }, .. }) => (lambda, tau),
         _ => (LAMBDA_DEFAULT, None),
     };
-    let total = weigh(metric, &density, lambda, tau_of(collection, tau), &scratch.rank, &mut scratch.weighted);
+    let total = weigh(metric, &density, lambda, tau_of(collection, version, tau), &scratch.rank, &mut scratch.weighted);
     let live = live_rows(index);
     let ids = &index.router.table().ids;
     let bucket = |(rank, (weight, ranked)): (usize, &(f64, Ranked))| ExplainedBucket {

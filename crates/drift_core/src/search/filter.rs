@@ -16,7 +16,7 @@ use crate::types::Metric;
 const START_SPARE: usize = 6;
 
 /// Buckets that are scanned between finding a row and measuring it: about as long as memory takes.
-const REFINE_LAG: usize = 2;
+pub const REFINE_LAG: usize = 2;
 
 /// Buckets ahead whose blocks are asked for.
 const PREFETCH_BUCKETS: usize = 2;
@@ -114,7 +114,11 @@ impl Scan<'_> {
     fn bucket(&self, bucket: Ranked, at: usize, threshold: f32, scratch: &mut Scratch) -> (u64, Met) {
         let (mut entries, mut met) = (0, Met::default());
         let ahead = scratch.rank.ranked.get(at + PREFETCH_BUCKETS).map(|ranked| ranked.position as usize);
+        let further = scratch.rank.ranked.get(at + 2 * PREFETCH_BUCKETS).map(|ranked| ranked.position as usize);
         for layer in self.filter.layers() {
+            if let Some(position) = further {
+                layer.ask_for_range(position);
+            }
             let part = layer.part(bucket.position as usize);
             let blocks = part.rows.len().div_ceil(BLOCK_ENTRIES);
             if blocks == 0 {
@@ -124,7 +128,11 @@ impl Scan<'_> {
                 scratch.masks.resize(blocks, 0);
             }
             let masks = &mut scratch.masks[..blocks];
-            let ahead = ahead.map_or(&[][..], |position| layer.part(position).blocks);
+            let ahead = ahead.map_or(&[][..], |position| {
+                let part = layer.part(position);
+                prefetch(bytemuck::cast_slice(part.rows));
+                part.blocks
+            });
             scratch.bits.scan(part.blocks, bucket.centre, threshold, ahead, masks);
             for (mask, rows) in masks.iter().zip(part.rows.chunks(BLOCK_ENTRIES)) {
                 let mut mask = *mask;

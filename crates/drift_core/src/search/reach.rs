@@ -66,6 +66,8 @@ pub struct Reach {
     all: f64,
     /// The largest `near / wanted` so far.
     rarest: f64,
+    /// The rule for `rarest`.
+    stop: StopRule,
     is_direct: bool,
 }
 
@@ -81,9 +83,11 @@ impl Reach {
             direct,
             all,
             rarest: all,
+            stop: limits.stop,
             is_direct: false,
         };
-        reach.is_direct = wanted.flushed <= DIRECT_ROWS || reach.rule().rows >= direct;
+        reach.settle();
+        reach.is_direct |= wanted.flushed <= DIRECT_ROWS;
         reach
     }
 
@@ -91,9 +95,12 @@ impl Reach {
     pub fn meet(&mut self, met: Met, limits: &mut Limits) {
         self.near += f64::from(met.near);
         self.wanted += f64::from(met.wanted);
-        self.rarest = self.rarest.max(self.near / self.wanted.max(f64::MIN_POSITIVE));
-        limits.stop = self.rule();
-        self.is_direct = limits.stop.rows >= self.direct;
+        let rarity = self.near / self.wanted.max(f64::MIN_POSITIVE);
+        if rarity > self.rarest {
+            self.rarest = rarity;
+            self.settle();
+        }
+        limits.stop = self.stop;
     }
 
     /// Whether measuring all wanted rows is cheaper than to search on.
@@ -101,7 +108,8 @@ impl Reach {
         self.is_direct
     }
 
-    fn rule(&self) -> StopRule {
+    /// Sets what follows from `rarest`. Its powers take as long as half a bucket, so they are taken only when it grows.
+    fn settle(&mut self) {
         let StopRule { rows, difference, .. } = self.rule;
         let difference = match self.rarest > ELSEWHERE * self.all {
             true => f32::INFINITY,
@@ -109,6 +117,7 @@ impl Reach {
         };
         // A cast from a float saturates: no budget stays none. The k-th wanted row is farther than usual as a matter of course.
         let rows = (rows as f64 * self.rarest.powf(BUDGET_EXPONENT)) as u64;
-        StopRule { rows, difference, usual: f32::INFINITY }
+        self.stop = StopRule { rows, difference, usual: f32::INFINITY };
+        self.is_direct = rows >= self.direct;
     }
 }

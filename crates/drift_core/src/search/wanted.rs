@@ -3,7 +3,7 @@
 //! Layer 6. Found once per call, before any row is ranked.
 
 use crate::error::Result;
-use crate::segment::RowSet;
+use crate::segment::{CountedRows, RowSet};
 use crate::state::{CollectionState, Version};
 use crate::types::Predicate;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub struct Wanted {
     /// None: all rows in memory are wanted.
     predicate: Option<Arc<Predicate>>,
     /// Of each segment, by its place.
-    sets: Vec<Arc<RowSet>>,
+    sets: Vec<Arc<CountedRows>>,
     /// Flushed rows among them, dead ones included.
     pub flushed: u64,
 }
@@ -37,11 +37,11 @@ impl Wanted {
             let matching = predicate.map(|predicate| segment.select(predicate)).transpose()?;
             sets.push(match (matching, alive) {
                 (Some(set), None) | (None, Some(set)) => set,
-                (None, None) => Arc::new(RowSet::full(segment.rows() as usize)),
+                (None, None) => Arc::new(CountedRows::new(RowSet::full(segment.rows() as usize))),
                 (Some(matching), Some(alive)) => {
-                    let mut both = (*matching).clone();
+                    let mut both = (**matching).clone();
                     both.intersect(&alive);
-                    Arc::new(both)
+                    Arc::new(CountedRows::new(both))
                 }
             });
         }
@@ -76,6 +76,6 @@ impl Wanted {
 
     /// Wanted rows by segment.
     pub fn sets(&self) -> impl Iterator<Item = (u32, &RowSet)> {
-        self.sets.iter().enumerate().map(|(place, set)| (place as u32, &**set))
+        self.sets.iter().enumerate().map(|(place, set)| (place as u32, &***set))
     }
 }

@@ -98,19 +98,27 @@ impl Blocks {
         (start, (self.ends[block] - start) as usize)
     }
 
-    /// All values of the column.
-    pub fn load(&self, pages: &Pages, section: Section, name: &str, kind: FieldType) -> Result<Column> {
-        let (mut scratch, mut layout, mut column) = (Vec::new(), Vec::new(), Column::new(kind));
+    /// Visits the values of the column, a block at a time, with the row that each begins at.
+    pub fn visit(
+        &self,
+        pages: &Pages,
+        section: Section,
+        name: &str,
+        kind: FieldType,
+        visit: &mut dyn FnMut(usize, &Column),
+    ) -> Result<()> {
+        let (mut scratch, mut layout) = (Vec::new(), Vec::new());
         let bytes = pages.read(section.offset, section.length as usize, &mut scratch)?;
         for block in 0..self.ends.len() {
             let (start, length) = self.extent(block);
             let packed = &bytes[start as usize..start as usize + length];
             decompress(packed, &mut layout, name, section.offset + start)?;
             let mut reader = ByteReader::new(name, section.offset + start, &layout);
-            column.extend(&read_column(&mut reader, self.rows_of(block), kind, Words::Planes)?);
+            let values = read_column(&mut reader, self.rows_of(block), kind, Words::Planes)?;
             reader.finish()?;
+            visit(block * self.rows_each, &values);
         }
-        Ok(column)
+        Ok(())
     }
 }
 
@@ -187,7 +195,11 @@ mod tests {
         for block in 0..3 {
             scratch.block(&pages, FileId(1), section, "x", (&blocks, block))?;
         }
-        let read = blocks.load(&pages, section, "x", FieldType::Str)?;
+        let mut read = Column::new(FieldType::Str);
+        blocks.visit(&pages, section, "x", FieldType::Str, &mut |row, part| {
+            assert_eq!(row, read.len());
+            read.extend(part);
+        })?;
         assert_eq!(read.len(), 300);
         Ok(read)
     }

@@ -4,7 +4,7 @@
 //! rows. The answer holds until the next row expires, and is kept until then.
 
 use super::Segment;
-use super::select::RowSet;
+use super::select::CountedRows;
 use crate::error::Result;
 use crate::types::{EXPIRES_FIELD, FieldType, Lifetime, NEVER};
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// The rows that are alive within a stretch of time.
 #[derive(Default)]
-pub(super) struct Alive(Mutex<Option<(Range<i64>, Arc<RowSet>)>>);
+pub(super) struct Alive(Mutex<Option<(Range<i64>, Arc<CountedRows>)>>);
 
 impl Alive {
     pub(super) fn heap_bytes(&self) -> usize {
@@ -52,7 +52,7 @@ impl Segment {
     }
 
     /// The rows that have not expired at `now`, dead ones included; none: all of them.
-    pub fn alive(&self, lifetime: &Lifetime, now: i64) -> Result<Option<Arc<RowSet>>> {
+    pub fn alive(&self, lifetime: &Lifetime, now: i64) -> Result<Option<Arc<CountedRows>>> {
         if now < self.earliest_expiry(lifetime)? {
             return Ok(None);
         }
@@ -60,7 +60,7 @@ impl Segment {
         if let Some((_, rows)) = kept.as_ref().filter(|(while_, _)| while_.contains(&now)) {
             return Ok(Some(rows.clone()));
         }
-        let rows = Arc::new(self.evaluate(&lifetime.alive_at(now))?);
+        let rows = Arc::new(CountedRows::new(self.evaluate(&lifetime.alive_at(now))?));
         let until = if rows.is_empty() { NEVER } else { self.next_expiry(lifetime, Some(now), |_| true)? };
         *kept = Some((now..until, rows.clone()));
         Ok(Some(rows))

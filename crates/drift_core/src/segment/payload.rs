@@ -110,11 +110,31 @@ impl Segment {
 
     /// Reads a whole column.
     pub(super) fn load(&self, stored: &StoredColumn) -> Result<Column> {
-        let (mut bytes, section) = (Vec::new(), stored.section);
-        if let Some(blocks) = self.blocks(stored, &mut bytes)? {
-            return blocks.load(&self.pages, section, &self.name, stored.field.kind);
+        let mut bytes = Vec::new();
+        if self.blocks(stored, &mut bytes)?.is_none() {
+            return self.read_plain(stored, &mut bytes);
         }
-        let bytes = self.pages.read(section.offset, section.length as usize, &mut bytes)?;
+        let mut column = Column::new(stored.field.kind);
+        self.visit(stored, &mut |_, part| column.extend(part))?;
+        Ok(column)
+    }
+
+    /// Visits the values of a column in their order, some rows at a time, with the first of these rows: no more than a block of
+    /// them is in memory where the column is in blocks.
+    pub(super) fn visit(&self, stored: &StoredColumn, visit: &mut dyn FnMut(usize, &Column)) -> Result<()> {
+        let mut bytes = Vec::new();
+        match self.blocks(stored, &mut bytes)? {
+            Some(blocks) => blocks.visit(&self.pages, stored.section, &self.name, stored.field.kind, visit),
+            None => {
+                visit(0, &self.read_plain(stored, &mut bytes)?);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_plain(&self, stored: &StoredColumn, bytes: &mut Vec<u8>) -> Result<Column> {
+        let section = stored.section;
+        let bytes = self.pages.read(section.offset, section.length as usize, bytes)?;
         let mut reader = ByteReader::new(&self.name, section.offset, bytes);
         let column = read_column(&mut reader, self.rows() as usize, stored.field.kind, Words::Whole)?;
         reader.finish()?;

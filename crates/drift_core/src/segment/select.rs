@@ -7,8 +7,10 @@ use super::Segment;
 use super::payload::StoredColumn;
 use crate::error::Result;
 use crate::sync::Mutex;
-use crate::types::predicate::{Test, split};
+use crate::types::predicate::{Literal, Test, split};
 use crate::types::{FieldType, Predicate, Value};
+use memchr::memmem::Finder;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// A set of rows, a bit each; of one that has all rows, or none, no bits are kept.
@@ -142,12 +144,40 @@ impl RowSet {
     }
 }
 
+/// A set of rows that changes no more, with their number: each search asks for it, and counting bits takes it microseconds.
+#[derive(Debug)]
+pub struct CountedRows {
+    rows: RowSet,
+    count: u64,
+}
+
+impl CountedRows {
+    /// Counts the rows of a set.
+    pub fn new(rows: RowSet) -> CountedRows {
+        CountedRows { count: rows.count(), rows }
+    }
+
+    /// Number of rows in it.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+impl Deref for CountedRows {
+    type Target = RowSet;
+
+    #[inline]
+    fn deref(&self) -> &RowSet {
+        &self.rows
+    }
+}
+
 /// Answers that are kept: a service asks a few filters again and again.
 const KEPT_MAX: usize = 16;
 
 /// Predicates and their rows, the newest last.
 #[derive(Default)]
-pub(super) struct Selected(Mutex<Vec<(Arc<Predicate>, Arc<RowSet>)>>);
+pub(super) struct Selected(Mutex<Vec<(Arc<Predicate>, Arc<CountedRows>)>>);
 
 impl Selected {
     pub(super) fn heap_bytes(&self) -> usize {
@@ -157,17 +187,18 @@ impl Selected {
 
 impl Segment {
     /// The rows, dead ones included, whose payload satisfies `predicate`.
-    pub fn select(&self, predicate: &Arc<Predicate>) -> Result<Arc<RowSet>> {
+    pub fn select(&self, predicate: &Arc<Predicate>) -> Result<Arc<CountedRows>> {
         {
             let mut kept = self.selected.0.lock();
-            let same = |(own, _): &(Arc<Predicate>, Arc<RowSet>)| Arc::ptr_eq(own, predicate) || **own == **predicate;
+            let same =
+                |(own, _): &(Arc<Predicate>, Arc<CountedRows>)| Arc::ptr_eq(own, predicate) || **own == **predicate;
             if let Some(place) = kept.iter().rposition(same) {
                 let found = kept.remove(place);
                 kept.push(found.clone());
                 return Ok(found.1);
             }
         }
-        let rows = Arc::new(self.evaluate(predicate)?);
+        let rows = Arc::new(CountedRows::new(self.evaluate(predicate)?));
         let mut kept = self.selected.0.lock();
         if kept.len() == KEPT_MAX {
             kept.remove(0);
@@ -182,6 +213,9 @@ impl Segment {
             Predicate::And(parts) => {
                 let mut all = RowSet::full(rows);
                 for part in parts {
+                    if all.uniform() == Some(false) {
+                        break;
+                    }
                     all.intersect(&self.evaluate(part)?);
                 }
                 all
@@ -189,6 +223,9 @@ impl Segment {
             Predicate::Or(parts) => {
                 let mut any = RowSet::empty(rows);
                 for part in parts {
+                    if any.uniform() == Some(true) {
+                        break;
+                    }
                     any.unite(&self.evaluate(part)?);
                 }
                 any
@@ -228,15 +265,22 @@ impl Segment {
                 let within = crate::types::predicate::Bound { low: Some((literal, true)), high: Some((literal, true)) };
                 self.index(stored)?.select(&within, &mut out);
             }
+            (Test::Contains(Literal::Str(part)), _) if kind == FieldType::Str && !part.is_empty() => {
+                let part = Finder::new(part);
+                let mut add = |row: usize| out.insert(row as u32);
+                self.visit(stored, &mut |first, values| values.find(&part, |row| add(first + row)))?;
+            }
             _ => return self.read_and_test(stored, |value| test.holds(value)),
         }
         Ok(out)
     }
 
     fn read_and_test(&self, stored: &StoredColumn, passes: impl Fn(Value<'_>) -> bool) -> Result<RowSet> {
-        let column = self.load(stored)?;
-        let mut out = RowSet::empty(column.len());
-        (0..column.len()).filter(|&row| passes(column.get(row))).for_each(|row| out.insert(row as u32));
+        let mut out = RowSet::empty(self.rows() as usize);
+        self.visit(stored, &mut |first, values| {
+            let passing = (0..values.len()).filter(|&row| passes(values.get(row)));
+            passing.for_each(|row| out.insert((first + row) as u32));
+        })?;
         Ok(out)
     }
 }

@@ -4,9 +4,9 @@
 //! stretch of rows. Memory, built from the column when a predicate first asks for the field.
 
 use super::select::RowSet;
-use crate::types::payload::Texts;
+use crate::types::payload::{Texts, Values};
 use crate::types::predicate::{Bound, compare};
-use crate::types::{Column, FieldType, Value};
+use crate::types::{Column, Value};
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -19,6 +19,79 @@ enum Keys {
     Texts(Texts),
 }
 
+/// Distinct keys, ascending, and the rows of each.
+#[derive(Default)]
+struct Groups {
+    firsts: Vec<u64>,
+    ends: Vec<u32>,
+    rows: Vec<u32>,
+}
+
+/// Groups keys with their rows by key.
+fn group(mut entries: Vec<(u64, u32)>) -> Groups {
+    entries.sort_unstable();
+    let mut groups = Groups { rows: entries.iter().map(|entry| entry.1).collect(), ..Groups::default() };
+    for same in entries.chunk_by(|a, b| a.0 == b.0) {
+        groups.firsts.push(same[0].0);
+        let start = groups.ends.last().copied().unwrap_or_default();
+        groups.ends.push(start + same.len() as u32);
+    }
+    groups
+}
+
+/// Groups texts, each by its place among `texts` and its row. Their first eight bytes, as a number, decide most comparisons.
+fn group_texts(texts: &Texts, places: impl Iterator<Item = (usize, u32)>) -> (Keys, Groups) {
+    let mut entries: Vec<(u64, usize, u32)> = places.map(|(at, row)| (beginning(texts.get(at)), at, row)).collect();
+    let order = |a: &(u64, usize, u32), b: &(u64, usize, u32)| {
+        a.0.cmp(&b.0).then_with(|| texts.get(a.1).cmp(texts.get(b.1))).then(a.2.cmp(&b.2))
+    };
+    entries.sort_unstable_by(order);
+    let mut keys = Texts::default();
+    let mut groups = Groups { rows: entries.iter().map(|entry| entry.2).collect(), ..Groups::default() };
+    for same in entries.chunk_by(|a, b| a.0 == b.0 && texts.get(a.1) == texts.get(b.1)) {
+        keys.push(texts.get(same[0].1));
+        let start = groups.ends.last().copied().unwrap_or_default();
+        groups.ends.push(start + same.len() as u32);
+    }
+    (Keys::Texts(keys), groups)
+}
+
+/// The first eight bytes of a text, zeros behind its end: in no other order than texts.
+fn beginning(text: &str) -> u64 {
+    let mut bytes = [0; 8];
+    let length = text.len().min(8);
+    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+    u64::from_be_bytes(bytes)
+}
+
+const SIGN: u64 = 1 << 63;
+
+/// An integer as one without a sign, in the same order.
+fn in_order(value: i64) -> u64 {
+    value as u64 ^ SIGN
+}
+
+fn from_order(key: u64) -> i64 {
+    (key ^ SIGN) as i64
+}
+
+/// A float as a number in the same order. Zeros are one value; so are NaNs, which come last, and pass no test.
+fn float_in_order(value: f64) -> u64 {
+    if value.is_nan() {
+        return u64::MAX;
+    }
+    // Adding a zero makes the negative one positive.
+    let bits = (value + 0.0).to_bits();
+    if bits & SIGN == 0 { bits | SIGN } else { !bits }
+}
+
+fn float_from_order(key: u64) -> f64 {
+    if key == u64::MAX {
+        return f64::NAN;
+    }
+    f64::from_bits(if key & SIGN == 0 { !key } else { key ^ SIGN })
+}
+
 /// Rows by value.
 pub struct ValueIndex {
     keys: Keys,
@@ -29,50 +102,38 @@ pub struct ValueIndex {
     present: RowSet,
 }
 
-/// Orders values of one type; floats in their total order.
-fn order(a: Value<'_>, b: Value<'_>) -> Ordering {
-    match (a, b) {
-        (Value::Bool(a), Value::Bool(b)) => a.cmp(&b),
-        (Value::Int(a), Value::Int(b)) | (Value::Timestamp(a), Value::Timestamp(b)) => a.cmp(&b),
-        // Zeros are one value; a NaN comes last, and passes no test.
-        (Value::Float(a), Value::Float(b)) => match a.partial_cmp(&b) {
-            Some(order) => order,
-            None => a.is_nan().cmp(&b.is_nan()),
-        },
-        (Value::Str(a), Value::Str(b)) => a.cmp(b),
-        _ => Ordering::Equal,
-    }
-}
-
 impl ValueIndex {
     /// Indexes a column; one of JSON has only its presence.
     pub fn new(column: &Column) -> ValueIndex {
-        let mut present = RowSet::empty(column.len());
-        let mut entries: Vec<(Value<'_>, u32)> = Vec::with_capacity(column.len());
-        for row in 0..column.len() {
-            match column.get(row) {
-                Value::Null => continue,
-                Value::List(lists, at) => entries.extend(lists.get(at).map(|item| (Value::Str(item), row as u32))),
-                Value::Json(_) => {}
-                value => entries.push((value, row as u32)),
+        let (there, values) = column.parts();
+        let mut present = RowSet::empty(there.len());
+        let rows = || (0..there.len()).filter(|&row| there[row]);
+        rows().for_each(|row| present.insert(row as u32));
+        let with = |key: &dyn Fn(usize) -> u64| rows().map(|row| (key(row), row as u32)).collect::<Vec<_>>();
+        let (keys, Groups { ends, rows, .. }) = match values {
+            Values::Bool(values) => {
+                let groups = group(with(&|row| u64::from(values[row] != 0)));
+                (Keys::Bools(groups.firsts.iter().map(|&key| key != 0).collect()), groups)
             }
-            present.insert(row as u32);
-        }
-        entries.sort_unstable_by(|a, b| order(a.0, b.0).then(a.1.cmp(&b.1)));
-        let mut keys = match column.kind() {
-            FieldType::Bool => Keys::Bools(Vec::new()),
-            FieldType::Int => Keys::Ints(Vec::new()),
-            FieldType::Float => Keys::Floats(Vec::new()),
-            FieldType::Timestamp => Keys::Timestamps(Vec::new()),
-            FieldType::Str | FieldType::List | FieldType::Json => Keys::Texts(Texts::default()),
+            Values::Int(values) => {
+                let groups = group(with(&|row| in_order(values[row])));
+                (Keys::Ints(groups.firsts.iter().map(|&key| from_order(key)).collect()), groups)
+            }
+            Values::Timestamp(values) => {
+                let groups = group(with(&|row| in_order(values[row])));
+                (Keys::Timestamps(groups.firsts.iter().map(|&key| from_order(key)).collect()), groups)
+            }
+            Values::Float(values) => {
+                let groups = group(with(&|row| float_in_order(values[row])));
+                (Keys::Floats(groups.firsts.iter().map(|&key| float_from_order(key)).collect()), groups)
+            }
+            Values::Str(texts) => group_texts(texts, rows().map(|row| (row, row as u32))),
+            Values::List(lists) => {
+                let items = rows().flat_map(|row| lists.places(row).map(move |item| (item, row as u32)));
+                group_texts(lists.items(), items)
+            }
+            Values::Json(_) => (Keys::Texts(Texts::default()), Groups::default()),
         };
-        let mut ends = Vec::new();
-        let mut rows = Vec::with_capacity(entries.len());
-        for same in entries.chunk_by(|a, b| order(a.0, b.0) == Ordering::Equal) {
-            keys.push(same[0].0);
-            rows.extend(same.iter().map(|(_, row)| *row));
-            ends.push(rows.len() as u32);
-        }
         ValueIndex { keys, ends, rows, present }
     }
 
@@ -170,17 +231,6 @@ fn partition(count: usize, before: impl Fn(usize) -> bool) -> usize {
 }
 
 impl Keys {
-    fn push(&mut self, value: Value<'_>) {
-        match (self, value) {
-            (Keys::Bools(keys), Value::Bool(key)) => keys.push(key),
-            (Keys::Ints(keys), Value::Int(key)) => keys.push(key),
-            (Keys::Timestamps(keys), Value::Timestamp(key)) => keys.push(key),
-            (Keys::Floats(keys), Value::Float(key)) => keys.push(key),
-            (Keys::Texts(keys), Value::Str(key)) => keys.push(key),
-            _ => unreachable!("a column has one type"),
-        }
-    }
-
     fn get(&self, at: usize) -> Value<'_> {
         match self {
             Keys::Bools(keys) => Value::Bool(keys[at]),
@@ -189,5 +239,63 @@ impl Keys {
             Keys::Floats(keys) => Value::Float(keys[at]),
             Keys::Texts(keys) => Value::Str(keys.get(at)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::FieldType;
+    use crate::types::predicate::Literal;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn numbers_keep_their_order_as_keys(a in any::<i64>(), b in any::<i64>(), x in any::<f64>(), y in any::<f64>()) {
+            prop_assert_eq!(a.cmp(&b), in_order(a).cmp(&in_order(b)));
+            prop_assert_eq!(from_order(in_order(a)), a);
+            if let Some(order) = x.partial_cmp(&y) {
+                prop_assert_eq!(order, float_in_order(x).cmp(&float_in_order(y)));
+                prop_assert_eq!(float_from_order(float_in_order(x)), x);
+            }
+        }
+
+        #[test]
+        fn a_range_selects_what_a_scan_does(
+            texts in prop::collection::vec(prop::option::of("[a\\x00ä]{0,10}"), 0..20),
+            floats in prop::collection::vec(prop::sample::select(vec![f64::NAN, -0.0, 0.0, -1.5, 2.0, f64::INFINITY]), 0..20),
+            (low, high) in ("[a\\x00ä]{0,10}", "[a\\x00ä]{0,10}"),
+            start in "[aä]{0,2}",
+            number in prop::sample::select(vec![-2.0, -0.0, 0.0, 2.0]),
+        ) {
+            let mut column = Column::new(FieldType::Str);
+            texts.iter().for_each(|text| column.push(text.as_deref().map_or(Value::Null, Value::Str)));
+            let [low, high] = [low, high].map(Literal::Str);
+            let bound = Bound { low: Some((&low, true)), high: Some((&high, false)) };
+            check(&column, &bound);
+            let (index, mut found) = (ValueIndex::new(&column), RowSet::empty(column.len()));
+            index.select_start(&start, &mut found);
+            let wanted: Vec<u32> = (0..texts.len())
+                .filter(|&row| texts[row].as_deref().is_some_and(|text| text.starts_with(&start)))
+                .map(|row| row as u32)
+                .collect();
+            prop_assert_eq!(found.iter().collect::<Vec<_>>(), wanted);
+
+            let mut column = Column::new(FieldType::Float);
+            floats.iter().for_each(|&value| column.push(Value::Float(value)));
+            let number = Literal::Float(number);
+            check(&column, &Bound { low: Some((&number, true)), high: None });
+            check(&column, &Bound { low: None, high: Some((&number, false)) });
+            check(&column, &Bound { low: Some((&number, true)), high: Some((&number, true)) });
+        }
+    }
+
+    /// Compares the rows within a bound with those that a scan finds.
+    fn check(column: &Column, bound: &Bound<'_>) {
+        let mut found = RowSet::empty(column.len());
+        ValueIndex::new(column).select(bound, &mut found);
+        let holds = |row: &usize| column.get(*row) != Value::Null && bound.holds(column.get(*row));
+        let wanted: Vec<u32> = (0..column.len()).filter(holds).map(|row| row as u32).collect();
+        assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{bound:?} in {column:?}");
     }
 }

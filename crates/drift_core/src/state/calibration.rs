@@ -58,7 +58,7 @@ pub fn gap(score: f32, threshold: f32, widening: f32) -> f32 {
 
 /// Collections of at most this many flushed rows are scanned whole: they are few enough to read (80 us at d = 384), and a
 /// sample of them says little.
-pub const SCAN_ALL_ROWS: u64 = 4_000;
+pub const SCAN_ALL_ROWS: u64 = 1_000;
 
 /// Neighbours up to which the usual distance, that of the tenth, tells which queries are far.
 const USUAL_K_MAX: usize = 20;

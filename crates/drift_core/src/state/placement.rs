@@ -9,7 +9,7 @@ use super::{CollectionState, ResidualSums, Router};
 use crate::error::Result;
 use crate::quant::sq8::{self, Clip, Factors};
 use crate::segment::{RunRows, SegmentWriter};
-use crate::types::{BucketId, Ids, Precision, Seq, VectorBuf, Vectors};
+use crate::types::{BucketId, Floats, Ids, Precision, Seq, VectorBuf, Vectors};
 use rayon::prelude::*;
 
 /// Rows rotated and assigned at a time: 24 MiB of f32 at d = 384.
@@ -33,9 +33,9 @@ pub struct Placement {
 
 impl CollectionState {
     /// Converts raw vectors into rotated prepared f32 rows.
-    pub fn rotate_rows(&self, raw: &Vectors<'_>) -> Vec<f32> {
+    pub fn rotate_rows(&self, raw: &Vectors<'_>) -> Floats {
         let dim = self.schema.dim;
-        let mut rows = vec![0.0f32; raw.values()];
+        let mut rows = Floats::zeroed(raw.values());
         self.pool.install(|| {
             rows.par_chunks_mut(256 * dim).enumerate().for_each(|(chunk, rows)| {
                 let start = chunk * 256 * dim;

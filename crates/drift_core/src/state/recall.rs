@@ -28,7 +28,7 @@ pub struct Mark {
 /// One query's way through all buckets, as if it had never stopped.
 #[derive(Debug)]
 pub struct Trace {
-    /// Marks along the way: every step at first, then at distances of a hundredth of the way so far.
+    /// Marks along the way: every step at first, then at distances of a fiftieth of the way so far.
     pub marks: Vec<Mark>,
     /// Steps at which the true neighbours that survive filter and re-ranking are found.
     pub found: Vec<u32>,
@@ -64,6 +64,15 @@ pub struct Measured {
     pub recall: f32,
 }
 
+/// Whether more is about to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrest {
+    /// Jobs are due, or may be.
+    Passing,
+    /// Nothing is due, or nothing may be done.
+    Settled,
+}
+
 /// Share of what is known to be off that a correction takes back: the traces are corrected already by whatever they show.
 const CORRECTION: f64 = 0.35;
 
@@ -77,10 +86,15 @@ const TIMELINE_MAX: usize = 1_000;
 pub const ROW_TRACES_MAX: usize = 2_000;
 const LIVE_TRACES_MAX: usize = 1_024;
 
-/// First margin of rules, which live queries are to have too; and its bounds.
-const MARGIN: f32 = 0.2;
-const MARGIN_MIN: f32 = 0.1;
+/// First margin of rules, which live queries are to have too (docs/decisions/0015-margins.md).
+const MARGIN: f32 = 0.26;
+
+/// Bounds of a corrected margin.
+const MARGIN_MIN: f32 = 0.2;
 const MARGIN_MAX: f32 = 0.75;
+
+/// Writes since the first measurement, as a share of the rows, from which on rows have changed.
+const CHANGED_SHARE: f64 = 0.1;
 
 /// Measured queries that a correction of the margin looks at, at most: what was measured before speaks of other rows.
 const JUDGED_MAX: usize = 512;
@@ -99,8 +113,13 @@ const SHADOW_STRIDE: u64 = 3;
 pub struct RecallLog {
     /// Of sampled rows, oldest first.
     pub rows: VecDeque<Trace>,
+    /// Of rows that came last, where rows have changed.
+    pub newest: Vec<Trace>,
     /// Live queries as given, oldest first, with their traces.
     pub live: VecDeque<(Vec<f32>, Trace)>,
+    /// Live queries that were traced once and have not been since so much changed, oldest first; all of them are older than
+    /// those in `live`.
+    pub untraced: VecDeque<Vec<f32>>,
     /// Recall of live queries, oldest first.
     pub measured: VecDeque<Measured>,
     /// What earlier handles have measured, by target; it counts for as many queries as `measured` has room for.
@@ -117,15 +136,21 @@ pub struct RecallLog {
     unjudged: usize,
     /// Share of the distance to full recall that is added to targets when rules are fitted.
     pub margin: f32,
+    /// Newest write when rows were first measured.
+    first_seq: Option<Seq>,
     /// Writes and moves when rows were last traced.
     pub traced_at: Option<u64>,
+    /// The same when as many were traced as should be.
+    pub settled_at: Option<u64>,
 }
 
 impl Default for RecallLog {
     fn default() -> RecallLog {
         RecallLog {
             rows: VecDeque::new(),
+            newest: Vec::new(),
             live: VecDeque::new(),
+            untraced: VecDeque::new(),
             measured: VecDeque::new(),
             carried: Vec::new(),
             timeline: VecDeque::new(),
@@ -134,7 +159,9 @@ impl Default for RecallLog {
             unfitted: 0,
             unjudged: 0,
             margin: MARGIN,
+            first_seq: None,
             traced_at: None,
+            settled_at: None,
         }
     }
 }
@@ -149,7 +176,7 @@ impl RecallLog {
 
     /// Adds the trace of a live query.
     pub fn add_live(&mut self, query: Vec<f32>, trace: Trace) {
-        if self.live.len() == LIVE_TRACES_MAX {
+        if self.live.len() + self.untraced.len() >= LIVE_TRACES_MAX && self.untraced.pop_front().is_none() {
             self.live.pop_front();
         }
         self.live.push_back((query, trace));
@@ -157,10 +184,14 @@ impl RecallLog {
         self.unfitted += 1;
     }
 
-    /// Adds the traces of queries that are older than all there are, as many as there is room for.
-    pub fn add_older(&mut self, traced: impl DoubleEndedIterator<Item = (Vec<f32>, Trace)>) {
-        let room = LIVE_TRACES_MAX - self.live.len();
-        traced.rev().take(room).for_each(|traced| self.live.push_front(traced));
+    /// Adds queries that are older than all there are, as many as there is room for: the last `traced.len()` of them have been
+    /// traced.
+    pub fn add_older(&mut self, mut queries: Vec<Vec<f32>>, traced: Vec<Trace>) {
+        let last = queries.split_off(queries.len() - traced.len());
+        let room = LIVE_TRACES_MAX.saturating_sub(self.live.len());
+        last.into_iter().zip(traced).rev().take(room).for_each(|traced| self.live.push_front(traced));
+        let room = LIVE_TRACES_MAX.saturating_sub(self.live.len());
+        self.untraced.extend(queries.drain(queries.len().saturating_sub(room)..));
     }
 
     /// Adds the recall of a live query.
@@ -207,13 +238,20 @@ impl RecallLog {
         }
     }
 
+    /// Notes that `rows` live rows are to be measured after the write `seq`; whether they have changed since they first were.
+    pub fn note_rows(&mut self, rows: u64, seq: Seq) -> bool {
+        let first = *self.first_seq.get_or_insert(seq);
+        seq.saturating_sub(first) as f64 >= CHANGED_SHARE * rows as f64
+    }
+
     /// Forgets all traces, as the buckets that they speak of have changed too much; gives the live queries, to be traced
     /// again.
     pub fn forget_traces(&mut self) -> Vec<Vec<f32>> {
         self.rows.clear();
+        self.newest.clear();
         self.fresh = 0;
         self.unfitted = 0;
-        self.live.drain(..).map(|(query, _)| query).collect()
+        self.untraced.drain(..).chain(self.live.drain(..).map(|(query, _)| query)).collect()
     }
 }
 
@@ -332,10 +370,17 @@ mod tests {
         };
         assert!(corrected(400, 0.93) > MARGIN + 0.1, "too many misses");
         assert_eq!(corrected(400, 0.995), MARGIN_MIN, "too few");
-        assert_eq!(corrected(400, 0.959), MARGIN, "as meant");
+        assert_eq!(corrected(400, 1.0 - 0.05 * (1.0 - MARGIN)), MARGIN, "as meant");
         assert_eq!(corrected(8, 0.95), MARGIN, "chance");
         let mut log = measured(4, 1.0, 0.9);
         log.correct();
         assert_eq!(log.margin, MARGIN, "a target of 1 allows nothing and tells nothing");
+    }
+
+    #[test]
+    fn rows_have_changed_once_a_tenth_was_written_since_they_were_first_measured() {
+        let mut log = RecallLog::default();
+        let changed: Vec<bool> = [500, 550, 599, 600].iter().map(|seq| log.note_rows(1_000, *seq)).collect();
+        assert_eq!(changed, [false, false, false, true]);
     }
 }

@@ -3,6 +3,7 @@
 //! Layer 5. What flush, bulk load and optimize have in common between placing rows and committing a manifest.
 
 use super::{BucketTable, CollectionState, LiveSegment};
+use crate::config::ExactRows;
 use crate::error::Result;
 use crate::format::FileId;
 use crate::manifest::{BucketFile, Manifest, SegmentEntry};
@@ -24,7 +25,10 @@ impl CollectionState {
         payload: &dyn PayloadSource,
         manifest: &mut Manifest,
     ) -> Result<LiveSegment> {
-        let segment = writer.finish(&*self.backend, payload)?;
+        let mut segment = writer.finish(&*self.backend, payload)?;
+        if self.config.exact_rows == ExactRows::Memory {
+            segment.keep_rows()?;
+        }
         let file = segment.file();
         self.counters.segment_bytes_written.fetch_add(file.length, Ordering::Relaxed);
         manifest.segments.push(SegmentEntry {

@@ -4,12 +4,32 @@
 
 use super::{BucketTable, CollectionState, Router};
 use crate::quant::kmeans::{self, KmeansOptions};
-use crate::types::BucketId;
+use crate::types::{BucketId, Precision};
+
+/// Rows of a collection from which its buckets are larger than the configuration says.
+const LARGER_BUCKETS_FROM: f64 = 50_000.0;
+
+/// How many times larger they become at most: what has been measured.
+const LARGER_BUCKETS_MAX: f64 = 4.0;
 
 impl CollectionState {
-    /// Number of buckets for `rows` rows at the target size.
-    pub fn bucket_count(&self, rows: usize) -> usize {
-        rows.div_ceil(self.config.bucket_rows_target).max(1)
+    /// Rows that a bucket aims at when the collection has `rows`.
+    ///
+    /// A query estimates all centroids, `rows / bucket` of them, and reads entries whose number grows with the bucket: the
+    /// sum is least where buckets grow with the square root of the rows (decision 14). SQ8 codes cost as much as centroids
+    /// do, or more: where they are all that is scanned, buckets stay small.
+    pub fn bucket_rows(&self, rows: u64) -> usize {
+        let target = self.config.bucket_rows_target;
+        if self.schema.precision == Precision::Sq8 {
+            return target;
+        }
+        let factor = (rows as f64 / LARGER_BUCKETS_FROM).sqrt().clamp(1.0, LARGER_BUCKETS_MAX);
+        (target as f64 * factor).round() as usize
+    }
+
+    /// Number of buckets for `rows` rows of a collection that has `all` with them.
+    pub fn bucket_count(&self, rows: usize, all: u64) -> usize {
+        rows.div_ceil(self.bucket_rows(all)).max(1)
     }
 
     /// Trains `count` buckets on rotated `sample` rows; ids ascend from `first`. Spread is left at 0 until the rows have

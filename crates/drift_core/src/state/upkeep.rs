@@ -1,56 +1,10 @@
-//! What maintenance remembers between jobs: how buckets were when last looked at, and which jobs have run.
+//! What maintenance remembers of buckets between jobs: how they were when last looked at.
 //!
 //! Layer 5. Memory only, under the maintenance lock: after a restart every bucket counts as just looked at.
 
 use super::{ScanCost, Temperature};
 use crate::types::{BucketId, Seq};
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
-
-/// Job records kept.
-const HISTORY_MAX: usize = 256;
-
-/// Kinds of maintenance work that a record tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Job {
-    /// Buckets were split, merged, recentred or cleared of dead entries.
-    Restructure,
-    /// All buckets were defined anew.
-    Retrain,
-    /// Segments were merged into one, or removed.
-    Compact,
-    /// Rows that had expired were deleted.
-    Expire,
-}
-
-impl Job {
-    /// The name that people read.
-    pub fn name(self) -> &'static str {
-        match self {
-            Job::Restructure => "restructure",
-            Job::Retrain => "retrain",
-            Job::Compact => "compact",
-            Job::Expire => "expire",
-        }
-    }
-}
-
-/// One finished job.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JobRecord {
-    /// What it was.
-    pub job: Job,
-    /// Why it was due.
-    pub reason: String,
-    /// What it did.
-    pub effect: String,
-    /// Wall-clock time when it ended, since 1970.
-    pub ended: Duration,
-    /// Time taken.
-    pub took: Duration,
-    /// Bytes written.
-    pub bytes: u64,
-}
+use std::collections::HashMap;
 
 /// A bucket as it was when it was last examined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,8 +22,6 @@ pub struct Examined {
 pub struct Upkeep {
     /// By bucket id.
     pub examined: HashMap<u32, Examined>,
-    /// Oldest first.
-    pub history: VecDeque<JobRecord>,
     /// Rows in the move files of the manifest.
     pub moved_rows: u64,
     /// Buckets in the bucket files of the manifest.
@@ -85,14 +37,6 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Adds a record, forgetting the oldest beyond the limit.
-    pub fn note(&mut self, record: JobRecord) {
-        if self.history.len() == HISTORY_MAX {
-            self.history.pop_front();
-        }
-        self.history.push_back(record);
-    }
-
     /// Forgets a bucket that is gone.
     pub fn forget(&mut self, bucket: BucketId) {
         self.examined.remove(&bucket.0);

@@ -170,13 +170,16 @@ impl Object {
     }
 }
 
+/// The identity of the collection in whose folder an object is; none of a folder that [`collection_dir`] does not name.
+pub fn collection_of(name: &str) -> Option<u128> {
+    let (folder, _) = name.strip_prefix(COLLECTIONS)?.strip_prefix('/')?.split_once('/')?;
+    let identity = Uuid::try_parse(folder).ok()?.as_u128();
+    name.starts_with(&collection_dir(identity)).then_some(identity)
+}
+
 /// Identities of the collections that have objects among `names` (those below [`COLLECTIONS`]), ascending.
 pub fn collections(names: &[String]) -> Vec<u128> {
-    let folder = |name: &String| {
-        let (folder, _) = name.strip_prefix(COLLECTIONS)?.strip_prefix('/')?.split_once('/')?;
-        Uuid::try_parse(folder).ok().map(|uuid| uuid.as_u128())
-    };
-    let mut found: Vec<u128> = names.iter().filter_map(folder).collect();
+    let mut found: Vec<u128> = names.iter().filter_map(|name| collection_of(name)).collect();
     found.sort_unstable();
     found.dedup();
     found

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 thread_local! {
     static EXPLORING: Cell<bool> = const { Cell::new(false) };
+    static ALONE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Steps after which a run counts as one without an end: fifty times what the longest takes.
@@ -40,6 +41,42 @@ pub fn explore(runs: usize, seed: u64, body: impl Fn() + Send + Sync + 'static) 
     config.max_steps = shuttle::MaxSteps::FailAfter(STEPS_MAX);
     let scheduler = shuttle::scheduler::RandomScheduler::new_from_seed(seed, runs);
     shuttle::Runner::new(scheduler, config).run(body);
+}
+
+/// Runs `body` on a thread that does the work of all pools itself, for simulations: on a busy machine, handing each piece of
+/// work to another thread and back takes ten times as long as the work. Pools that are started meanwhile have no threads.
+///
+/// # Panics
+/// When the thread cannot be started, and when `body` panics.
+pub fn alone<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    pool.install(|| {
+        ALONE.set(true);
+        body()
+    })
+}
+
+/// Whether this thread does the work of all pools itself.
+pub(super) fn is_alone() -> bool {
+    ALONE.get()
+}
+
+/// Which thread this is; in a run of the model, which task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadId {
+    /// Of the system.
+    System(std::thread::ThreadId),
+    /// Of the model.
+    Task(shuttle::thread::ThreadId),
+}
+
+/// This thread.
+pub fn thread_id() -> ThreadId {
+    if exploring() {
+        ThreadId::Task(shuttle::thread::current().id())
+    } else {
+        ThreadId::System(std::thread::current().id())
+    }
 }
 
 /// A place at which another task may go on.
@@ -257,24 +294,35 @@ impl AtomicU64 {
     }
 }
 
-/// See [`rayon::ThreadPool`].
+/// See [`rayon::ThreadPool`]; none for the pools of a thread that does all work itself.
 #[derive(Debug)]
-pub struct Pool(rayon::ThreadPool);
+pub struct Pool(Option<rayon::ThreadPool>);
 
 impl Pool {
+    /// The pool of a thread that does all work itself.
+    pub(super) fn without_threads() -> Pool {
+        Pool(None)
+    }
+
     /// Runs `work` on the pool; in a run of the model here, where the scheduler sees it.
     pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        if exploring() { work() } else { self.0.install(work) }
+        match &self.0 {
+            Some(pool) if !exploring() => pool.install(work),
+            _ => work(),
+        }
     }
 
     /// Threads of the pool.
     pub fn current_num_threads(&self) -> usize {
-        if exploring() { 1 } else { self.0.current_num_threads() }
+        match &self.0 {
+            Some(pool) if !exploring() => pool.current_num_threads(),
+            _ => 1,
+        }
     }
 }
 
 impl From<rayon::ThreadPool> for Pool {
     fn from(pool: rayon::ThreadPool) -> Pool {
-        Pool(pool)
+        Pool(Some(pool))
     }
 }

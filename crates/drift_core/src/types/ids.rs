@@ -173,6 +173,14 @@ impl Ids {
         }
     }
 
+    /// The bytes that [`Ids::get`] reads first. Panics when `row >= len`.
+    pub fn head(&self, row: usize) -> &[u8] {
+        match self {
+            Ids::Int(ids) => bytemuck::bytes_of(&ids[row]),
+            Ids::Str(ids) => bytemuck::bytes_of(&ids.ends[row]),
+        }
+    }
+
     /// Appends one id. Panics when its type is not the column's: callers check types at the door.
     pub fn push(&mut self, id: IdRef<'_>) {
         match (self, id) {

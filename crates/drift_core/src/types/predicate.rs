@@ -3,12 +3,14 @@
 //! Layer 0. Two-valued: a test of a field that a row lacks is false, and what negates it is true. A test of a list holds
 //! when it holds for one of its items. Ints and floats compare by value; values of other types never equal each other.
 
+mod fields;
 mod json;
 mod values;
 
-use super::payload::{Columns, FieldType, Fields, Value};
+use super::payload::{Columns, FieldType, Value};
 use crate::error::{Error, Result};
 
+pub use fields::{resolve, split};
 pub use values::{Bound, compare};
 
 /// Deepest nesting of a predicate: it is walked by recursion.
@@ -102,19 +104,6 @@ impl Predicate {
         Ok(())
     }
 
-    /// Checks that every field is one of `fields`, or a path into one.
-    pub fn check_fields(&self, fields: &Fields) -> Result<()> {
-        match self {
-            Predicate::And(parts) | Predicate::Or(parts) => parts.iter().try_for_each(|part| part.check_fields(fields)),
-            Predicate::Not(part) => part.check_fields(fields),
-            Predicate::Test(name, _) if !fields.is_fixed || resolve(fields, name).is_some() => Ok(()),
-            Predicate::Test(name, _) => {
-                let names: Vec<&str> = fields.list.iter().map(|field| field.name.as_str()).collect();
-                Err(Error::invalid(format!("the filter asks for field {name:?}: the collection has {names:?}")))
-            }
-        }
-    }
-
     /// Whether a row of `columns` satisfies it.
     pub fn holds(&self, columns: Option<&Columns>, row: usize) -> bool {
         match self {
@@ -128,20 +117,6 @@ impl Predicate {
             }),
         }
     }
-}
-
-/// The field that a name means, and the path into it.
-pub fn resolve<'a>(fields: &Fields, name: &'a str) -> Option<(String, Option<&'a str>)> {
-    if fields.kind(name).is_some() {
-        return Some((name.to_owned(), None));
-    }
-    let is_json = |name: &str| fields.kind(name).filter(|kind| *kind == FieldType::Json).map(|_| name.to_owned());
-    split(name, is_json).map(|(field, path)| (field, Some(path)))
-}
-
-/// The longest part of a dotted name that `find` knows, and the rest.
-pub fn split<T>(name: &str, find: impl Fn(&str) -> Option<T>) -> Option<(T, &str)> {
-    name.rmatch_indices('.').find_map(|(at, _)| Some((find(&name[..at])?, &name[at + 1..])))
 }
 
 impl Test {

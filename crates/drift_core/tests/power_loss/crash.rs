@@ -9,6 +9,7 @@ use drift_core::config::{Config, Durability};
 use drift_core::db::{Database, Job};
 use drift_core::error::{ErrorKind, Result};
 use drift_core::storage::sim::{Fault, SimFs};
+use drift_core::sync::model::alone;
 use drift_core::types::{Ids, Vectors};
 use rand::RngExt;
 use std::collections::BTreeMap;
@@ -180,6 +181,10 @@ fn the_same_seed_does_the_same_to_the_disk() {
 
 #[test]
 fn a_database_lives_through_one_crash_after_another() {
+    alone(lives);
+}
+
+fn lives() {
     const MODES: [Durability; 4] = [Durability::Always, Durability::Interval, Durability::Os, Durability::None];
     let lives = images(300).div_ceil(CRASHES as u64);
     for life in 0..lives {
@@ -206,22 +211,22 @@ fn a_database_lives_through_one_crash_after_another() {
 
 #[test]
 fn a_crash_after_any_operation_loses_nothing_that_was_acknowledged_under_always() {
-    every_operation_of(&run(Durability::Always, &script::every_job()), 1_200);
+    alone(|| every_operation_of(&run(Durability::Always, &script::every_job()), 2_000));
 }
 
 #[test]
 fn a_crash_after_any_operation_leaves_a_prefix_under_os() {
-    every_operation_of(&run(Durability::Os, &script::every_job()), 600);
+    alone(|| every_operation_of(&run(Durability::Os, &script::every_job()), 900));
 }
 
 #[test]
 fn a_crash_after_any_operation_leaves_a_prefix_under_interval() {
-    every_operation_of(&run(Durability::Interval, &script::every_job()), 600);
+    alone(|| every_operation_of(&run(Durability::Interval, &script::every_job()), 900));
 }
 
 #[test]
 fn a_crash_after_any_operation_leaves_the_last_flush_under_none() {
-    every_operation_of(&run(Durability::None, &script::every_job()), 600);
+    alone(|| every_operation_of(&run(Durability::None, &script::every_job()), 900));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use drift_core::clock::{self, Rng};
 use drift_core::config::Durability;
 use drift_core::error::{Error, ErrorKind, Result};
 use drift_core::storage::sim::Fault;
+use drift_core::sync::model::alone;
 use rand::RngExt;
 use std::ops::Range;
 
@@ -107,10 +108,10 @@ fn every_call_of_the_script(durability: Durability, default: u64) {
 
 #[test]
 fn any_call_may_fail_under_always() {
-    every_call_of_the_script(Durability::Always, 600);
+    alone(|| every_call_of_the_script(Durability::Always, 600));
 }
 
 #[test]
 fn any_call_may_fail_under_os() {
-    every_call_of_the_script(Durability::Os, 300);
+    alone(|| every_call_of_the_script(Durability::Os, 300));
 }

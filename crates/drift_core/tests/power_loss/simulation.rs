@@ -16,6 +16,7 @@ use drift_core::config::Durability;
 use drift_core::db::Chore;
 use drift_core::error::{Error, ErrorKind, Result};
 use drift_core::storage::sim::Fault;
+use drift_core::sync::model::alone;
 use parking_lot::Mutex;
 use rand::RngExt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Runs and steps of each in the first tier: some twenty seconds.
+/// Runs and steps of each in the first tier: some ten seconds.
 const RUNS: u64 = 1_000;
 const STEPS: u64 = 60;
 
@@ -104,7 +105,7 @@ impl Run {
         if fault {
             self.let_calls_fail();
         }
-        let amid = !fault && self.rng.random_ratio(1, 2) && next.keeps_rows();
+        let amid = !fault && self.rng.random_ratio(1, 2) && next.takes_writes_amid(self.world.uncertainty());
         let outcome = if amid { self.run_amid_writes(&next) } else { self.world.run(&next) };
         self.world.fs.heal();
         match outcome {
@@ -148,7 +149,7 @@ impl Run {
         self.world.fs.fail(first..first + self.rng.random_range(1..4), fault);
     }
 
-    /// Runs a step that keeps all rows, writing others between its calls of the disk, as another thread may.
+    /// Runs a step that keeps all rows, or a load, writing others between its calls of the disk, as another thread may.
     fn run_amid_writes(&mut self, step: &Step) -> Result<()> {
         let every = self.rng.random_range(1..6);
         let seed = self.rng.random();
@@ -176,10 +177,15 @@ impl Run {
 
 #[test]
 fn the_engine_does_what_the_model_does_under_any_seed() {
+    alone(simulate);
+}
+
+fn simulate() {
     let (runs, steps) = (number_of("DRIFT_SIMULATIONS", RUNS), number_of("DRIFT_SIMULATION_STEPS", STEPS));
     let mut total = Trace::default();
     for number in 0..runs {
-        let _doing = Doing(format!("simulation {number}: DRIFT_SEED={} DRIFT_SIMULATIONS=1", seed() + number));
+        let again = format!("DRIFT_SEED={} DRIFT_SIMULATIONS=1 DRIFT_SIMULATION_STEPS={steps}", seed() + number);
+        let _doing = Doing(format!("simulation {number}: {again}"));
         let trace = Run::new(seed() + number).go(steps).unwrap_or_else(|error| panic!("{error}"));
         total.steps += trace.steps;
         total.crashes += trace.crashes;
@@ -193,6 +199,10 @@ fn the_engine_does_what_the_model_does_under_any_seed() {
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
+    alone(same_traces);
+}
+
+fn same_traces() {
     for number in 0..20 {
         let run = || Run::new(seed() + number).go(40).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(run(), run(), "seed {}", seed() + number);

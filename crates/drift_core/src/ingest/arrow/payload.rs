@@ -6,6 +6,7 @@
 
 use super::{ColumnNames, Place, json, missing_column};
 use crate::error::{Error, Result};
+use crate::types::payload::check_name;
 use crate::types::{Column, Columns, FieldType, Include, Value};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -38,7 +39,7 @@ pub fn check(arrow: &arrow_schema::SchemaRef, columns: &ColumnNames, source: &st
             return Err(Error::invalid(problem));
         }
         let field = arrow.field_with_name(name).map_err(|_| missing_column(name, arrow, source))?;
-        kind(field.data_type()).map_err(|error| {
+        check_name(name).and_then(|()| kind(field.data_type())).map_err(|error| {
             let error = error.context(format!("{source}, column {name:?}"));
             Error::invalid(format!("{}; {}", error.message(), remedy(arrow, columns)))
         })?;
@@ -48,7 +49,9 @@ pub fn check(arrow: &arrow_schema::SchemaRef, columns: &ColumnNames, source: &st
 
 /// How to load the columns that can be metadata, without the others.
 fn remedy(arrow: &Schema, columns: &ColumnNames) -> String {
-    let able = |name: &&str| arrow.field_with_name(name).is_ok_and(|field| kind(field.data_type()).is_ok());
+    let able = |name: &&str| {
+        arrow.field_with_name(name).is_ok_and(|field| check_name(name).is_ok() && kind(field.data_type()).is_ok())
+    };
     let able: Vec<&str> = names(arrow, columns).into_iter().filter(able).collect();
     if able.is_empty() { "or load without metadata=".into() } else { format!("or leave it out with metadata={able:?}") }
 }

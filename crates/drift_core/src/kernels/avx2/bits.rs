@@ -27,6 +27,11 @@ pub(super) unsafe fn encode(row: &[f32], centre: &[f32], origin: &[f32], signs: 
 }
 
 #[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn scores(scores: &mut [f32], weight: f32, offset: f32, addends: &[f32], minima: &mut [f32]) {
+    scalar::block_scores(scores, weight, offset, addends, minima)
+}
+
+#[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn table(query: &[f32], table: &mut [u8]) -> TableScale {
     scalar::bits_table(query, table)
 }

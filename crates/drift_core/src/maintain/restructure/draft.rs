@@ -6,7 +6,7 @@ use super::Restructured;
 use super::split::{self, Centre};
 use crate::maintain::policy::Action;
 use crate::quant::sq8;
-use crate::state::{BucketTable, CollectionState, Index, Router};
+use crate::state::{BucketTable, CollectionState, Index, Router, Version};
 use crate::types::BucketId;
 use std::collections::BTreeSet;
 
@@ -66,6 +66,8 @@ pub fn reconstruct(index: &Index, row: u32, out: &mut [f32]) {
 pub struct Draft<'a> {
     pub index: &'a Index,
     collection: &'a CollectionState,
+    /// Rows that a bucket aims at.
+    target: usize,
     /// Position of each bucket that gets another centre or goes, and what happens to it, ascending.
     pub changes: Vec<(u32, Change)>,
     cleared: BTreeSet<u32>,
@@ -87,10 +89,11 @@ pub enum Change {
 }
 
 impl<'a> Draft<'a> {
-    pub fn new(collection: &'a CollectionState, index: &'a Index, next_bucket: u32) -> Draft<'a> {
+    pub fn new(collection: &'a CollectionState, version: &'a Version, next_bucket: u32) -> Draft<'a> {
         Draft {
-            index,
+            index: &version.index,
             collection,
+            target: collection.bucket_rows(version.live_rows),
             changes: Vec::new(),
             cleared: BTreeSet::new(),
             examined: Vec::new(),
@@ -119,10 +122,9 @@ impl<'a> Draft<'a> {
 
     fn split(&mut self, position: u32, rows: &[u32]) {
         let vectors = self.vectors(rows);
-        let target = self.collection.config.bucket_rows_target;
         let seed = self.collection.components.seed ^ u64::from(self.next_bucket);
         let live = rows.len() as u32;
-        match split::split(&vectors, self.collection.schema.dim, target, seed) {
+        match split::split(&vectors, self.collection.schema.dim, self.target, seed) {
             Some(centres) => {
                 let first = BucketId(self.next_bucket);
                 self.next_bucket += centres.len() as u32;

@@ -2,8 +2,10 @@
 //!
 //! Layer 6, pure. Sampled rows are many and tell what is there now; live queries are few and tell what is asked for. A rule's
 //! recall is estimated from both: where they agree, within what chance allows, they count as one sample; the less they agree,
-//! the more do live queries count alone. Thousands of rules are tried on the same sample, and the cheapest that seems good
-//! enough is likelier than another to be lucky; so a rule must also reach its target on both halves of the sample apart.
+//! the more do live queries count alone. Until queries have come since rows changed, half of those who ask next are taken to
+//! ask as was asked before, half for what came last. Thousands of rules are tried on the same sample, and the cheapest that
+//! seems good enough is likelier than another to be lucky; so a rule must also reach its target on both halves of the sample
+//! apart.
 
 use crate::manifest::CalibrationPoint;
 use crate::state::{Mark, Trace};
@@ -19,19 +21,32 @@ const STANDARD_ERRORS: f32 = 0.8;
 /// Standard errors by which one half of the traces may fall short of the target: the worse of two does by .8 on average.
 const HALF_ERRORS: f32 = 1.0;
 
-/// Live queries since so much changed that are enough to go below what sampled rows need: older ones may have asked for what is
-/// gone, or for less.
-const FRESH_ENOUGH: usize = 48;
+/// Live queries since so much changed that are enough to go by them: older ones may have asked for what is gone, or for less.
+pub const FRESH_ENOUGH: usize = 48;
 
 /// Live queries below which sampled rows count alone.
 const LIVE_SOME: usize = 32;
 
-/// What is added to the margin while it is not known what is asked for: more often than not what is harder than rows on average.
-const UNSEEN_MARGIN: f32 = 0.1;
+/// Part of those who ask next that is taken to ask for what came last, as long as few have asked since so much changed.
+const NEWEST_SHARE: f32 = 0.5;
 
-/// Smallest share of the codes that a budget may be, and the factor between two that are tried.
-const SHARE_MIN: f32 = 2e-4;
-const SHARE_STEP: f32 = 1.12;
+/// Share of the margin that live queries of before are to have then, as they may not ask again.
+const BEFORE_SHARE: f32 = 0.5;
+
+/// By how much the recall of live queries is expected to differ from that of rows before any is known, as a share of the
+/// distance to full recall.
+const EXPECTED_DIFFERENCE: f32 = 0.1;
+
+/// Differences and budgets that are tried: quantiles of what reaching a true neighbour took, ever closer to 1, as a high target is
+/// decided by the last few of a thousand.
+const DIFFERENCES: Quantiles = Quantiles { count: 100, factor: 0.93 };
+const BUDGETS: Quantiles = Quantiles { count: 40, factor: 0.82 };
+
+/// From .4 on, each nearer to 1 than the one before by a factor.
+struct Quantiles {
+    count: i32,
+    factor: f64,
+}
 
 /// What a rule achieves on traces of one kind.
 #[derive(Clone, Copy)]
@@ -56,6 +71,8 @@ struct Stopped {
 pub struct Evidence<'a> {
     /// Traces of sampled rows.
     pub rows: Vec<&'a Trace>,
+    /// Traces of rows that came last, where rows have changed.
+    pub newest: Vec<&'a Trace>,
     /// Traces of live queries.
     pub live: Vec<&'a Trace>,
     /// How many of the live queries came since so much changed.
@@ -66,27 +83,36 @@ pub struct Evidence<'a> {
 
 /// The cheapest rule per target that is good enough; targets that no rule reaches have none. Runs on the caller's pool.
 pub fn fit(evidence: &Evidence<'_>) -> Vec<CalibrationPoint> {
-    let shares: Vec<f32> = std::iter::successors(Some(1.0f32), |share| Some(share / SHARE_STEP))
-        .take_while(|share| *share > SHARE_MIN)
-        .collect();
-    let differences = differences(evidence);
-    let rows = outcomes(&evidence.rows, &differences, &shares);
+    let mut differences = needed(evidence, &DIFFERENCES, |mark| mark.gap);
+    differences.push(f32::INFINITY);
+    // A budget is spent once as much as it has been scanned.
+    let mut shares: Vec<f32> =
+        needed(evidence, &BUDGETS, |mark| mark.spent).into_iter().map(|spent| spent.next_up().min(1.0)).collect();
+    shares.push(1.0);
+    let all: Vec<&Trace> = evidence.rows.iter().chain(&evidence.newest).copied().collect();
     let live = outcomes(&evidence.live, &differences, &shares);
+    let rows = outcomes(&all, &differences, &shares);
     let rules: Vec<(f32, f32)> =
         differences.iter().flat_map(|&difference| shares.iter().map(move |&share| (difference, share))).collect();
-    let tried: Vec<Outcome> = rows
-        .iter()
-        .zip(&live)
-        .map(|(rows, live)| pooled(rows, live, evidence.rows.len(), evidence.live.len()))
-        .collect();
+    let tried: Vec<Outcome> =
+        rows.iter().zip(&live).map(|(rows, live)| pooled(rows, live, all.len(), evidence.live.len())).collect();
+    let is_foreseen = evidence.fresh < FRESH_ENOUGH && !all.is_empty();
+    let next = match evidence.newest.len() {
+        _ if !is_foreseen => None,
+        0 if evidence.live.is_empty() => None,
+        0 => Some(mixed(&live, &rows)),
+        _ => {
+            let newest = outcomes(&evidence.newest, &differences, &shares);
+            Some(if evidence.live.len() < LIVE_SOME { mixed(&rows, &newest) } else { mixed(&live, &newest) })
+        }
+    };
     TARGETS
         .iter()
         .filter_map(|&recall| {
-            let unseen = if evidence.live.len() < LIVE_SOME { UNSEEN_MARGIN } else { 0.0 };
-            let wanted = recall + (evidence.margin + unseen) * (1.0 - recall);
-            let is_enough = |rule: &usize| {
-                let as_rows = evidence.rows.is_empty() || evidence.fresh >= FRESH_ENOUGH || rows[*rule].reaches(wanted);
-                tried[*rule].reaches(wanted) && as_rows
+            let wanted = |share: f32| recall + share * evidence.margin * (1.0 - recall);
+            let is_enough = |rule: &usize| match &next {
+                None => tried[*rule].reaches(wanted(1.0)),
+                Some(next) => next[*rule].reaches(wanted(1.0)) && tried[*rule].reaches(wanted(BEFORE_SHARE)),
             };
             let rule = (0..rules.len())
                 .filter(is_enough)
@@ -97,15 +123,31 @@ pub fn fit(evidence: &Evidence<'_>) -> Vec<CalibrationPoint> {
         .collect()
 }
 
+/// What is to be expected of those who ask next, where part of them is like `newest`.
+fn mixed(before: &[Outcome], newest: &[Outcome]) -> Vec<Outcome> {
+    before.iter().zip(newest).map(|(before, newest)| before.mixed(newest, NEWEST_SHARE)).collect()
+}
+
 impl Outcome {
     fn reaches(&self, wanted: f32) -> bool {
         let error = self.error2.sqrt();
         self.mean - STANDARD_ERRORS * error >= wanted && self.worse_half + HALF_ERRORS * error >= wanted
     }
+
+    /// What is to be expected when a share of the queries is like `other`.
+    fn mixed(&self, other: &Outcome, share: f32) -> Outcome {
+        let mix = |own: f32, other: f32| own + share * (other - own);
+        Outcome {
+            mean: mix(self.mean, other.mean),
+            error2: (1.0 - share) * (1.0 - share) * self.error2 + share * share * other.error2,
+            worse_half: mix(self.worse_half, other.worse_half),
+            cost: mix(self.cost, other.cost),
+        }
+    }
 }
 
 /// What is to be expected of live queries. How much these differ from rows is estimated by how much they seem to, less what
-/// chance alone would do; the rest is the weighting of two measurements by their errors.
+/// chance alone would do, and at least as is usual; the rest is the weighting of two measurements by their errors.
 fn pooled(rows: &Outcome, live: &Outcome, row_count: usize, count: usize) -> Outcome {
     if count < LIVE_SOME {
         return *rows;
@@ -114,17 +156,12 @@ fn pooled(rows: &Outcome, live: &Outcome, row_count: usize, count: usize) -> Out
         return *live;
     }
     let apart = rows.mean - live.mean;
-    let differ2 = (apart * apart - rows.error2 - live.error2).max(0.0);
+    let expected = EXPECTED_DIFFERENCE * (1.0 - rows.mean);
+    let differ2 = (apart * apart - rows.error2 - live.error2).max(expected * expected);
     let (as_rows, as_live) = (rows.error2 + differ2, live.error2);
     let total = as_rows + as_live;
-    let weight = if total > 0.0 { as_rows / total } else { 0.5 };
-    let mix = |rows: f32, live: f32| rows + weight * (live - rows);
-    Outcome {
-        mean: mix(rows.mean, live.mean),
-        error2: if total > 0.0 { as_rows * as_live / total } else { 0.0 },
-        worse_half: mix(rows.worse_half, live.worse_half),
-        cost: mix(rows.cost, live.cost),
-    }
+    let weight = if total > 0.0 { as_live / total } else { 0.5 };
+    Outcome { error2: if total > 0.0 { as_rows * as_live / total } else { 0.0 }, ..live.mixed(rows, weight) }
 }
 
 /// What each rule achieves on the traces: every difference with every share.
@@ -135,21 +172,20 @@ fn outcomes(traces: &[&Trace], differences: &[f32], shares: &[f32]) -> Vec<Outco
     by_difference.par_iter().flat_map_iter(|a| by_share.iter().map(move |b| outcome(a, b))).collect()
 }
 
-/// Differences worth trying: quantiles of what reaching a true neighbour took.
-fn differences(evidence: &Evidence<'_>) -> Vec<f32> {
-    let gap = |trace: &Trace, step: u32| {
+/// What reaching the true neighbours took, at some quantiles.
+fn needed(evidence: &Evidence<'_>, quantiles: &Quantiles, of: fn(&Mark) -> f32) -> Vec<f32> {
+    let at = |trace: &Trace, step: u32| {
         let place = trace.marks.partition_point(|mark| mark.step < step);
-        trace.marks.get(place).map_or(f32::INFINITY, |mark| mark.gap)
+        trace.marks.get(place).map_or(f32::INFINITY, of)
     };
-    let traces = evidence.rows.iter().chain(&evidence.live);
-    let mut needed: Vec<f32> = traces.flat_map(|trace| trace.found.iter().map(|&step| gap(trace, step))).collect();
+    let traces = evidence.rows.iter().chain(&evidence.newest).chain(&evidence.live);
+    let mut needed: Vec<f32> = traces.flat_map(|trace| trace.found.iter().map(|&step| at(trace, step))).collect();
     needed.sort_unstable_by(f32::total_cmp);
     let last = needed.len().saturating_sub(1) as f64;
-    // Ever closer to 1: a high target is decided by the last few of a thousand.
-    let quantiles = (0..70).map(|n| 1.0 - 0.6 * 0.9f64.powi(n));
-    let mut values: Vec<f32> = quantiles.filter_map(|q| needed.get((q * last) as usize).copied()).collect();
+    let shares = (0..quantiles.count).map(|n| 1.0 - 0.6 * quantiles.factor.powi(n));
+    let mut values: Vec<f32> = shares.filter_map(|q| needed.get((q * last) as usize).copied()).collect();
     values.retain(|value| value.is_finite());
-    values.push(f32::INFINITY);
+    values.dedup();
     values
 }
 
@@ -216,7 +252,7 @@ mod tests {
     }
 
     fn evidence<'a>(rows: &'a [Trace], live: &'a [Trace], fresh: usize) -> Evidence<'a> {
-        Evidence { rows: rows.iter().collect(), live: live.iter().collect(), fresh, margin: 0.1 }
+        Evidence { rows: rows.iter().collect(), newest: Vec::new(), live: live.iter().collect(), fresh, margin: 0.1 }
     }
 
     /// The cost of the rule for .9.
@@ -250,9 +286,27 @@ mod tests {
         assert!(points.iter().all(|point| recall(&hard, point) >= point.recall), "harder ones at once");
         let eased = fit(&evidence(&hard, &easy, 100));
         assert!(eased.iter().all(|point| recall(&easy, point) >= point.recall));
-        assert!(cost(&eased) < 0.7 * cost(&fit(&evidence(&hard, &easy, 10))), "easier ones when they are new");
+        assert!(cost(&eased) < 0.7 * cost(&fit(&evidence(&hard, &[], 0))), "easier ones when they are new");
         let cautious = fit(&evidence(&hard, &easy, 10));
-        assert!(cautious.iter().all(|point| recall(&hard, point) >= point.recall), "until then rows count too");
+        let mixed = |point| (1.0 - NEWEST_SHARE) * recall(&easy, point) + NEWEST_SHARE * recall(&hard, point);
+        assert!(cautious.iter().all(|point| mixed(point) >= point.recall), "until then rows count too");
+        assert!(cost(&cautious) > 1.1 * cost(&eased));
+    }
+
+    #[test]
+    fn rows_that_came_last_count_until_live_queries_have_come() {
+        let (easy, mut hard) = (traces(800), traces(400));
+        hard.iter_mut().for_each(|trace| trace.found.iter_mut().for_each(|step| *step *= 2));
+        let fitted = |live, fresh| fit(&Evidence { newest: hard.iter().collect(), ..evidence(&easy, live, fresh) });
+        let reached = |point: &CalibrationPoint| {
+            (1.0 - NEWEST_SHARE) * recall(&easy, point) + NEWEST_SHARE * recall(&hard, point)
+        };
+        let before = traces(200);
+        let points = [fitted(&[], 0), fitted(&before, 0)];
+        assert!(points.iter().flatten().all(|point| reached(point) >= point.recall), "{points:?}");
+        let alone = cost(&fit(&evidence(&easy, &before, 0)));
+        assert!(cost(&points[1]) > 1.1 * alone, "harder ones came last");
+        assert!(cost(&fitted(&before, 100)) < cost(&points[1]), "those who ask ask for others");
     }
 
     #[test]

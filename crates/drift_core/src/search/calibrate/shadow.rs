@@ -4,7 +4,7 @@
 //! Layer 6. Their traces count beside those of sampled rows, later instead of them (`calibrate`), and the measured recall
 //! corrects what the traces promise.
 
-use super::trace::{K, TRUTH_WIDTH};
+use super::trace::{K, TRUTH_WIDTH, Wanted};
 use super::{fit_log, publish, trace_groups};
 use crate::error::Result;
 use crate::manifest::TimelinePoint;
@@ -58,7 +58,7 @@ fn check(collection: &CollectionState) -> Result<usize> {
         .map(|shadow| (&shadow.query[..], if is_judged(shadow) { shadow.seq } else { version.seq }))
         .collect();
     let usual = version.index.calibration().usual();
-    let traced = trace_groups(collection, &version, &queries, usual)?;
+    let traced = trace_groups(collection, &version, &queries, usual, Wanted::Nearest)?;
     let (asked, timed) = retrace(collection, &version, &queries);
     let mut log = collection.recall.log.lock();
     let mut judged = 0;
@@ -75,7 +75,7 @@ fn check(collection: &CollectionState) -> Result<usize> {
     }
     log.correct();
     let is_enough = !log.rows.is_empty() || log.live.len() >= LIVE_ALONE;
-    let points = (log.unfitted >= REFIT_AFTER && is_enough).then(|| fit_log(&mut log));
+    let points = (log.unfitted >= REFIT_AFTER && is_enough).then(|| fit_log(&mut log, version.live_rows));
     let summary = log.summary();
     drop(log);
     let mut maintenance = collection.maintenance.lock();

@@ -4,7 +4,7 @@
 //! `ranges`, so that a bucket can be taken out of a layer without copying the others.
 
 use super::members::Members;
-use crate::kernels::{BLOCK_ENTRIES, HALF_ENTRIES};
+use crate::kernels::{BLOCK_ENTRIES, HALF_ENTRIES, prefetch};
 use crate::quant::bits::{self, BitCode, Blocks};
 use crate::quant::sq8;
 use crate::state::Router;
@@ -48,6 +48,12 @@ impl Layer {
             blocks: &store.blocks.as_slice()[start * store.half_bytes..end * store.half_bytes],
             rows: &store.rows[start * HALF_ENTRIES..end * HALF_ENTRIES],
         }
+    }
+
+    /// Asks for what [`Layer::part`] reads first.
+    #[inline]
+    pub fn ask_for_range(&self, position: usize) {
+        prefetch(bytemuck::bytes_of(&self.ranges[position]));
     }
 
     /// Codes the rows that `members` lists for each bucket. Runs on the caller's pool.

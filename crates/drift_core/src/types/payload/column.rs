@@ -3,6 +3,8 @@
 //! Layer 0.
 
 use super::{FieldType, Lists, Texts};
+use memchr::memmem::Finder;
+use std::ops::Range;
 
 /// One value.
 #[derive(Clone, Copy, Debug)]
@@ -170,15 +172,54 @@ impl Column {
     }
 
     /// The values of some rows. Panics when one of them is `>= len`.
-    pub fn slice(&self, rows: std::ops::Range<usize>) -> Column {
+    pub fn slice(&self, rows: Range<usize>) -> Column {
         let mut part = Column::new(self.kind());
-        rows.for_each(|row| part.push(self.get(row)));
+        part.append(self, rows);
         part
     }
 
-    /// Appends the values of `more`, which is of the same type.
+    /// Appends the values of `more`, which is of the same type, or of ints where this one is of floats.
     pub fn extend(&mut self, more: &Column) {
-        (0..more.len()).for_each(|row| self.push(more.get(row)));
+        self.append(more, 0..more.len());
+    }
+
+    /// Appends some values of `more`, runs of those that are there at once. What a row had that was removed is left behind.
+    fn append(&mut self, more: &Column, rows: Range<usize>) {
+        let mut first = rows.start;
+        for run in more.present[rows].chunk_by(|a, b| a == b) {
+            let rows = first..first + run.len();
+            first = rows.end;
+            if !run[0] || !self.append_present(more, rows.clone()) {
+                rows.for_each(|row| self.push(more.get(row)));
+            }
+        }
+    }
+
+    /// Appends values that are all there; false where the types differ.
+    fn append_present(&mut self, more: &Column, rows: Range<usize>) -> bool {
+        let count = rows.len();
+        match (&mut self.values, &more.values) {
+            (Values::Bool(own), Values::Bool(more)) => own.extend_from_slice(&more[rows]),
+            (Values::Int(own), Values::Int(more)) => own.extend_from_slice(&more[rows]),
+            (Values::Timestamp(own), Values::Timestamp(more)) => own.extend_from_slice(&more[rows]),
+            (Values::Float(own), Values::Float(more)) => own.extend_from_slice(&more[rows]),
+            (Values::Str(own), Values::Str(more)) | (Values::Json(own), Values::Json(more)) => own.append(more, rows),
+            (Values::List(own), Values::List(more)) => own.append(more, rows),
+            _ => return false,
+        }
+        self.present.resize(self.present.len() + count, true);
+        true
+    }
+
+    /// The rows, ascending, whose text has a part that is not empty; none of a column of another type.
+    pub fn find(&self, part: &Finder<'_>, mut found: impl FnMut(usize)) {
+        if let Values::Str(texts) = &self.values {
+            texts.find(part, |row| {
+                if self.present[row] {
+                    found(row)
+                }
+            });
+        }
     }
 
     /// Makes the value at `row` a missing one. Panics when `row >= len`.
