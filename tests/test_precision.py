@@ -45,8 +45,6 @@ def test_recall_holds_through_a_collections_life(tmp_path: Path, precision: Any,
         assert c.delete(np.arange(0, 6_000, 2)) == 3_000
         c.upsert(np.arange(10_000, 11_500), rows[:3_000:2])
         c.flush()
-        while c.maintenance.run_once():
-            pass
         assert recall(c, queries, 0.95) >= 0.93, "deletes and a second segment"
     with drift.connect(tmp_path / "db") as db:
         c = db["c"]

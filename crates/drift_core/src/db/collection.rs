@@ -305,6 +305,9 @@ impl Collection {
         let report = maintain::optimize(state, &pool, progress)?;
         if report.is_change() {
             calibrate::measure(state, &pool)?;
+        } else {
+            // The background has done it all, and may not have come to this yet.
+            calibrate::refresh(state, &pool, Unrest::Settled)?;
         }
         Ok(report)
     }

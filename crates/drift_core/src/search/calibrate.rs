@@ -91,7 +91,7 @@ fn refresh_if_due(collection: &CollectionState, state: Unrest) -> Result<bool> {
         measure_all(collection)?;
         return Ok(true);
     };
-    let share = (now - before) as f64 / version.live_rows.max(1) as f64;
+    let share = now.saturating_sub(before) as f64 / version.live_rows.max(1) as f64;
     if share < if state == Unrest::Settled { SETTLED_SHARE } else { CHANGED_SHARE } {
         return Ok(false);
     }
@@ -123,11 +123,13 @@ fn traces_of(rows: u64) -> usize {
     (ROW_READS_MAX / rows as usize).clamp(QUERIES_MIN, ROW_TRACES_MAX)
 }
 
-/// What there is now, and the writes and moves so far: no move that it has not seen is among them.
+/// What there is now, and the writes and moves that have reached its index: no move that it has not seen is among them. A row
+/// in a memtable counts when it is flushed, as no rule speaks of it before.
 fn pin(collection: &CollectionState) -> (Arc<Version>, u64) {
     let moved = collection.counters.rows_moved.load(Ordering::Acquire);
     let version = collection.pin();
-    let changes = version.seq + moved;
+    // The memtable may have taken up more since.
+    let changes = version.seq.saturating_sub(version.memtable_rows() as u64) + moved;
     (version, changes)
 }
 

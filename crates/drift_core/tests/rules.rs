@@ -1,0 +1,93 @@
+//! Stop rules speak of the rows that there are, whoever has flushed and moved them.
+#![cfg(feature = "sim")]
+
+use drift_core::clock::Components;
+use drift_core::config::Config;
+use drift_core::db::{Collection, Database};
+use drift_core::maintain::Chore;
+use drift_core::types::{HitIds, Hits, IdType, Ids, Metric, Schema, SearchOptions, Vectors, never_interrupt};
+use rand::RngExt;
+use std::collections::HashSet;
+
+const DIM: usize = 48;
+const ROWS: usize = 6_000;
+const K: usize = 10;
+
+/// Rows around 60 centres.
+fn vectors(count: usize, seed: u64) -> Vec<f32> {
+    let mut shape = drift_core::clock::rng(7);
+    let centres: Vec<f32> = (0..60 * DIM).map(|_| 2.0 * shape.random::<f32>()).collect();
+    let mut rng = drift_core::clock::rng(seed);
+    let row = |_| {
+        let centre = &centres[rng.random_range(0..60) * DIM..][..DIM];
+        centre.iter().map(|value| value + 1.6 * (rng.random::<f32>() - 0.5)).collect::<Vec<f32>>()
+    };
+    (0..count).flat_map(row).collect()
+}
+
+/// A collection whose memtable is frozen as soon as it has all rows, without threads of its own.
+fn collection() -> Collection {
+    let config = Config { memtable_rows_max: ROWS, ..Config::default() };
+    let database = Database::open("memory://", config, Components::simulated(3)).expect("a database");
+    let schema = Schema::new(DIM, Metric::L2, IdType::Int).expect("a schema");
+    let collection = database.create_collection("rows", schema, false).expect("a collection");
+    upsert(&collection, 0, &vectors(ROWS, 1));
+    collection
+}
+
+fn upsert(collection: &Collection, first: i64, rows: &[f32]) {
+    let ids = Ids::Int((first..first + (rows.len() / DIM) as i64).collect());
+    collection.upsert(&ids, Vectors::F32(rows), None).expect("rows");
+}
+
+/// Share of the exact neighbours that searches at recall .95 find.
+fn recall(collection: &Collection) -> f64 {
+    let queries = vectors(200, 2);
+    let search = |exact| {
+        let options = SearchOptions { k: K, exact, recall: (!exact).then_some(0.95), ..SearchOptions::default() };
+        collection.search(&queries, &options, &never_interrupt).expect("hits")
+    };
+    let (found, exact) = (search(false), search(true));
+    let ids = |hits: &Hits, query: usize| match &hits.ids {
+        HitIds::Int(ids) => ids[query * K..][..K].iter().copied().collect::<HashSet<i64>>(),
+        HitIds::Str(_) => unreachable!("ids are integers"),
+    };
+    let shared = (0..200).map(|query| ids(&found, query).intersection(&ids(&exact, query)).count()).sum::<usize>();
+    shared as f64 / (200 * K) as f64
+}
+
+/// The budget in codes that a search at recall .95 has.
+fn budget(collection: &Collection) -> u64 {
+    let options = SearchOptions { recall: Some(0.95), ..SearchOptions::default() };
+    collection.explain(&vectors(1, 3), &options).expect("an explanation").budget
+}
+
+#[test]
+fn regression_rules_measured_while_rows_were_in_memory_are_measured_anew_when_these_are_flushed() {
+    let collection = collection();
+    collection.optimize().expect("buckets");
+    let half = Ids::Int((0..ROWS as i64).step_by(2).collect());
+    assert_eq!(collection.delete(&half).expect("deletes"), ROWS as u64 / 2);
+    upsert(&collection, 10_000, &vectors(ROWS / 2, 4));
+    collection.run_chore(Chore::Measure).expect("rules for what is flushed");
+    collection.flush().expect("a flush");
+    let recall = recall(&collection);
+    assert!(recall >= 0.94, "{recall}");
+}
+
+#[test]
+fn regression_optimize_leaves_rules_though_others_did_its_work_before() {
+    let collection = collection();
+    collection.run_chore(Chore::Flush).expect("a flush");
+    loop {
+        let before = collection.jobs().expect("jobs").len();
+        collection.run_chore(Chore::Job).expect("a job");
+        if collection.jobs().expect("jobs").len() == before {
+            break;
+        }
+    }
+    assert_eq!(budget(&collection), u64::MAX, "nothing is measured yet");
+    let report = collection.optimize().expect("nothing to do");
+    assert_eq!((report.rows_moved, report.rows_written), (0, 0));
+    assert!(budget(&collection) < ROWS as u64);
+}
