@@ -167,6 +167,29 @@ def test_updates_change_what_they_name_alone(c: drift.Collection) -> None:
     assert c.get([1], include=True).metadata == [{"b": "x", "c": 0.5}]
 
 
+def test_an_update_by_filter_gives_each_row_that_matches_the_same(c: drift.Collection) -> None:
+    c.upsert(range(6), vectors(6), metadata={"a": [1, 2, 3, 4, 5, None], "b": ["x", "y"] * 3})
+    c.flush()
+    assert c.update_metadata(filter="a >= 3", metadata={"b": None, "c": True}) == 3
+    rows = [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}, *({"a": a, "c": True} for a in (3, 4, 5)), {"b": "y"}]
+    assert c.get(range(6), include=True).metadata == rows
+    assert c.update_metadata(filter={"a": {"$lte": 2}}, metadata={"b": None}) == 2
+    assert c.update_metadata(filter="a > 9", metadata={"b": "z"}) == 0
+    assert c.count("b IS NULL") == 5
+    assert np.array_equal(c.get(range(6)).vectors, vectors(6))
+    before = c.get(range(6), include=True).metadata
+    for options, words in (
+        ({"filter": "a > 1"}, "metadata is missing"),
+        ({"metadata": {"b": "z"}}, "either ids or filter="),
+        ({"ids": [1], "metadata": [{"b": "z"}], "filter": "a > 1"}, "either ids or filter="),
+        ({"metadata": [{"b": "z"}], "filter": "a > 1"}, "pass one dict"),
+        ({"metadata": {"a": "z"}, "filter": "a > 1"}, '"a" is int'),
+    ):
+        with pytest.raises(drift.InvalidArgumentError, match=words):
+            c.update_metadata(**options)
+    assert c.get(range(6), include=True).metadata == before
+
+
 def test_loads_take_columns_as_metadata(tmp_path: Path) -> None:
     table = pa.table(
         {

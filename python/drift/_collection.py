@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,16 +163,29 @@ class Collection(Described, Reading):
         self._inner.upsert(*self._row(ids, vectors, metadata, expires))
 
     @hinted
-    def update_metadata(self, ids: IdsLike, metadata: MetadataLike) -> None:
-        """Change metadata of rows, all or none; their vectors and the fields that are not given stay.
+    def update_metadata(
+        self,
+        ids: IdsLike | None = None,
+        metadata: MetadataLike | None = None,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
+    ) -> int:
+        """Change metadata of rows by id or by filter, and return how many there were; all else of them stays.
 
         Parameters
         ----------
-        ids : sequence of int or str, integer array, Arrow array, int or str
-            Rows that exist.
+        ids : sequence of int or str, integer array, Arrow array, int or str, optional
+            Rows that exist; all are changed, or none.
         metadata : sequence of dict, dict of columns, or Arrow table
-            As in `add`. A field that is given as None is removed from its row; the time field then gets the clock's
-            time.
+            As in `add`; with a filter one dict, which each row that matches is given. A field that is given as None is
+            removed from its row; the time field then gets the clock's time.
+        filter : Expression, dict or str, optional
+            Changes the rows that match it now, about a thousand at a time; one that another writer replaces meanwhile
+            stays as that has left it.
+        since, until
+            As in `search`, with `filter` or without.
 
         Raises
         ------
@@ -184,17 +198,32 @@ class Collection(Described, Reading):
         --------
         >>> import drift
         >>> c = drift.connect("memory://update").create_collection("c", dim=2)
-        >>> c.upsert([1], [[1.0, 0.0]], metadata=[{"year": 2023, "lang": "en"}])
+        >>> c.upsert([1, 2], [[1.0, 0.0], [0.0, 1.0]], metadata=[{"year": 2023, "lang": "en"}, {"year": 2020}])
         >>> c.update_metadata([1], [{"year": 2024, "lang": None}])
-        >>> c.get([1], include=True).metadata
-        [{'year': 2024}]
+        1
+        >>> c.update_metadata(filter="year < 2024", metadata={"old": True})
+        1
+        >>> c.get([1, 2], include=True).metadata
+        [{'year': 2024}, {'year': 2020, 'old': True}]
         """
+        if metadata is None:
+            raise InvalidArgumentError("metadata is missing: pass the fields that are to change, as metadata=")
+        tree = _time.window(filter, since, until, self._inner)
+        if (ids is None) == (tree is None):
+            raise InvalidArgumentError("update_metadata takes either ids or filter=, since= and until=")
+        if tree is not None:
+            if not isinstance(metadata, Mapping):
+                raise InvalidArgumentError(
+                    f"metadata is {_input.shown(metadata)}: with a filter pass one dict, which all rows that match get"
+                )
+            changes, removed = _metadata.changes([metadata], 1, lambda: self.fields)
+            return self._inner.update_where(tree, changes, [name for _, name in removed])
         given = _input.ids(ids, self._inner.id_type)
         rows = len(given) if isinstance(given, (np.ndarray, list)) else None
         if isinstance(metadata, dict) and rows == 1 and not isinstance(ids, (list, tuple, np.ndarray)):
             metadata = [metadata]
         changes, removed = _metadata.changes(metadata, rows, lambda: self.fields)
-        self._inner.update_metadata(given, changes, removed)
+        return self._inner.update_metadata(given, changes, removed)
 
     @hinted
     def delete(

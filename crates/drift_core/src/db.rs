@@ -15,6 +15,7 @@ mod repair;
 mod salvage;
 mod snapshot;
 mod stats;
+mod update;
 mod verify;
 
 pub use crate::maintain::Backlog;

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const DIM: usize = 64;
 
@@ -93,6 +94,15 @@ fn rows(columns: &Columns) -> Vec<Row> {
     (0..columns.rows()).map(read).collect()
 }
 
+/// Changes of the field `year`.
+fn years(values: &[Option<i64>]) -> Columns {
+    let mut years = Column::new(FieldType::Int);
+    values.iter().for_each(|year| years.push(year.map_or(Value::Null, Value::Int)));
+    let mut columns = Columns::new(values.len());
+    columns.add("year", years).expect("a column");
+    columns
+}
+
 fn vector(id: i64) -> Vec<f32> {
     (0..DIM).map(|at| (id as f32 * 0.37 + at as f32 * (1.0 + id as f32 * 0.01)).sin()).collect()
 }
@@ -145,6 +155,7 @@ enum Step {
     Bare(Vec<i64>),
     Load(Vec<i64>),
     Update(Vec<i64>),
+    UpdateWhere(Predicate, Option<i64>),
     DeleteWhere(Predicate),
     Ask(Predicate),
     Flush,
@@ -159,6 +170,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => ids().prop_map(Step::Bare),
         1 => ids().prop_map(Step::Load),
         2 => ids().prop_map(Step::Update),
+        2 => (predicate(), prop::option::of(1998i64..2022)).prop_map(|(rows, year)| Step::UpdateWhere(rows, year)),
         1 => predicate().prop_map(Step::DeleteWhere),
         6 => predicate().prop_map(Step::Ask),
         2 => Just(Step::Flush),
@@ -260,10 +272,7 @@ proptest! {
                 }
                 Step::Update(ids) => {
                     let ids: Vec<i64> = model.keys().copied().filter(|id| ids.contains(id)).collect();
-                    let mut changes = Columns::new(ids.len());
-                    let mut years = Column::new(FieldType::Int);
-                    ids.iter().for_each(|id| years.push(if id % 3 == 0 { Value::Null } else { Value::Int(1000 + id) }));
-                    changes.add("year", years).expect("a column");
+                    let changes = years(&ids.iter().map(|id| (id % 3 != 0).then_some(1000 + id)).collect::<Vec<_>>());
                     let removed: Vec<(usize, String)> =
                         (0..ids.len()).filter(|at| ids[*at] % 2 == 0).map(|at| (at, "name".to_owned())).collect();
                     collection.update_payload(&Ids::Int(ids.clone()), &changes, &removed).expect("update");
@@ -271,6 +280,17 @@ proptest! {
                         let row = model.get_mut(&id).expect("it is there");
                         if id % 3 != 0 { row.year = Some(1000 + id); }
                         if id % 2 == 0 { row.name = None; }
+                    }
+                }
+                Step::UpdateWhere(predicate, year) => {
+                    let ids = matching(&model, &predicate);
+                    let changes = years(&[year]);
+                    let updated = collection.update_payload_where(&Arc::new(predicate), &changes, &["name".to_owned()]);
+                    prop_assert_eq!(updated.expect("update"), ids.len() as u64);
+                    for id in ids {
+                        let row = model.get_mut(&id).expect("it is there");
+                        row.year = year.or(row.year);
+                        row.name = None;
                     }
                 }
                 Step::DeleteWhere(predicate) => {
@@ -292,6 +312,64 @@ proptest! {
         prop_assert!(report.problems.is_empty(), "{:?}", report.problems);
         drop(database);
     }
+}
+
+#[test]
+fn an_update_by_filter_beside_writers_mixes_no_two_versions_of_a_row() {
+    const IDS: i64 = 3_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_database, collection) = open(folder.path());
+    let vectors_of = |round: i64| (0..IDS).flat_map(|id| vector(id + IDS * round)).collect::<Vec<f32>>();
+    let write = |round: i64| {
+        let payload = years(&vec![Some(round); IDS as usize]);
+        let given = Ids::Int((0..IDS).collect());
+        collection.upsert(&given, Vectors::F32(&vectors_of(round)), Some(&payload)).expect("upsert");
+    };
+    write(0);
+    let all = Arc::new(Predicate::Test("year".into(), Test::Exists));
+    let mut seen = Column::new(FieldType::Bool);
+    seen.push(Value::Bool(true));
+    let mut changes = Columns::new(1);
+    changes.add("seen", seen).expect("a column");
+    let is_over = AtomicBool::new(false);
+    let last = std::thread::scope(|scope| {
+        let rounds =
+            || (1..).inspect(|round| write(*round)).find(|_| is_over.load(Ordering::Relaxed)).expect("it ends");
+        let writer = scope.spawn(rounds);
+        // Until some rows were replaced between being found and being changed.
+        while collection.update_payload_where(&all, &changes, &[]).expect("an update") == IDS as u64 {}
+        is_over.store(true, Ordering::Relaxed);
+        writer.join().expect("the writer ends")
+    });
+    let ids: Vec<i64> = (0..IDS).collect();
+    let found = collection.get(&Ids::Int(ids.clone()), Missing::Error, &Include::All).expect("get");
+    let newest = found.payload.get("year").expect("years");
+    assert!(ids.iter().all(|&id| newest.get(id as usize) == Value::Int(last)), "no older row comes back");
+    assert_eq!(found.vectors, vectors_of(last));
+    assert_eq!(collection.update_payload_where(&all, &changes, &[]).expect("an update"), IDS as u64);
+    let seen = collection.get(&Ids::Int(ids), Missing::Error, &Include::All).expect("get");
+    let seen = seen.payload.get("seen").expect("it is new").clone();
+    assert!((0..IDS as usize).all(|row| seen.get(row) == Value::Bool(true)));
+    assert!(collection.verify().expect("verify").problems.is_empty());
+}
+
+#[test]
+fn an_update_by_filter_takes_one_row_of_changes_and_fields_of_their_types() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_database, collection) = open(folder.path());
+    let two = Ids::Int(vec![1, 2]);
+    collection.upsert(&two, Vectors::F32(&vectors(&[1, 2])), Some(&years(&[Some(1), Some(2)]))).expect("upsert");
+    let all = Arc::new(Predicate::Test("year".into(), Test::Exists));
+    let error = collection.update_payload_where(&all, &years(&[Some(1), Some(1)]), &[]).expect_err("two rows");
+    assert!(error.message().contains("2 rows"), "{error}");
+    let mut column = Column::new(FieldType::Str);
+    column.push(Value::Str("x"));
+    let mut text = Columns::new(1);
+    text.add("year", column).expect("a column");
+    let error = collection.update_payload_where(&all, &text, &[]).expect_err("a text as a year");
+    assert!(error.message().contains("\"year\" is int"), "{error}");
+    let found = collection.get(&two, Missing::Error, &Include::All).expect("get");
+    assert_eq!(found.payload.get("year").expect("years").get(1), Value::Int(2));
 }
 
 #[test]

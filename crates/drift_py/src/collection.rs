@@ -138,10 +138,24 @@ impl Collection {
         ids: &Bound<'_, PyAny>,
         payload: Vec<FieldIn<'_>>,
         removed: Vec<(usize, String)>,
-    ) -> PyResult<()> {
+    ) -> PyResult<u64> {
         let ids = input::ids(ids, self.inner.schema())?;
         let changes = payload::columns(py, Some(payload), ids.len())?.unwrap_or_default();
-        py.detach(|| self.inner.update_payload(&ids, &changes, &removed)).or_raise(py)
+        py.detach(|| self.inner.update_payload(&ids, &changes, &removed)).or_raise(py)?;
+        Ok(ids.len() as u64)
+    }
+
+    /// Changes all rows that match in the same way; how many there were.
+    fn update_where(
+        &self,
+        py: Python<'_>,
+        filter: &Bound<'_, PyTuple>,
+        payload: Vec<FieldIn<'_>>,
+        removed: Vec<String>,
+    ) -> PyResult<u64> {
+        let Some(filter) = filter::filter(Some(filter))? else { return Ok(0) };
+        let changes = payload::columns(py, Some(payload), 1)?.unwrap_or_default();
+        py.detach(|| self.inner.update_payload_where(&filter, &changes, &removed)).or_raise(py)
     }
 
     /// Names and types of the fields.

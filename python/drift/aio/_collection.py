@@ -107,11 +107,18 @@ class Collection(Described):
         await self._calls.run(self._sync.upsert, ids, vectors, metadata, expires=expires)
 
     @hinted
-    async def update_metadata(self, ids: IdsLike, metadata: MetadataLike) -> None:
-        """Change metadata of rows, all or none, as `drift.Collection.update_metadata`."""
-        await self._calls.run(self._sync.update_metadata, ids, metadata)
+    async def update_metadata(
+        self,
+        ids: IdsLike | None = None,
+        metadata: MetadataLike | None = None,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
+    ) -> int:
+        """Change metadata of rows by id or by filter, as `drift.Collection.update_metadata`."""
+        return await self._calls.run(self._sync.update_metadata, ids, metadata, filter=filter, since=since, until=until)
 
-    @hinted
     async def delete(
         self,
         ids: IdsLike | None = None,

@@ -5,9 +5,9 @@
 
 use super::health::{self, Health};
 use super::refresh::Seen;
-use super::{Database, repair, stats, verify};
+use super::{Database, repair, stats, update, verify};
 use crate::config::Durability;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::ingest::source::{LoadReport, RowSource};
 use crate::ingest::{self, OnProgress};
 use crate::maintain::{self, Background};
@@ -17,23 +17,10 @@ use crate::sync::ArcSwap;
 use crate::sync::Mutex;
 use crate::types::{
     Columns, Explanation, Field, Hits, IdRef, Ids, Include, Interrupt, Missing, OnWork, OptimizeReport, Predicate,
-    Rows, Schema, SearchOptions, Stats, VectorBuf, Vectors, VerifyReport, unwatched,
+    Rows, Schema, SearchOptions, Stats, Vectors, VerifyReport, unwatched,
 };
-use half::f16;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How often an update is tried again when other writers replace its rows.
-const UPDATE_TRIES_MAX: usize = 100;
-
-/// The vectors as f16 where that loses nothing: those that came so.
-fn narrowest(vectors: &[f32]) -> VectorBuf {
-    let halves: Vec<f16> = vectors.iter().map(|&value| f16::from_f32(value)).collect();
-    if halves.iter().zip(vectors).all(|(half, value)| half.to_f32() == *value) {
-        return VectorBuf::F16(halves);
-    }
-    VectorBuf::F32(vectors.to_vec())
-}
 
 const OTHER_PATHS: maintain::OtherPaths =
     maintain::OtherPaths { refresh: calibrate::refresh, check_shadows: calibrate::check_shadows, expire };
@@ -208,23 +195,15 @@ impl Collection {
     /// Changes fields of rows, which must exist: the values of `changes` replace what is there, those `removed` (row and field)
     /// go, and all others stay. All or nothing.
     pub fn update_payload(&self, ids: &Ids, changes: &Columns, removed: &[(usize, String)]) -> Result<()> {
-        let state = self.unheld()?;
-        state.fields.read().grown(changes)?;
-        for _ in 0..UPDATE_TRIES_MAX {
-            let (rows, seqs) = search::get_with_seqs(&state, ids, Missing::Error, &Include::All)?;
-            if changes.rows() != rows.ids.len() {
-                let (given, rows) = (changes.rows(), rows.ids.len());
-                return Err(Error::invalid(format!("{rows} ids came with metadata of {given} rows: give as many")));
-            }
-            let payload = rows.payload.updated(changes, removed)?;
-            if ingest::replace_versions(&state, &rows.ids, &seqs, narrowest(&rows.vectors).as_ref(), &payload)? {
-                return Ok(());
-            }
-        }
-        Err(Error::new(
-            ErrorKind::Timeout,
-            format!("other writers replaced the rows {UPDATE_TRIES_MAX} times meanwhile: update fewer rows a call"),
-        ))
+        update::rows(&*self.unheld()?, ids, changes, removed)
+    }
+
+    /// The same for the rows that satisfy a predicate now: each gets the one row of `changes` and loses the fields `removed`.
+    /// Returns how many there were. One that is written while this runs is left alone; what a crash interrupts is done for some
+    /// rows, each of them whole.
+    pub fn update_payload_where(&self, filter: &Arc<Predicate>, changes: &Columns, removed: &[String]) -> Result<u64> {
+        filter.validate()?;
+        update::matching(&*self.unheld()?, filter, changes, removed)
     }
 
     /// Whether there is a row with this id.
