@@ -53,6 +53,7 @@ def warm(engine: type[Engine], folder: Path, threads: int) -> None:
         index.batch(queries)
         index.set_threads(1)
         index.one(queries[0])
+        index.close()
         for left in small.glob("drift-*"):
             shutil.rmtree(left)
 

@@ -92,6 +92,9 @@ class Engine(ABC):
         """Return what the engine itself counts as it searches; empty if it counts nothing."""
         return {}
 
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of.
+        """Let go of files and threads; called where the folder of the index is about to go."""
+
     def describe(self) -> str:
         """Return the parameters that were built with."""
         return ""

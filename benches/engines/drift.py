@@ -50,6 +50,9 @@ class Drift(Engine):
         stats = self.collection.stats()
         return {key: value for key, value in stats.items() if isinstance(value, int) and not isinstance(value, bool)}
 
+    def close(self) -> None:
+        self.db.close()
+
     def describe(self) -> str:
         parts = [f"{key} {value}" for key, value in {**self.opening, **self.options, **self.environment}.items()]
         return ", ".join(parts) or "defaults"
