@@ -20,7 +20,7 @@ mod sync;
 pub use checkpoint::checkpoint;
 pub use flush::{flush_all, flush_last};
 pub use optimize::optimize;
-pub use remove::{after_load, remove_unreferenced};
+pub use remove::{after_failed_load, after_load, remove_unreferenced};
 pub use scheduler::{Background, OtherPaths, await_rest};
 #[cfg(feature = "sim")]
 pub use scheduler::{Chore, run_chore};

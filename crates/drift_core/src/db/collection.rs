@@ -248,7 +248,11 @@ impl Collection {
     /// Loads all rows of a source in one commit; ids that exist are replaced.
     pub fn load(&self, source: &mut dyn RowSource, progress: OnProgress<'_>) -> Result<LoadReport> {
         let state = &self.unheld()?;
-        let report = ingest::load(state, source, progress)?;
+        if state.config.durability == Durability::None {
+            // Without a log, what is in memory would be lost in a crash that the load survives.
+            maintain::flush_all(state)?;
+        }
+        let report = ingest::load(state, source, progress).inspect_err(|_| maintain::after_failed_load(state))?;
         // The rows are there, whatever becomes of this: maintenance sees to it later, or the next owner of the files.
         let pool = state.components.start_pool();
         let settled = pool

@@ -77,7 +77,7 @@ fn read<'a>(
 
 fn write(
     collection: &CollectionState,
-    spool: Spool<'_>,
+    mut spool: Spool<'_>,
     report: &mut LoadReport,
     progress: OnProgress<'_>,
 ) -> Result<()> {
@@ -85,7 +85,7 @@ fn write(
     tell(progress, "train", 0, Some(rows as u64))?;
     let old = collection.pin().index.router.clone();
     let first = collection.maintenance.lock().manifest.next_bucket;
-    let sampled = train(collection, &spool, &old, first)?;
+    let sampled = train(collection, &mut spool, &old, first);
     let _hold = collection.hold();
     let _loading = collection.loading.write();
     let mut maintenance = collection.maintenance.lock();
@@ -146,15 +146,14 @@ fn write(
 }
 
 /// Defines buckets on a sample of the rows, unless these are few and there are buckets already.
-fn train(collection: &CollectionState, spool: &Spool<'_>, old: &Router, first: u32) -> Result<BucketTable> {
+fn train(collection: &CollectionState, spool: &mut Spool<'_>, old: &Router, first: u32) -> BucketTable {
     let all = collection.pin().live_rows + spool.rows() as u64;
     let few = NEW_BUCKETS_MIN * collection.bucket_rows(all);
     if spool.rows() < few && !old.is_empty() {
-        return Ok(BucketTable::default());
+        return BucketTable::default();
     }
-    let sample = spool.sample()?;
-    let rotated = collection.rotate_rows(&sample.as_ref());
-    Ok(collection.train(&rotated, collection.bucket_count(spool.rows(), all), BucketId(first)))
+    let rotated = collection.rotate_rows(&spool.take_sample().as_ref());
+    collection.train(&rotated, collection.bucket_count(spool.rows(), all), BucketId(first))
 }
 
 /// Adds the fields of a chunk to the collection's, as a write does. They stay when the load fails: a field that no row has

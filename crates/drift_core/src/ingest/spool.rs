@@ -8,9 +8,11 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::format::digest;
 use crate::state::CollectionState;
+use crate::storage::Backend;
 use crate::types::{Columns, ElementType, Ids, VectorBuf, Vectors};
 use half::f16;
 use rand::RngExt;
+use std::sync::Arc;
 
 /// Folder of spool files.
 pub const FOLDER: &str = "spool";
@@ -18,7 +20,8 @@ pub const FOLDER: &str = "spool";
 /// Share of the memory limit that the vectors in memory may take; encoding and training need the rest.
 const MEMORY_SHARE: usize = 3;
 
-/// Rows that buckets are trained on at most: 600 MB of f32 at d = 384, and eight rows for each of 50,000 buckets.
+/// Rows that buckets are trained on at most: 600 MB of f32 at d = 384, and eight rows for each of 50,000 buckets. As f32 they
+/// take a share of the memory limit at most, as chunks do.
 const SAMPLE_ROWS_MAX: usize = 400_000;
 
 /// Rows of one chunk.
@@ -31,8 +34,9 @@ pub struct Chunk {
     pub payload: Columns,
 }
 
-/// Vectors that went to a file.
+/// Vectors that went to a file, which goes with this.
 struct Stored {
+    backend: Arc<dyn Backend>,
     name: String,
     element_type: ElementType,
     values: usize,
@@ -46,6 +50,7 @@ pub struct Spool<'a> {
     open: Chunk,
     rows: usize,
     bytes_max: usize,
+    sample_max: usize,
     sample: VectorBuf,
     sample_rows: usize,
     rng: clock::Rng,
@@ -61,6 +66,7 @@ impl<'a> Spool<'a> {
             open: Chunk::empty(collection),
             rows: 0,
             bytes_max,
+            sample_max: (bytes_max / (4 * collection.schema.dim)).clamp(1, SAMPLE_ROWS_MAX),
             sample: VectorBuf::F16(Vec::new()),
             sample_rows: 0,
             rng: clock::rng(collection.components.seed),
@@ -95,13 +101,15 @@ impl<'a> Spool<'a> {
     /// Moves the open chunk to a file, after taking its share of the sample.
     fn store(&mut self) -> Result<()> {
         let chunk = std::mem::replace(&mut self.open, Chunk::empty(self.collection));
-        self.take_sample(&chunk);
+        self.sample_from(&chunk);
         let name = format!("{FOLDER}/{:032x}", self.collection.components.identities.draw());
         let bytes = chunk.vectors.as_ref();
-        let mut file = self.collection.backend.create(&name)?;
+        let backend = self.collection.backend.clone();
+        let mut file = backend.create(&name)?;
         file.write(bytes.as_bytes())?;
         file.finish()?;
         let stored = Stored {
+            backend,
             name,
             element_type: bytes.element_type(),
             values: bytes.values(),
@@ -112,18 +120,18 @@ impl<'a> Spool<'a> {
     }
 
     /// Keeps a uniform sample of all rows (algorithm R of Vitter 1985), as f32 once it is mixed.
-    fn take_sample(&mut self, chunk: &Chunk) {
+    fn sample_from(&mut self, chunk: &Chunk) {
         let dim = self.collection.schema.dim;
         let vectors = chunk.vectors.as_ref();
         let mut kept = std::mem::replace(&mut self.sample, VectorBuf::F16(Vec::new()));
         for row in 0..chunk.ids.len() {
             let vector = vectors.slice(row * dim, (row + 1) * dim);
             self.sample_rows += 1;
-            if self.sample_rows <= SAMPLE_ROWS_MAX {
+            if self.sample_rows <= self.sample_max {
                 kept.extend(&vector);
             } else {
                 let at = self.rng.random_range(0..self.sample_rows);
-                if at < SAMPLE_ROWS_MAX {
+                if at < self.sample_max {
                     kept.overwrite(at * dim, &vector);
                 }
             }
@@ -131,44 +139,41 @@ impl<'a> Spool<'a> {
         self.sample = kept;
     }
 
-    /// Rows to train on: all of them where they fit.
-    pub fn sample(&self) -> Result<VectorBuf> {
+    /// Rows to train on, once: all of them where they fit.
+    pub fn take_sample(&mut self) -> VectorBuf {
         if !self.full.is_empty() {
-            return Ok(self.sample.clone());
+            return std::mem::replace(&mut self.sample, VectorBuf::F16(Vec::new()));
         }
         let dim = self.collection.schema.dim;
         let vectors = self.open.vectors.as_ref();
-        if self.rows <= SAMPLE_ROWS_MAX {
+        if self.rows <= self.sample_max {
             let mut all = VectorBuf::with_capacity(vectors.element_type(), vectors.values());
             all.extend(&vectors);
-            return Ok(all);
+            return all;
         }
         let mut rng = clock::rng(self.collection.components.seed);
-        let mut places = rand::seq::index::sample(&mut rng, self.rows, SAMPLE_ROWS_MAX).into_vec();
+        let mut places = rand::seq::index::sample(&mut rng, self.rows, self.sample_max).into_vec();
         places.sort_unstable();
-        let mut sample = VectorBuf::with_capacity(vectors.element_type(), SAMPLE_ROWS_MAX * dim);
+        let mut sample = VectorBuf::with_capacity(vectors.element_type(), self.sample_max * dim);
         places.into_iter().for_each(|row| sample.extend(&vectors.slice(row * dim, (row + 1) * dim)));
-        Ok(sample)
+        sample
     }
 
     /// The chunks in order, each read back when it is asked for.
     pub fn chunks(mut self) -> impl Iterator<Item = Result<Chunk>> {
         let full = std::mem::take(&mut self.full);
         let open = std::mem::replace(&mut self.open, Chunk::empty(self.collection));
-        let collection = self.collection;
         let last = (!open.ids.is_empty()).then_some(Ok(open));
         full.into_iter()
-            .map(move |(ids, payload, stored)| stored.read(collection).map(|vectors| Chunk { ids, vectors, payload }))
+            .map(|(ids, payload, stored)| stored.read().map(|vectors| Chunk { ids, vectors, payload }))
             .chain(last)
     }
 }
 
-impl Drop for Spool<'_> {
+impl Drop for Stored {
     fn drop(&mut self) {
-        // Left behind they are removed when the collection is next opened.
-        for (.., stored) in &self.full {
-            let _ = self.collection.backend.delete(&stored.name);
-        }
+        // Left behind it is removed when the collection is next opened.
+        let _ = self.backend.delete(&self.name);
     }
 }
 
@@ -183,9 +188,9 @@ impl Chunk {
 }
 
 impl Stored {
-    /// Reads the vectors back and deletes the file.
-    fn read(self, collection: &CollectionState) -> Result<VectorBuf> {
-        let file = collection.backend.open(&self.name)?;
+    /// Reads the vectors back; the file goes.
+    fn read(self) -> Result<VectorBuf> {
+        let file = self.backend.open(&self.name)?;
         let vectors = match self.element_type {
             ElementType::F32 => {
                 let mut values = vec![0.0f32; self.values];
@@ -204,7 +209,6 @@ impl Stored {
                 self.name
             )));
         }
-        collection.backend.delete(&self.name)?;
         Ok(vectors)
     }
 }

@@ -5,7 +5,7 @@
 //! published.
 
 use super::checkpoint::checkpoint;
-use super::remove::remove_unreferenced;
+use super::remove::{remove_leftovers, remove_unreferenced};
 use super::survey::horizon;
 use crate::error::Result;
 use crate::manifest::Manifest;
@@ -36,6 +36,14 @@ type Source = (BucketId, u64, u32, u32);
 
 /// Writes the segments at `places`, ascending, into one. Runs on the caller's pool.
 pub fn compact(collection: &CollectionState, maintenance: &mut Maintenance, places: &[u32]) -> Result<Compacted> {
+    let outcome = merge(collection, maintenance, places);
+    if outcome.is_err() {
+        remove_leftovers(collection, maintenance);
+    }
+    outcome
+}
+
+fn merge(collection: &CollectionState, maintenance: &mut Maintenance, places: &[u32]) -> Result<Compacted> {
     let version = collection.pin();
     let index = &version.index;
     let sources = sources(index, places, horizon(&version));

@@ -5,7 +5,7 @@
 //! its buckets.
 
 use super::checkpoint::checkpoint_if_stale;
-use super::remove::remove_logs_below;
+use super::remove::{remove_leftovers, remove_logs_below};
 use crate::config::Durability;
 use crate::error::Result;
 use crate::manifest::{Manifest, TombstoneFile};
@@ -37,6 +37,9 @@ pub fn flush_last(collection: &CollectionState, maintenance: &mut Maintenance) -
 /// Flushes the oldest frozen memtable; false if there is none. Writers that wait for room are told how it ends.
 pub fn flush_oldest(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<bool> {
     let outcome = write_oldest(collection, maintenance);
+    if outcome.is_err() && !maintenance.closed {
+        remove_leftovers(collection, maintenance);
+    }
     collection.set_flush_failure(outcome.as_ref().err().map(|error| error.message().to_owned()));
     outcome
 }

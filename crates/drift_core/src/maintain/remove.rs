@@ -5,7 +5,7 @@
 
 use super::checkpoint::checkpoint_if_stale;
 use crate::error::Result;
-use crate::state::CollectionState;
+use crate::state::{CollectionState, Maintenance};
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::names;
 use std::collections::HashSet;
@@ -20,6 +20,22 @@ pub fn after_load(collection: &CollectionState) -> Result<()> {
     }
     checkpoint_if_stale(collection, &mut maintenance)?;
     remove_unreferenced(collection, &maintenance.store)
+}
+
+/// Deletes what a bulk load that has failed left.
+pub fn after_failed_load(collection: &CollectionState) {
+    let maintenance = collection.maintenance.lock();
+    if !maintenance.closed {
+        remove_leftovers(collection, &maintenance);
+    }
+}
+
+/// Deletes what a change that was not committed has written: on a disk that is nearly full each try would leave less room for
+/// the next. Where the manifest of the change may be there after all, its files stay.
+pub fn remove_leftovers(collection: &CollectionState, maintenance: &Maintenance) {
+    if let Err(error) = remove_unreferenced(collection, &maintenance.store) {
+        tracing::warn!(collection = %collection.name, %error, "files of a change that failed stay");
+    }
 }
 
 /// Deletes log files below `floor`.

@@ -199,10 +199,6 @@ impl World {
                 self.call(name, write, |rows| without(rows, ids), lapse)
             }
             Step::Load(name, ids) => {
-                if self.config.durability == Durability::None {
-                    // A load is durable by itself, and without a log it would overtake what is in memory.
-                    self.run(&Step::Flush(name))?;
-                }
                 self.call(name, Promise::PowerLoss, |rows| with(rows, ids, version), |to| load(to, ids, version))
             }
             Step::Flush(name) => self.call(name, Promise::PowerLoss, Clone::clone, Collection::flush),
