@@ -94,7 +94,8 @@ impl std::fmt::Display for IdRef<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StrIds {
     text: String,
-    ends: Vec<u32>,
+    // A segment may have more than 4 GiB of them.
+    ends: Vec<u64>,
 }
 
 impl StrIds {
@@ -111,7 +112,7 @@ impl StrIds {
     /// Appends one string.
     pub fn push(&mut self, id: &str) {
         self.text.push_str(id);
-        self.ends.push(u32::try_from(self.text.len()).expect("invariant: a batch of ids is below 4 GiB"));
+        self.ends.push(self.text.len() as u64);
     }
 
     /// The string at `row`. Panics when `row >= len`.
@@ -122,7 +123,7 @@ impl StrIds {
 
     /// Bytes of heap memory in use.
     pub fn bytes(&self) -> usize {
-        self.text.capacity() + 4 * self.ends.capacity()
+        self.text.capacity() + 8 * self.ends.capacity()
     }
 }
 
