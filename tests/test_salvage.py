@@ -139,3 +139,35 @@ def test_repairing_what_is_sound_changes_nothing(copy: Path) -> None:
         before = db["docs"].stats()["manifest"]
         assert db["docs"].verify(repair=True)["repaired"] == []
         assert db["docs"].stats()["manifest"] == before
+
+
+def test_a_lost_catalog_is_damage_and_costs_no_collection(sound: Sound, copy: Path) -> None:
+    with drift.connect(copy, durability="os") as db:
+        db.create_collection("gone", dim=4).upsert([8], [[1.0, 0.0, 0.0, 0.0]])
+        db.drop_collection("gone")
+        db.create_collection("newest", dim=4).upsert([7], [[1.0, 0.0, 0.0, 0.0]])
+    files(copy, "catalog")[-1].unlink()
+    for _ in range(2):
+        with pytest.raises(drift.CorruptionError, match="a newer one is lost"):
+            drift.connect(copy)
+    with drift.connect(copy, recovery="salvage", durability="os") as db:
+        (found,) = (name for name in db.list_collections() if name.startswith("salvaged-"))
+        assert db[found].ids().tolist() == [7]
+        assert sorted(db["docs"].ids().tolist()) == sound.ids
+        assert db.given_up != []
+    with drift.connect(copy) as db:
+        assert db[found].ids().tolist() == [7]
+
+
+def test_a_dropped_collection_that_comes_back_goes_again(tmp_path: Path) -> None:
+    with drift.connect(tmp_path / "db", durability="os") as db:
+        db.create_collection("kept", dim=2).upsert([1], [[1.0, 0.0]])
+        db.create_collection("gone", dim=2).upsert([2], [[1.0, 0.0]])
+    shutil.copytree(tmp_path / "db", tmp_path / "before")
+    with drift.connect(tmp_path / "db") as db:
+        db.drop_collection("gone")
+    shutil.copytree(tmp_path / "before" / "collections", tmp_path / "db" / "collections", dirs_exist_ok=True)
+    with drift.connect(tmp_path / "db") as db:
+        assert db.list_collections() == ["kept"]
+        assert db["kept"].ids().tolist() == [1]
+    assert len([folder for folder in (tmp_path / "db" / "collections").iterdir() if any(folder.rglob("*.*"))]) == 1

@@ -5,6 +5,7 @@ Reads from stdin one line of JSON per database (path, mode); after each it write
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 ADDRESS_BYTES_MAX = 8 << 30
 
 
-def use(path: str, mode: str) -> list[str]:
-    """Open and ask everything; the kinds of the errors."""
+def use(path: str, mode: str) -> tuple[list[str], str]:
+    """Open and ask everything; the kinds of the errors and problems, and a digest of all rows."""
     errors: list[str] = []
+    content = hashlib.sha256()
 
     def attempt(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         try:
@@ -37,16 +39,20 @@ def use(path: str, mode: str) -> list[str]:
     recovery: Recovery = "salvage" if mode == "salvage" else "strict"
     db = attempt(drift.connect, path, durability="os", read_only=mode == "read", recovery=recovery)
     if db is None:
-        return errors
+        return errors, ""
     with db:
-        for name in db.list_collections():
+        for name in sorted(db.list_collections()):
             c = attempt(db.open_collection, name)
             if c is None:
                 continue
-            attempt(c.verify, repair=mode == "write")
+            report = attempt(c.verify, repair=mode == "write")
+            if report is not None and (report["problems"] or report["repaired"]):
+                errors.append("problem")
             ids = attempt(c.ids)
             if ids is not None:
-                attempt(c.get, ids)
+                rows = attempt(c.get, sorted(ids.tolist()), include=True)
+                if rows is not None:
+                    content.update(repr((name, rows.ids.tolist(), rows.metadata)).encode() + rows.vectors.tobytes())
             query = np.ones((2, c.dim), np.float32)
             for exact in (True, False):
                 attempt(c.search, query, k=10, exact=exact)
@@ -55,7 +61,9 @@ def use(path: str, mode: str) -> list[str]:
                 attempt(c.flush)
                 attempt(c.optimize)
             c.stats()
-    return errors
+        if db.given_up:
+            errors.append("given up")
+    return errors, content.hexdigest()
 
 
 def main() -> None:
@@ -64,9 +72,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin:
         orders = json.loads(line)
-        errors = use(orders["path"], orders["mode"])
+        errors, content = use(orders["path"], orders["mode"])
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        os.write(1, (json.dumps({"errors": errors, "peak": peak}) + "\n").encode())
+        os.write(1, (json.dumps({"errors": errors, "content": content, "peak": peak}) + "\n").encode())
 
 
 if __name__ == "__main__":

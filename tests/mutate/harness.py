@@ -1,6 +1,7 @@
 """The parent of the mutation test: mutates copies of a database and hands them to a child with limits.
 
-A child that dies, is silent for longer than `SECONDS_MAX`, or takes more memory than `memory_max_kib` fails the run.
+A child that dies, is silent for longer than `SECONDS_MAX`, or takes more memory than `memory_max_kib` fails the run, and
+so does one that has other rows than the sound database and tells of nothing.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ def memory_max_kib(clean: int) -> int:
     return 2 * clean + (64 << 10)
 
 
+def is_torn(done: list[str]) -> bool:
+    """Whether a log was cut: under ``os`` that is what a power loss leaves, and earlier rows are the answer then."""
+    return any(what.startswith("wal/") and ": cut to " in what for what in done)
+
+
 class Folders:
     """Mutated databases, one after another, and the process that opens them."""
 
@@ -96,6 +102,7 @@ class Folders:
             if isinstance(clean, str) or clean["errors"]:
                 raise AssertionError(f"the sound database, opened to {mode}: {clean}")
             self.figures.clean_kib = clean["peak"]
+            self.content = clean["content"]
             shutil.rmtree(self.copy)
 
     def open(self, number: int) -> None:
@@ -110,6 +117,8 @@ class Folders:
             self.figures.peak_kib = max(self.figures.peak_kib, found["peak"])
             if found["peak"] > memory_max_kib(self.figures.clean_kib):
                 found = f"{found['peak']} KiB, a sound database takes {self.figures.clean_kib}"
+            elif not found["errors"] and found["content"] != self.content and not is_torn(done):
+                found = "neither an error nor a problem, and other rows than there were"
         if isinstance(found, str):
             what = f"number {number} of seed {self.seed}, opened to {mode}: {found}; {'; '.join(done)}"
             self.figures.failures.append(f"{what}; it is mutated anew by --first {number} --count 1")

@@ -113,6 +113,8 @@ def _renumber(random: np.random.Generator, path: Path) -> str:
     target = path.with_name(f"{number:020}{path.suffix}")
     if target == path:
         return "kept its name"
+    if target.is_dir():
+        target.rmdir()
     target.unlink(missing_ok=True)
     path.rename(target)
     return f"renamed to {target.name}"

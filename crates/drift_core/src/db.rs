@@ -234,14 +234,16 @@ impl Database {
         let inner = &self.inner;
         let folder = inner.components.identities.draw();
         let backend = inner.backend.scoped(&names::collection_dir(folder));
+        // Until it is whole, the copy is one that is to go.
+        let next = catalog.newest.without(folder);
+        catalog.store.commit(&next)?;
+        catalog.newest = next;
         let first = Manifest::first(folder, remains.schema.clone(), folder as u64);
         ManifestStore::new(backend.clone(), folder).commit(&first)?;
         let (config, components, pool) = (&inner.config, &inner.components, &inner.pool);
         let parts = open::Opening { name, identity: folder, backend, config, components, pool };
         let salvaged = remains.copy_into(parts.recover()?)?;
-        let mut next = catalog.newest.clone();
-        next.number += 1;
-        next.collections.iter_mut().filter(|entry| entry.folder == damaged).for_each(|entry| entry.folder = folder);
+        let next = catalog.newest.replaced(damaged, folder);
         reach(Failpoint::SalvageCommit)?;
         catalog.store.commit(&next)?;
         catalog.newest = next;
@@ -287,9 +289,7 @@ impl Database {
         let Some(entry) = catalog.newest.find(name).cloned() else {
             return Err(Error::not_found(format!("there is no collection {name:?} in {}", self.inner.uri)));
         };
-        let mut next = catalog.newest.clone();
-        next.number += 1;
-        next.collections.retain(|other| other.folder != entry.folder);
+        let next = catalog.newest.without(entry.folder);
         reach(Failpoint::CatalogCommit)?;
         catalog.store.commit(&next)?;
         catalog.newest = next;
@@ -423,7 +423,8 @@ fn check_free(backend: &dyn Backend) -> Result<()> {
     Err(Error::invalid(format!("{store} is a folder of backups, not a database: drift.restore makes one of it")))
 }
 
-/// Deletes folders of collections that the catalog does not name: dropped, or never finished. What else is there is not drift's.
+/// Deletes folders of collections that the catalog does not name: dropped, or never finished, as `salvage::catalog` has made
+/// sure. What else is there is not drift's.
 fn remove_dropped(backend: &dyn Backend, catalog: &Catalog) {
     let is_known = |folder: u128| catalog.collections.iter().any(|entry| entry.folder == folder);
     let Ok(listed) = backend.list(names::COLLECTIONS) else { return };

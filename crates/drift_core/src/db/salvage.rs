@@ -51,7 +51,7 @@ pub(super) fn catalog(
     let mut catalog = sound.unwrap_or_else(|| Catalog::first(components.identities.draw()));
     catalog.number = number;
     for folder in names::collections(&backend.list(names::COLLECTIONS)?) {
-        if !catalog.collections.iter().any(|entry| entry.folder == folder) {
+        if is_lost(&catalog, folder) {
             let name = format!("salvaged-{:08x}", folder >> 96);
             given_up.push(format!("{}: its name is unknown, and now {name:?}", names::collection_dir(folder)));
             catalog.collections.push(CatalogEntry { name, folder });
@@ -67,8 +67,12 @@ pub(super) fn catalog(
 /// The newest catalog; none where a database may be made. Collections without a catalog are a damaged database (one is written
 /// before the first collection, and the last is never deleted), and other files in their place are somebody else's.
 fn load_newest(store: &mut CatalogStore, backend: &dyn Backend) -> Result<Option<Catalog>> {
-    if let Some(newest) = store.load_newest()? {
-        return Ok(Some(newest));
+    while let Some(newest) = store.load_newest()? {
+        let Err(lost) = check_known(&newest, backend) else { return Ok(Some(newest)) };
+        // For a reader a writer may have gone on: it names a collection before that is used.
+        if store.load_newest()?.is_none_or(|now| now.number == newest.number) {
+            return Err(lost);
+        }
     }
     let found = backend.list(names::COLLECTIONS)?;
     let Some(first) = found.first() else { return Ok(None) };
@@ -85,6 +89,30 @@ fn load_newest(store: &mut CatalogStore, backend: &dyn Backend) -> Result<Option
          recovery=\"salvage\"",
         names::CATALOGS
     )))
+}
+
+/// Refuses a catalog that does not name a collection which has been used: one that did is lost.
+fn check_known(catalog: &Catalog, backend: &dyn Backend) -> Result<()> {
+    let found = backend.list(names::COLLECTIONS)?;
+    for folder in names::collections(&found).into_iter().filter(|folder| is_lost(catalog, *folder)) {
+        // A crash while it was made leaves nothing but the first manifest.
+        let first = format!("{}/{}", names::collection_dir(folder), names::manifest(1));
+        if found.iter().any(|name| names::collection_of(name) == Some(folder) && *name != first) {
+            return Err(Error::corrupt(format!(
+                "{} has {}, which catalog {} does not name: a newer one is lost; put it back, or open with \
+                 recovery=\"salvage\"",
+                backend.describe(),
+                names::collection_dir(folder),
+                catalog.number
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a collection is neither there nor dropped.
+fn is_lost(catalog: &Catalog, folder: u128) -> bool {
+    !catalog.collections.iter().any(|entry| entry.folder == folder) && !catalog.dropped.contains(&folder)
 }
 
 /// Opens a collection; under `recovery="salvage"` only if it verifies or can be repaired. None when it must be salvaged.

@@ -12,6 +12,10 @@ use prost::Message;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+/// Dropped collections that a catalog remembers. Their folders are deleted at once, or by the next opening: one that comes
+/// back after a power loss is among the last few.
+const DROPPED_MAX: usize = 1_024;
+
 /// The collections of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalog {
@@ -21,6 +25,9 @@ pub struct Catalog {
     pub database: u128,
     /// Its collections, names distinct.
     pub collections: Vec<CatalogEntry>,
+    /// Identities of collections that are to go unless they are named: dropped, or not finished; the last ones. What is neither
+    /// named nor among these was named by a catalog that is lost.
+    pub dropped: Vec<u128>,
 }
 
 /// A collection of a database.
@@ -35,7 +42,7 @@ pub struct CatalogEntry {
 impl Catalog {
     /// The first catalog of a new database.
     pub fn first(database: u128) -> Catalog {
-        Catalog { number: 1, database, collections: Vec::new() }
+        Catalog { number: 1, database, collections: Vec::new(), dropped: Vec::new() }
     }
 
     /// The collection called `name`.
@@ -43,12 +50,31 @@ impl Catalog {
         self.collections.iter().find(|entry| entry.name == name)
     }
 
+    /// The next catalog, in which a collection is to go.
+    pub fn without(&self, folder: u128) -> Catalog {
+        let mut next = Catalog { number: self.number + 1, ..self.clone() };
+        next.collections.retain(|entry| entry.folder != folder);
+        next.dropped.push(folder);
+        let excess = next.dropped.len().saturating_sub(DROPPED_MAX);
+        next.dropped.drain(..excess);
+        next
+    }
+
+    /// The next catalog, in which a collection has another folder.
+    pub fn replaced(&self, old: u128, new: u128) -> Catalog {
+        let mut next = self.without(old);
+        next.collections.clone_from(&self.collections);
+        next.collections.iter_mut().filter(|entry| entry.folder == old).for_each(|entry| entry.folder = new);
+        next
+    }
+
     fn encode(&self) -> Vec<u8> {
         let entry = |entry: &CatalogEntry| CatalogEntryMessage {
             name: entry.name.clone(),
             folder: identity_bytes(entry.folder),
         };
-        CatalogMessage { collections: self.collections.iter().map(entry).collect() }.encode_to_vec()
+        let dropped = self.dropped.iter().map(|folder| identity_bytes(*folder)).collect();
+        CatalogMessage { collections: self.collections.iter().map(entry).collect(), dropped }.encode_to_vec()
     }
 
     fn decode(link: &Link) -> Result<Catalog> {
@@ -58,7 +84,9 @@ impl Catalog {
             Ok(CatalogEntry { name: entry.name, folder })
         });
         let collections = entries.collect::<Result<_>>()?;
-        let catalog = Catalog { number: link.number, database: link.identity, collections };
+        let dropped = message.dropped.iter().map(|folder| identity_from(folder).map_err(|error| link.corrupt(error)));
+        let dropped = dropped.collect::<Result<_>>()?;
+        let catalog = Catalog { number: link.number, database: link.identity, collections, dropped };
         catalog.check().map_err(|problem| link.corrupt(problem))?;
         Ok(catalog)
     }

@@ -134,6 +134,8 @@ pub(super) struct CalibrationMessage {
 pub(super) struct CatalogMessage {
     #[prost(message, repeated, tag = "1")]
     pub(super) collections: Vec<CatalogEntryMessage>,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub(super) dropped: Vec<Vec<u8>>,
 }
 
 /// A collection that a catalog names.

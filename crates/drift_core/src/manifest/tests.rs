@@ -265,12 +265,17 @@ fn catalog_comes_back_and_refuses_doubles() {
     assert_eq!(catalogs.load_newest().unwrap(), None);
     catalogs.commit(&Catalog::first(7)).unwrap();
     let entry = |name: &str, folder| CatalogEntry { name: name.to_owned(), folder };
-    let second = Catalog { number: 2, database: 7, collections: vec![entry("ä b", 1), entry("x", u128::MAX)] };
+    let second =
+        Catalog {
+            number: 2, database: 7, collections: vec![entry("ä b", 1), entry("x", u128::MAX)], dropped: vec![3]
+        };
     catalogs.commit(&second).unwrap();
     let found = CatalogStore::new(backend).load_newest().unwrap().unwrap();
     assert_eq!((found.find("x").map(|entry| entry.folder), found), (Some(u128::MAX), second));
     for doubled in [vec![entry("x", 1), entry("x", 2)], vec![entry("x", 1), entry("y", 1)]] {
-        assert!(catalogs.commit(&Catalog { number: 3, database: 7, collections: doubled }).is_err());
+        assert!(
+            catalogs.commit(&Catalog { number: 3, database: 7, collections: doubled, dropped: Vec::new() }).is_err()
+        );
     }
 }
 
