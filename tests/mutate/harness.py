@@ -1,7 +1,7 @@
 """The parent of the mutation test: mutates copies of a database and hands them to a child with limits.
 
-A child that dies, is silent for longer than `SECONDS_MAX`, or takes more memory than `memory_max_kib` fails the run, and
-so does one that has other rows than the sound database and tells of nothing.
+A child that dies, is silent for longer than `SECONDS_MAX`, takes more memory than `memory_max_kib`, or has other rows
+than the sound database and tells of nothing, fails the run.
 """
 
 from __future__ import annotations
