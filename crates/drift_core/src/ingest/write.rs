@@ -76,7 +76,7 @@ fn delete_locked(
         return Ok(());
     }
     let first_seq = writes.next_seq;
-    let end = log(&mut writes, &Record::Delete { first_seq, ids: existing })?;
+    let end = log(collection, &mut writes, &Record::Delete { first_seq, ids: existing })?;
     writes.next_seq += existing.len() as Seq;
     let dead = apply_delete(collection, &writes, version, first_seq, existing);
     publish(collection, &mut writes, version, 0, dead);
@@ -267,7 +267,7 @@ fn write_upsert(
     let timed = timed(collection, ids.len(), payload, collection.now());
     let payload = timed.as_deref();
     let fields = payload.map_or(Ok(None), |payload| collection.fields.read().grown(payload))?;
-    let end = log(writes, &Record::Upsert { first_seq, ids, vectors, payload })?;
+    let end = log(collection, writes, &Record::Upsert { first_seq, ids, vectors, payload })?;
     writes.next_seq += ids.len() as Seq;
     if let Some(fields) = fields {
         *collection.fields.write() = Arc::new(fields);
@@ -277,14 +277,22 @@ fn write_upsert(
     Ok(end)
 }
 
-fn log(writes: &mut Writes, record: &Record<'_>) -> Result<u64> {
+fn log(collection: &CollectionState, writes: &mut Writes, record: &Record<'_>) -> Result<u64> {
     if writes.next_seq + BATCH_ROWS_MAX as Seq > SEQ_MAX {
         return Err(Error::new(
             ErrorKind::Exhausted,
             format!("the collection has taken all of its {SEQ_MAX} sequence numbers: copy it into a new one"),
         ));
     }
-    writes.wal.as_mut().map_or(Ok(0), |wal| wal.append(record))
+    if let Some(wal) = &mut writes.wal {
+        return wal.append(record);
+    }
+    // Without a log nothing of a write meets the disk before its flush, which could not succeed.
+    collection.backend.poisoned().map_or(Ok(0), |reason| {
+        let message =
+            format!("an earlier fsync failed ({reason}) and writes are refused: close the database and open it again");
+        Err(Error::new(ErrorKind::Io, message))
+    })
 }
 
 fn publish(collection: &CollectionState, writes: &mut Writes, version: &Version, added: u64, removed: u64) {

@@ -115,3 +115,24 @@ fn any_call_may_fail_under_always() {
 fn any_call_may_fail_under_os() {
     alone(|| every_call_of_the_script(Durability::Os, 300));
 }
+
+#[test]
+fn any_call_may_fail_under_interval() {
+    alone(|| every_call_of_the_script(Durability::Interval, 300));
+}
+
+#[test]
+fn regression_a_write_without_a_log_is_refused_after_a_failed_fsync() {
+    alone(|| {
+        let mut world = World::new(Durability::None, seed());
+        for step in [Step::Reopen, Step::Create("a"), Step::Upsert("a", vec![1, 2])] {
+            world.run(&step).expect("the disk works");
+        }
+        // Every sync of the flush.
+        world.fs.fail(world.fs.calls()..world.fs.calls() + 60, Fault::Lost);
+        world.run(&Step::Flush("a")).expect_err("the disk fails");
+        let error = world.run(&Step::Upsert("a", vec![3])).expect_err("it could never be flushed");
+        assert!(error.message().contains("open it again"), "{error}");
+        world.check().expect("reads go on");
+    });
+}
