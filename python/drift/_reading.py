@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drift import _input, _metadata, _time
+from drift import _core, _input, _metadata, _time
 from drift._arguments import hinted
 from drift._checks import natural, text
 from drift._errors import InvalidArgumentError
@@ -16,7 +16,6 @@ from drift._filter.doubts import doubts
 from drift._result import Page, Rows, SearchResult
 
 if TYPE_CHECKING:
-    from drift import _core
     from drift._filter import FilterLike
     from drift._time import Decay
     from drift._types import IdsLike, Include, Missing, Routing, TimeLike, VectorsLike
@@ -126,8 +125,16 @@ class Reading:
         if cursor is not None and isinstance(cursor, str) != (self._inner.id_type == "str"):
             raise InvalidArgumentError(f"cursor is {cursor!r}: pass the .cursor of the page before")
         tree = _time.window(filter, since, until, self._inner)
-        found = self._inner.page(tree, cursor, limit, bool(vectors), _metadata.include(include))
-        return Page(*found, limit=limit, with_vectors=vectors)
+        # One row more than the page has tells whether another page follows; the engine has no room for it beyond its
+        # largest page, and is asked for that row alone.
+        asked = limit + 1 if limit < _core.PAGE_ROWS_MAX else limit
+        ids, rows, fields = self._inner.page(tree, cursor, asked, bool(vectors), _metadata.include(include))
+        last = ids[limit - 1 : limit].tolist()
+        more = len(ids) > limit
+        if last and asked == limit:
+            more = len(self._inner.page(tree, last[0], 1, False, None)[0]) > 0
+        fields = [(name, kind, values[:limit]) for name, kind, values in fields]
+        return Page(ids[:limit], rows[:limit] if vectors else None, fields, cursor=last[0] if more else None)
 
     @hinted
     def get(self, ids: IdsLike, *, missing: Missing = "error", include: Include = None) -> Rows:

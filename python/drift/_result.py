@@ -410,15 +410,14 @@ class Page:
     def __init__(
         self,
         ids: NDArray[np.int64] | NDArray[np.object_],
-        vectors: NDArray[np.float32],
+        vectors: NDArray[np.float32] | None,
         fields: list[_metadata.Field],
         *,
-        limit: int,
-        with_vectors: bool,
+        cursor: int | str | None,
     ) -> None:
         self.ids = ids
-        self.vectors = vectors if with_vectors else None
-        self.cursor = ids[-1:].tolist()[0] if len(ids) == limit else None
+        self.vectors = vectors
+        self.cursor = cursor
         self._fields = fields
 
     @property
