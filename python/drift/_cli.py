@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (drift.DriftError, OSError) as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing was changed", 1)
+        return _fail(_cli_words.interrupted(arguments), 1)
     return code
 
 
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"drift {drift.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     _add_writers(commands)
     _cli_rows.add_to(commands)
     _add_readers(commands)
