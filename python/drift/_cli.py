@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -490,8 +491,29 @@ def _print_line(text: str) -> None:
 
 
 def _print_json(value: object) -> int:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(as_json(value) + "\n")
     return 0
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """Return JSON of any value: null for what JSON has no number for (NaN, infinity), text for objects."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_plain, allow_nan=False, indent=indent)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, default=_plain, allow_nan=False, indent=indent)
+
+
+def _plain(value: object) -> object:
+    return _finite(value.tolist()) if isinstance(value, (np.generic, np.ndarray)) else str(value)
+
+
+def _finite(value: object) -> object:
+    """Return a value with None in place of the floats that are no finite numbers."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _print_facts(facts: dict[str, Any], as_json: bool) -> int:
