@@ -106,8 +106,9 @@ class Collection(Described, Reading):
 
         Parameters
         ----------
-        ids : sequence of int or str, integer array, Arrow array, shape (n,)
-            int64 from 0 or strings of 1 to 1,024 bytes, as the collection's `id_type` says. Each id once.
+        ids : sequence of int, str or UUID, integer array, Arrow array, shape (n,)
+            int64 from 0 or strings of 1 to 1,024 bytes, as the collection's `id_type` says. Each id once. A
+            `uuid.UUID` is a string, ``str(uuid)``, here and wherever ids are given; ids that come back are strings.
         vectors : array_like or Arrow array, shape (n, dim)
             C-contiguous float32 and float16 arrays and Arrow fixed-size lists of them are not copied on the way in;
             float64 is rounded to float32; float16 is stored as such. Values must be finite, and under cosine no
@@ -209,7 +210,7 @@ class Collection(Described, Reading):
 
         Parameters
         ----------
-        ids : sequence of int or str, integer array, Arrow array, int or str, optional
+        ids : sequence of int, str or UUID, integer array, Arrow array, int, str or UUID, optional
             Unknown ids are allowed. A single id counts as a sequence of one.
         filter : Expression, dict or str, optional
             Deletes the rows that match it now; one that another writer replaces meanwhile stays.
@@ -317,6 +318,7 @@ class Collection(Described, Reading):
 
     def __contains__(self, id: object) -> bool:  # noqa: A002 - a row's id.
         if self._inner.id_type == "str":
+            id = _input.id_text(id)  # noqa: A001
             return isinstance(id, str) and self._inner.contains(id)
         if isinstance(id, bool) or not isinstance(id, (int, np.integer)) or not 0 <= id < 2**63:
             return False

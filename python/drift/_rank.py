@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
-from uuid import UUID
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from drift._columns import Columns
 from drift._errors import InvalidArgumentError
 from drift._filter import to_tree
 from drift._filter.tree import fields as fields_of
-from drift._input import shown
+from drift._input import id_text, shown
 from drift._result import SearchResult
 from drift._show import count
 
@@ -145,7 +144,7 @@ class Ranking:
                 raise InvalidArgumentError(f"factors is the field {factors!r}, which has {shown(wrong)}: give numbers")
             listed = [1.0 if one is None else float(one) for one in found]
         elif isinstance(factors, Mapping):
-            by_id = {str(one) if isinstance(one, UUID) else one: factor for one, factor in factors.items()}
+            by_id = {id_text(one): factor for one, factor in factors.items()}
             listed = [float(by_id.get(one, 1.0)) for one in self.ids.ravel().tolist()]
         else:
             given = np.asarray(factors, dtype=np.float64)

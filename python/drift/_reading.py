@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import numpy as np
 
@@ -83,7 +84,7 @@ class Reading:
         since: TimeLike | None = None,
         until: TimeLike | None = None,
         limit: int = 100,
-        cursor: int | str | None = None,
+        cursor: int | str | UUID | None = None,
         include: Include = True,
         vectors: bool = False,
     ) -> Page:
@@ -97,9 +98,9 @@ class Reading:
             As in `search`.
         limit : int
             Rows of a page, 1 to 65,536.
-        cursor : int or str, optional
-            ``.cursor`` of the page before; the first page when None. Rows that are written between two calls are seen
-            when their ids are still ahead.
+        cursor : int, str or UUID, optional
+            ``.cursor`` of the page before, or any id; the first page when None. Rows that are written between two calls
+            are seen when their ids are still ahead.
         include : bool, str or sequence of str
             Metadata fields to return: all, or these.
         vectors : bool
@@ -122,6 +123,8 @@ class Reading:
         [3]
         """
         natural("limit", limit, 1)
+        if isinstance(cursor, UUID):
+            cursor = str(cursor)
         if cursor is not None and isinstance(cursor, str) != (self._inner.id_type == "str"):
             raise InvalidArgumentError(f"cursor is {cursor!r}: pass the .cursor of the page before")
         tree = _time.window(filter, since, until, self._inner)
@@ -142,7 +145,7 @@ class Reading:
 
         Parameters
         ----------
-        ids : sequence of int or str, integer array, Arrow array, int or str
+        ids : sequence of int, str or UUID, integer array, Arrow array, int, str or UUID
             A single id counts as a sequence of one.
         missing : {"error", "skip"}
             What to do about an unknown id.
