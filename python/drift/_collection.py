@@ -258,7 +258,7 @@ class Collection(Described, Reading):
             Columns that become metadata: True for all others, or these; a column of the name of the collection's time
             field always does. Integers, floats, booleans, text, dates, timestamps and lists of text are taken as they
             are, structs, maps and other lists as JSON; other columns (decimals, times of day, bytes) are refused by
-            name.
+            name. A column ``_expires`` of timestamps among them is when rows expire, null for never.
         progress : bool or callable, optional
             True shows a bar (tqdm or rich when installed); a callable gets the rows so far and their total, or None
             for an unknown total: at the start and the end of each stage (reading, training, writing) and every 50 ms
