@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -146,6 +147,19 @@ def test_json_has_null_where_it_has_no_number(capsys: pytest.CaptureFixture[str]
         "path": "db",
     }
     assert _cli.as_json({"count": np.int64(3)}) == '{"count": 3}'
+
+
+@pytest.mark.parametrize("columns", [0, 12])
+def test_tables_end_at_the_edge_of_a_terminal_that_knows_its_size(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str, columns: int
+) -> None:
+    with drift.connect(path) as db:
+        db.create_collection("a name beyond the edge", dim=2)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("os.get_terminal_size", lambda *_: os.terminal_size((columns, 24)))
+    line = call(capsys, "stats", path).splitlines()[2]
+    assert line[:12] == "a name beyon"
+    assert len(line) == 12 if columns else line.endswith("int")
 
 
 def test_a_filter_that_cannot_match_says_why(capsys: pytest.CaptureFixture[str], path: str, file: str) -> None:

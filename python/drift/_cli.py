@@ -539,7 +539,8 @@ def _print_table(names: list[str], rows: list[list[Any]]) -> None:
     widths = [max([len(name), *(len(row[at]) for row in cells)]) for at, name in enumerate(names)]
     number = (int, float, NoneType)
     right = [bool(rows) and all(isinstance(row[at], number) for row in rows) for at in range(len(names))]
-    limit = os.get_terminal_size().columns if sys.stdout.isatty() else None
+    # A terminal that nobody has told its size has 0 columns.
+    limit = (os.get_terminal_size().columns or None) if sys.stdout.isatty() else None
 
     def line(row: list[str]) -> str:
         aligned = [
