@@ -251,6 +251,9 @@ def test_a_field_that_is_no_factor_is_refused(found: drift.SearchResult) -> None
         "do not carry the field 'langs'": lambda: ranked.boost(2, filter="langs = 'en'"),
         "do not carry the field 'lang.x'": lambda: ranked.boost(2, filter="lang.x = 'en'"),
     }
+    misspelt: Any = {"where": "lang = 'en'"}
+    with pytest.raises(TypeError, match="'where': it is called filter here"):
+        ranked.boost(2, **misspelt)
     for message, call in calls.items():
         with pytest.raises(drift.InvalidArgumentError) as caught:
             call()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from drift import _core, _metadata
+from drift._arguments import hinted
 from drift._columns import Columns
 from drift._errors import InvalidArgumentError
 from drift._filter import to_tree
@@ -92,6 +93,7 @@ class Ranking:
         rows = [list(row) for row in self._metadata]
         return rows[0] if self.ids.ndim == 1 else rows
 
+    @hinted
     def boost(
         self,
         factors: Mapping[Any, float] | ArrayLike | str,
@@ -304,7 +306,7 @@ def rank(result: SearchResult, metric: str) -> Ranking:
     else:
         # exp overflows beyond 709, where the score is 0 to the last digit that can be told.
         scores = 1 / (1 + (np.exp(np.minimum(near, 700)) if metric == "dot" else np.maximum(near, 0)))
-    return Ranking._of(result.ids, np.where(padding, -np.inf, scores), _carried(result), _kinds([result]))
+    return Ranking._of(result.ids, np.where(padding, -np.inf, scores), _by_query(result), _kinds([result]))
 
 
 def fuse(
@@ -363,7 +365,7 @@ def fuse(
     points = [_points(result, method, constant) * share for result, share in zip(results, shares, strict=True)]
     if method == "weighted":
         points = [one / shares.sum() for one in points]
-    sources = [_carried(result) for result in results]
+    sources = [_by_query(result) for result in results]
     fused = [
         _sum(
             np.concatenate([rows[query] for rows in lists]),
@@ -449,7 +451,7 @@ def _kinds(results: Sequence[SearchResult | Ranking]) -> dict[str, str]:
     return kinds
 
 
-def _carried(result: SearchResult | Ranking) -> _Metadata:
+def _by_query(result: SearchResult | Ranking) -> _Metadata:
     """Return the metadata of each query, or None."""
     if isinstance(result, SearchResult) and result._fields is None:
         return None
