@@ -72,6 +72,34 @@ def test_recall_is_that_of_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench_source(source, queries=20, targets=[0.9], seconds=0).lines[0].recall == pytest.approx(0.5, abs=0.01)
 
 
+def test_progress_counts_the_steps_of_each_engine(db: drift.Database, capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[tuple[int, int | None]] = []
+    source = gaussian(400, 8, 1)
+    bench_source(
+        source, queries=20, targets=[0.5, 0.9], seconds=0, progress=lambda done, total: told.append((done, total))
+    )
+    assert told == [(0, 1), (1, 1), (0, 3), (1, 3), (2, 3), (3, 3)], "the neighbours; a load and two targets"
+    c = db.create_collection("c", dim=8, metric="l2")
+    c.upsert(range(400), source.vectors)
+    bench_collection(c, queries=20, targets=[0.5], seconds=0, progress=True)
+    shown = capsys.readouterr().err
+    assert "exact neighbours" in shown
+    assert "drift" in shown
+    with pytest.raises(drift.InvalidArgumentError, match="progress is 'bar'"):
+        bench_collection(c, progress="bar")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (True, True), (False, False)])
+def test_a_terminal_shows_a_bar_unless_told_not_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str, terminal: bool, quiet: bool
+) -> None:
+    with drift.connect(path) as db:
+        db.create_collection("docs", dim=8).upsert(range(100), oracle.vectors(100, 8, 1))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    assert _cli.main(["bench", path, "docs", "--seconds", "0", *["--quiet"] * quiet]) == 0
+    assert ("exact neighbours" in capsys.readouterr().err) == (terminal and not quiet)
+
+
 def test_peers_reach_the_target_or_are_left_out() -> None:
     result = bench_source(gaussian(600, 8, 1), queries=20, targets=[0.9], seconds=0, peers=["hnswlib", "faiss-ivf"])
     assert {line.engine for line in result.lines} | result.left_out.keys() == {"drift", "hnswlib", "faiss-ivf"}

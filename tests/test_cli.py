@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -127,6 +129,37 @@ def test_metadata_and_filters_reach_every_command(capsys: pytest.CaptureFixture[
     assert as_json("count", path, "docs") == {"rows": 6}
     assert as_json("drop", path, "docs", "--yes") == {"dropped": "docs"}
     assert as_json("stats", path) == []
+
+
+def test_json_has_null_where_it_has_no_number(capsys: pytest.CaptureFixture[str], path: str) -> None:
+    with drift.connect(path) as db:
+        c = db.create_collection("docs", dim=2, metric="l2")
+        c.add([1], [[0.0, 1.0]], [{"price": math.nan, "bound": -math.inf, "size": 2.5}])
+    for command in (["get", path, "docs", "1", "--include", "all"], ["scroll", path, "docs"]):
+        text = call(capsys, *command, "--json")
+        row = json.loads(text, parse_constant=pytest.fail)
+        row = row[0] if command[0] == "get" else row["rows"][0]
+        assert row["metadata"] == {"price": None, "bound": None, "size": 2.5}
+    figures = {"ratio": np.float32("nan"), "all": (np.float64("inf"), np.array([1.5, np.nan])), "path": Path("db")}
+    assert json.loads(_cli.as_json(figures), parse_constant=pytest.fail) == {
+        "ratio": None,
+        "all": [None, [1.5, None]],
+        "path": "db",
+    }
+    assert _cli.as_json({"count": np.int64(3)}) == '{"count": 3}'
+
+
+@pytest.mark.parametrize("columns", [0, 12])
+def test_tables_end_at_the_edge_of_a_terminal_that_knows_its_size(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str, columns: int
+) -> None:
+    with drift.connect(path) as db:
+        db.create_collection("a name beyond the edge", dim=2)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("os.get_terminal_size", lambda *_: os.terminal_size((columns, 24)))
+    line = call(capsys, "stats", path).splitlines()[2]
+    assert line[:12] == "a name beyon"
+    assert len(line) == 12 if columns else line.endswith("int")
 
 
 def test_a_filter_that_cannot_match_says_why(capsys: pytest.CaptureFixture[str], path: str, file: str) -> None:

@@ -236,6 +236,43 @@ def test_load_takes_the_time_column_or_the_clock(tmp_path: Path) -> None:
         assert c.count(since=at[1]) == 2
 
 
+def test_load_takes_a_column_of_expiries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pa.table(
+        {
+            "id": range(4),
+            "embedding": list(vectors(list(range(4)))),
+            "_expires": pa.array([PAST, FUTURE, None, PAST], pa.timestamp("us", tz="UTC")),
+            "n": range(4),
+        }
+    )
+    pq.write_table(table, tmp_path / "rows.parquet")
+    pq.write_table(table.set_column(2, "_expires", pa.array([1, 2, 3, 4])), tmp_path / "wrong.parquet")
+    with drift.connect(tmp_path / "db") as db:
+        sources: list[tuple[Any, Any]] = [
+            (table, ["_expires"]),
+            (tmp_path / "rows.parquet", True),
+            ([(range(4), vectors(list(range(4))), {"_expires": [PAST, FUTURE, None, PAST]})], None),
+            (table.set_column(2, "_expires", table["_expires"].cast(pa.date32())), "_expires"),
+        ]
+        for at, (source, metadata) in enumerate(sources):
+            c = db.create_collection(f"c{at}", dim=DIM, metric="l2")
+            assert c.load(source, metadata=metadata)["rows"] == 4
+            assert sorted(c.ids().tolist()) == [1, 2]
+            assert c.search(vectors([0])[0], k=4).ids.tolist() == [1, 2, -1, -1]
+            assert c.get([1], include=["_expires"]).metadata == [{"_expires": FUTURE}]
+        plain = db.create_collection("plain", dim=DIM, metric="l2")
+        plain.load(table)
+        assert len(plain) == 4, "a column that is not asked for is not read"
+        with pytest.raises(drift.InvalidArgumentError, match="_expires"):
+            plain.load(tmp_path / "wrong.parquet", metadata=True)
+        assert len(plain) == 4
+    arguments = [str(tmp_path / "db"), "plain", str(tmp_path / "rows.parquet"), "--metadata", "_expires,n", "--json"]
+    assert main(["load", *arguments]) == 0
+    capsys.readouterr()
+    assert main(["count", *arguments[:2], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"rows": 2}
+
+
 def test_moments_are_taken_in_every_form() -> None:
     with drift.connect("memory://time-forms") as db:
         c = db.create_collection("c", dim=1, metric="l2", time="at")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (drift.DriftError, OSError) as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing was changed", 1)
+        return _fail(_cli_words.interrupted(arguments), 1)
     return code
 
 
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"drift {drift.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     _add_writers(commands)
     _cli_rows.add_to(commands)
     _add_readers(commands)
@@ -490,8 +491,29 @@ def _print_line(text: str) -> None:
 
 
 def _print_json(value: object) -> int:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(as_json(value) + "\n")
     return 0
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """Return JSON of any value: null for what JSON has no number for (NaN, infinity), text for objects."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_plain, allow_nan=False, indent=indent)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, default=_plain, allow_nan=False, indent=indent)
+
+
+def _plain(value: object) -> object:
+    return _finite(value.tolist()) if isinstance(value, (np.generic, np.ndarray)) else str(value)
+
+
+def _finite(value: object) -> object:
+    """Return a value with None in place of the floats that are no finite numbers."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _print_facts(facts: dict[str, Any], as_json: bool) -> int:
@@ -517,7 +539,8 @@ def _print_table(names: list[str], rows: list[list[Any]]) -> None:
     widths = [max([len(name), *(len(row[at]) for row in cells)]) for at, name in enumerate(names)]
     number = (int, float, NoneType)
     right = [bool(rows) and all(isinstance(row[at], number) for row in rows) for at in range(len(names))]
-    limit = os.get_terminal_size().columns if sys.stdout.isatty() else None
+    # A terminal that nobody has told its size has 0 columns.
+    limit = (os.get_terminal_size().columns or None) if sys.stdout.isatty() else None
 
     def line(row: list[str]) -> str:
         aligned = [

@@ -48,6 +48,20 @@ _VALUES: Final = {
     "int64": "int",
 }
 
+# What Ctrl-C leaves behind, by command; the others only read. A command may have done its work already when the signal
+# is heard, so nobody is told more than is true then as well.
+_LEFT: Final = {
+    "create": "the collection is there whole or not at all, drift stats DATABASE tells which",
+    "load": "all rows of the files are in or none is, drift count DATABASE COLLECTION tells which",
+    "drop": "the collection is there whole or gone, drift stats DATABASE tells which",
+    "delete": "all the rows that were named are deleted or none is, drift count DATABASE COLLECTION tells which",
+    "optimize": "what was done stays, and no row has changed; it goes on from there when it is called again",
+    "backup": "it is listed only if it had finished, and earlier ones are as they were: drift backups BACKUPS tells",
+    "restore": "DATABASE is there whole if it had finished, and otherwise nothing is: drift stats DATABASE tells",
+    "simulate": "no database was changed; what --save or --out had begun to write may be incomplete",
+}
+_REPAIR_LEFT: Final = "what was repaired stays, and no row has changed: drift verify DATABASE tells what is left"
+
 _LISTED: Final = re.compile(r"metadata=\[([^\]]*)\]")
 _GLOBBED: Final = re.compile(r"glob\.glob\('([^']*)'\)")
 _QUOTED: Final = r'"([^"]*)"'
@@ -72,6 +86,12 @@ def sentence(error: object) -> str:
     text = _GLOBBED.sub(r"\1", text)
     text = _TYPED.sub(r"--field \1=\2: the type must be one of", text)
     return " ".join(text.split())
+
+
+def interrupted(arguments: argparse.Namespace) -> str:
+    """Return what to say when Ctrl-C has ended a command: what it has changed."""
+    repairs = arguments.command == "verify" and arguments.repair
+    return f"interrupted: {_REPAIR_LEFT if repairs else _LEFT.get(arguments.command, 'nothing was changed')}"
 
 
 class Parser(argparse.ArgumentParser):

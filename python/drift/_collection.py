@@ -107,8 +107,9 @@ class Collection(Described, Reading):
 
         Parameters
         ----------
-        ids : sequence of int or str, integer array, Arrow array, shape (n,)
-            int64 from 0 or strings of 1 to 1,024 bytes, as the collection's `id_type` says. Each id once.
+        ids : sequence of int, str or UUID, integer array, Arrow array, shape (n,)
+            int64 from 0 or strings of 1 to 1,024 bytes, as the collection's `id_type` says. Each id once. A
+            `uuid.UUID` is a string, ``str(uuid)``, here and wherever ids are given; ids that come back are strings.
         vectors : array_like or Arrow array, shape (n, dim)
             C-contiguous float32 and float16 arrays and Arrow fixed-size lists of them are not copied on the way in;
             float64 is rounded to float32; float16 is stored as such. Values must be finite, and under cosine no
@@ -238,7 +239,7 @@ class Collection(Described, Reading):
 
         Parameters
         ----------
-        ids : sequence of int or str, integer array, Arrow array, int or str, optional
+        ids : sequence of int, str or UUID, integer array, Arrow array, int, str or UUID, optional
             Unknown ids are allowed. A single id counts as a sequence of one.
         filter : Expression, dict or str, optional
             Deletes the rows that match it now; one that another writer replaces meanwhile stays.
@@ -286,7 +287,7 @@ class Collection(Described, Reading):
             Columns that become metadata: True for all others, or these; a column of the name of the collection's time
             field always does. Integers, floats, booleans, text, dates, timestamps and lists of text are taken as they
             are, structs, maps and other lists as JSON; other columns (decimals, times of day, bytes) are refused by
-            name.
+            name. A column ``_expires`` of timestamps among them is when rows expire, null for never.
         progress : bool or callable, optional
             True shows a bar (tqdm or rich when installed); a callable gets the rows so far and their total, or None
             for an unknown total: at the start and the end of each stage (reading, training, writing) and every 50 ms
@@ -346,6 +347,7 @@ class Collection(Described, Reading):
 
     def __contains__(self, id: object) -> bool:  # noqa: A002 - a row's id.
         if self._inner.id_type == "str":
+            id = _input.id_text(id)  # noqa: A001
             return isinstance(id, str) and self._inner.contains(id)
         if isinstance(id, bool) or not isinstance(id, (int, np.integer)) or not 0 <= id < 2**63:
             return False

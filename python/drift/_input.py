@@ -2,14 +2,15 @@
 
 The extension takes C-contiguous float32 and float16 arrays, int64 arrays, lists of ``str`` and Arrow PyCapsule
 objects; those pass through here untouched and are not copied. Everything else (lists, float64, strided arrays, other
-integers) is converted once. Whatever could be mistaken for something else is refused: bools and floats as ids, strings
-and integers-with-holes as vectors.
+integers, UUIDs, which become their canonical text) is converted once. Whatever could be mistaken for something else is
+refused: bools and floats as ids, strings and integers-with-holes as vectors.
 """
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID
 
 import numpy as np
 
@@ -40,7 +41,15 @@ def _is_column(value: object) -> bool:
     """Whether `value` is best read through the Arrow PyCapsule interface: pandas needs pyarrow for that."""
     if not is_arrow(value) or isinstance(value, np.ndarray):
         return False
-    return type(value).__module__.partition(".")[0] != "pandas" or find_spec("pyarrow") is not None
+    if type(value).__module__.partition(".")[0] != "pandas":
+        return True
+    return find_spec("pyarrow") is not None and not _holds_uuids(value)
+
+
+def _holds_uuids(series: Any) -> bool:
+    """Whether a pandas Series has UUIDs, which pyarrow takes for no type of its own."""
+    kind = getattr(getattr(series, "dtype", None), "kind", "")
+    return kind == "O" and isinstance(next(iter(series), None), UUID)
 
 
 def pair(ids_given: object, vectors_given: object, id_type: str, dim: int) -> tuple[Ids, Vectors]:
@@ -73,7 +82,7 @@ def _is_rows(value: object) -> bool:
 
 def _is_flat(value: object) -> bool:
     if isinstance(value, (list, tuple)):
-        return bool(value) and isinstance(value[0], (str, int, np.integer))
+        return bool(value) and isinstance(value[0], (str, int, np.integer, UUID))
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     return len(_shape(value)) == 1 and kind in tuple("iuU")
 
@@ -88,7 +97,7 @@ def ids(value: object, id_type: str) -> Ids:
 
     Parameters
     ----------
-    value : sequence of int or str, integer or string array, Arrow array, int or str
+    value : sequence of int, str or UUID, integer or string array, Arrow array, int, str or UUID
         A single id counts as one.
     id_type : {"int", "str"}
         Type of the collection's ids.
@@ -96,7 +105,7 @@ def ids(value: object, id_type: str) -> Ids:
     Raises
     ------
     InvalidArgumentError
-        When an id is neither an integer in the range of int64 nor a string; the message names the row.
+        When an id is neither an integer in the range of int64 nor a string or UUID; the message names the row.
     """
     if isinstance(value, np.ndarray):
         return _array_ids(_unmasked(value, "ids"), id_type)
@@ -104,7 +113,7 @@ def ids(value: object, id_type: str) -> Ids:
         return value  # type: ignore[return-value]
     if isinstance(value, str):
         return [value]
-    if isinstance(value, (int, np.integer)):
+    if isinstance(value, (int, np.integer, UUID)):
         return _list_ids([value], id_type)
     if isinstance(value, range):
         return _array_ids(np.arange(value.start, value.stop, value.step, dtype=np.int64), id_type)
@@ -117,6 +126,8 @@ def ids(value: object, id_type: str) -> Ids:
 
 def _list_ids(values: Sequence[object], id_type: str) -> Ids:
     kinds = set(map(type, values))
+    if any(issubclass(kind, UUID) for kind in kinds):
+        return _list_ids(_uuid_texts(values, id_type), id_type)
     if kinds <= {str, np.str_}:
         return [str(value) for value in values] if values or id_type == _STR else np.empty(0, dtype=np.int64)
     if kinds == {int}:
@@ -134,6 +145,22 @@ def _list_ids(values: Sequence[object], id_type: str) -> Ids:
         if not 0 <= int(value) < 2**63:
             raise InvalidArgumentError(f"id {value} at row {row} is out of range: ids are int64 >= 0")
     return np.array([int(value) for value in values], dtype=np.int64)  # type: ignore[call-overload]
+
+
+def _uuid_texts(values: Sequence[object], id_type: str) -> list[object]:
+    """Return ids with the canonical text in place of each UUID."""
+    if id_type != _STR:
+        row = next(row for row, value in enumerate(values) if isinstance(value, UUID))
+        raise InvalidArgumentError(
+            f"id at row {row} is the UUID {values[row]}, not an int: UUIDs are ids of collections that are created "
+            'with id_type="str"'
+        )
+    return [id_text(value) for value in values]
+
+
+def id_text(value: object) -> object:
+    """Return a UUID as the text that stands for it in collections, and any other id as it is."""
+    return str(value) if isinstance(value, UUID) else value
 
 
 def _array_ids(array: NDArray[Any], id_type: str) -> Ids:

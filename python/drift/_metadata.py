@@ -66,7 +66,7 @@ def columns(metadata: MetadataLike | None, rows: int | None, known: Callable[[],
     given = _columns(metadata, rows)
     types = {EXPIRES: "timestamp"} | known()
     return (
-        [_typed(name, values, types.get(name)) for name, values in given.items()] if isinstance(given, dict) else given
+        [typed(name, values, types.get(name)) for name, values in given.items()] if isinstance(given, dict) else given
     )
 
 
@@ -142,7 +142,7 @@ def _times(values: np.ndarray[Any, np.dtype[Any]]) -> list[Any]:
     return [None if at else _EPOCH + int(value) * _MICROSECOND for value, at in zip(micros, nat, strict=True)]
 
 
-def _typed(name: str, values: list[Any], known: str | None) -> Field:
+def typed(name: str, values: list[Any], known: str | None) -> Field:
     """Return one column with its type: the field's when it has one, else that of its values."""
     plain = [value.item() if isinstance(value, np.generic) else value for value in values]
     if known == "json":

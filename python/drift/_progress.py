@@ -123,7 +123,9 @@ class _Tqdm:
             if self._bar is not None and self._bar.total is not None:
                 self._bar.update(self._bar.total - self._bar.n)
             self.close()
-            self._bar = tqdm.tqdm(total=total, desc=stage, unit=f" {self._unit}", unit_scale=True)
+            # Rows and bytes are many; steps are few, and 3 of them are not 3.00.
+            many = self._unit != "steps"
+            self._bar = tqdm.tqdm(total=total, desc=stage, unit=f" {self._unit}", unit_scale=many)
             self._stage = stage
         self._bar.total = total
         self._bar.update(rows - self._bar.n)

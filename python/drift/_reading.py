@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import numpy as np
 
-from drift import _input, _metadata, _time
+from drift import _core, _input, _metadata, _time
 from drift._arguments import hinted
 from drift._checks import natural, text
 from drift._errors import InvalidArgumentError
@@ -16,7 +17,6 @@ from drift._filter.doubts import doubts
 from drift._result import Page, Rows, SearchResult
 
 if TYPE_CHECKING:
-    from drift import _core
     from drift._filter import FilterLike
     from drift._time import Decay
     from drift._types import IdsLike, Include, Missing, Routing, TimeLike, VectorsLike
@@ -84,7 +84,7 @@ class Reading:
         since: TimeLike | None = None,
         until: TimeLike | None = None,
         limit: int = 100,
-        cursor: int | str | None = None,
+        cursor: int | str | UUID | None = None,
         include: Include = True,
         vectors: bool = False,
     ) -> Page:
@@ -98,9 +98,9 @@ class Reading:
             As in `search`.
         limit : int
             Rows of a page, 1 to 65,536.
-        cursor : int or str, optional
-            ``.cursor`` of the page before; the first page when None. Rows that are written between two calls are seen
-            when their ids are still ahead.
+        cursor : int, str or UUID, optional
+            ``.cursor`` of the page before, or any id; the first page when None. Rows that are written between two calls
+            are seen when their ids are still ahead.
         include : bool, str or sequence of str
             Metadata fields to return: all, or these.
         vectors : bool
@@ -123,11 +123,21 @@ class Reading:
         [3]
         """
         natural("limit", limit, 1)
+        if isinstance(cursor, UUID):
+            cursor = str(cursor)
         if cursor is not None and isinstance(cursor, str) != (self._inner.id_type == "str"):
             raise InvalidArgumentError(f"cursor is {cursor!r}: pass the .cursor of the page before")
         tree = _time.window(filter, since, until, self._inner)
-        found = self._inner.page(tree, cursor, limit, bool(vectors), _metadata.include(include))
-        return Page(*found, limit=limit, with_vectors=vectors)
+        # One row more than the page has tells whether another page follows; the engine has no room for it beyond its
+        # largest page, and is asked for that row alone.
+        asked = limit + 1 if limit < _core.PAGE_ROWS_MAX else limit
+        ids, rows, fields = self._inner.page(tree, cursor, asked, bool(vectors), _metadata.include(include))
+        last = ids[limit - 1 : limit].tolist()
+        more = len(ids) > limit
+        if last and asked == limit:
+            more = len(self._inner.page(tree, last[0], 1, False, None)[0]) > 0
+        fields = [(name, kind, values[:limit]) for name, kind, values in fields]
+        return Page(ids[:limit], rows[:limit] if vectors else None, fields, cursor=last[0] if more else None)
 
     @hinted
     def get(self, ids: IdsLike, *, missing: Missing = "error", include: Include = None) -> Rows:
@@ -135,7 +145,7 @@ class Reading:
 
         Parameters
         ----------
-        ids : sequence of int or str, integer array, Arrow array, int or str
+        ids : sequence of int, str or UUID, integer array, Arrow array, int, str or UUID
             A single id counts as a sequence of one.
         missing : {"error", "skip"}
             What to do about an unknown id.

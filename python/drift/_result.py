@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from drift import _core, _metadata
+from drift._columns import Columns, named, series, shown
 from drift._errors import InvalidArgumentError
 from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import pandas as pd
     import polars as pl
     import pyarrow as pa
@@ -22,55 +21,8 @@ __all__ = ["Page", "Rows", "SearchResult"]
 
 # The columns of rows that are no metadata.
 _ROW_COLUMNS = ("id", "vector")
-# A notebook shows so many values of a vector, and characters of a text.
+# A notebook shows so many values of a vector.
 VALUES_SHOWN = 6
-TEXT_SHOWN = 80
-
-
-class _Columns(NamedTuple):
-    """The results without padding, one row per result."""
-
-    query: NDArray[np.int64] | None
-    id: NDArray[np.int64] | NDArray[np.object_]
-    distance: NDArray[np.float32]
-    fields: list[_metadata.Field]
-
-    def named(self) -> dict[str, NDArray[Any]]:
-        """Return the columns but for the metadata."""
-        own = {"query": self.query, "id": self.id, "distance": self.distance}
-        return {name: values for name, values in own.items() if values is not None}
-
-    def metadata(self) -> list[_metadata.Field]:
-        """Return the metadata, named apart from the other columns."""
-        return _named(self.fields, self.named())
-
-
-def _named(fields: list[_metadata.Field], columns: Iterable[str]) -> list[_metadata.Field]:
-    """Return metadata; a field that is named like one of the columns gets trailing underscores until it is not."""
-    taken = {*columns, *(name for name, _, _ in fields)}
-    out = []
-    for name, kind, values in fields:
-        own = name
-        if name in columns:
-            while own in taken:
-                own += "_"
-            taken.add(own)
-        out.append((own, kind, values))
-    return out
-
-
-def _shown(fields: list[_metadata.Field], rows: int) -> tuple[list[str], list[tuple[object, ...]]]:
-    """Return names and first values of metadata for an HTML table of so many rows."""
-    first = [(name, kind, values[:ROWS_SHOWN]) for name, kind, values in fields]
-    listed = _metadata.rows(first, min(rows, ROWS_SHOWN))
-    names = [name for name, _, _ in fields]
-    return names, [tuple(_text(row.get(name)) for name in names) for row in listed]
-
-
-def _text(value: object) -> str:
-    """Return a value of metadata as a cell: its text, cut where it is long, nothing where it is missing."""
-    text = "" if value is None else str(value)
-    return text if len(text) <= TEXT_SHOWN else text[: TEXT_SHOWN - 3] + "..."
 
 
 def _asked(fields: list[_metadata.Field] | None, method: str) -> list[_metadata.Field]:
@@ -146,7 +98,7 @@ class SearchResult:
         """Return the length of `ids`: k for one query, the number of queries for several."""
         return len(self.ids)
 
-    def _columns(self) -> _Columns:
+    def _columns(self) -> Columns:
         found = _found(self.ids)
         query = None if self.ids.ndim == 1 else np.nonzero(found)[0].astype(np.int64)
         there = found.ravel().tolist()
@@ -154,7 +106,7 @@ class SearchResult:
             (name, kind, [value for value, at in zip(values, there, strict=True) if at])
             for name, kind, values in self._fields or ()
         ]
-        return _Columns(query, self.ids[found], self.distances[found], fields)
+        return Columns(query, self.ids[found], "distance", self.distances[found], fields)
 
     def to_list(self) -> list[Any]:
         """Return the results as plain Python objects, without padding.
@@ -170,7 +122,7 @@ class SearchResult:
         columns = self._columns()
         rows: list[dict[str, Any]] = [
             {"id": row_id, "distance": distance}
-            for row_id, distance in zip(columns.id.tolist(), columns.distance.tolist(), strict=True)
+            for row_id, distance in zip(columns.id.tolist(), columns.values.tolist(), strict=True)
         ]
         if self._fields is not None:
             for row, metadata in zip(rows, _metadata.rows(columns.fields, len(rows)), strict=True):
@@ -191,12 +143,7 @@ class SearchResult:
         Columns are ``query`` (int64, only for several queries), ``id`` (int64 or string), ``distance`` (float32) and
         the metadata fields that were asked for (timestamps in UTC, JSON as text), one row per result, without padding.
         """
-        columns = self._columns()
-        plain = [
-            (name, values.tolist() if values.dtype == object else values) for name, values in columns.named().items()
-        ]
-        metadata = [(name, (kind, values)) for name, kind, values in columns.metadata()]
-        return _core.stream([*plain, *metadata], requested_schema)
+        return self._columns().stream(requested_schema)
 
     def to_arrow(self) -> pa.Table:
         """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
@@ -206,13 +153,7 @@ class SearchResult:
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a ``pandas.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``pandas``."""
-        import pandas as pd
-
-        columns = self._columns()
-        frame = pd.DataFrame(columns.named())
-        for name, kind, values in columns.metadata():
-            frame[name] = _series(pd, kind, values)
-        return frame
+        return self._columns().frame()
 
     def to_polars(self) -> pl.DataFrame:
         """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
@@ -226,30 +167,11 @@ class SearchResult:
         columns = self._columns()
         if not columns.id.size:
             return f"SearchResult(no results, k={len(self)})"
-        nearest = f"nearest {columns.id[:1].tolist()[0]!r} at {columns.distance[0]:.6g}"
+        nearest = f"nearest {columns.id[:1].tolist()[0]!r} at {columns.values[0]:.6g}"
         return f"SearchResult({count(columns.id.size, 'result')}, {nearest})"
 
     def _repr_html_(self) -> str:
-        columns = self._columns()
-        # Ids and query numbers are names: they get no thousands separators.
-        query = [] if columns.query is None else [map(str, columns.query[:ROWS_SHOWN].tolist())]
-        ids, distances = columns.id[:ROWS_SHOWN].tolist(), columns.distance[:ROWS_SHOWN].tolist()
-        names, values = _shown(columns.metadata(), columns.id.size)
-        rows = [
-            (*row, *value)
-            for row, value in zip(zip(*query, map(str, ids), distances, strict=True), values, strict=True)
-        ]
-        return html_table(repr(self), [*columns.named(), *names], rows, columns.id.size)
-
-
-def _series(pd: Any, kind: str, values: list[Any]) -> Any:
-    """Return a column of metadata with the dtype that keeps its values and their absence."""
-    if kind == "timestamp":
-        return pd.to_datetime(pd.Series(values, dtype="Int64"), unit="us", utc=True)
-    dtypes = {"bool": "boolean", "int": "Int64", "float": "float64"}
-    rows = _metadata.rows([("value", kind, values)], len(values))
-    plain = [row.get("value") for row in rows]
-    return pd.Series(plain, dtype=dtypes.get(kind, "object"))
+        return self._columns().html(repr(self))
 
 
 def _arrow_columns(
@@ -259,7 +181,7 @@ def _arrow_columns(
     columns: list[tuple[str, Any]] = [("id", ids.tolist() if ids.dtype == object else ids)]
     if vectors is not None:
         columns.append(("vector", vectors))
-    return [*columns, *((name, (kind, values)) for name, kind, values in _named(fields, _ROW_COLUMNS))]
+    return [*columns, *((name, (kind, values)) for name, kind, values in named(fields, _ROW_COLUMNS))]
 
 
 def _frame(ids: NDArray[Any], vectors: NDArray[np.float32] | None, fields: list[_metadata.Field]) -> pd.DataFrame:
@@ -269,8 +191,8 @@ def _frame(ids: NDArray[Any], vectors: NDArray[np.float32] | None, fields: list[
     frame = pd.DataFrame({"id": ids})
     if vectors is not None:
         frame["vector"] = pd.Series(list(vectors), dtype=object)
-    for name, kind, values in _named(fields, _ROW_COLUMNS):
-        frame[name] = _series(pd, kind, values)
+    for name, kind, values in named(fields, _ROW_COLUMNS):
+        frame[name] = series(pd, kind, values)
     return frame
 
 
@@ -278,7 +200,7 @@ def _rows_html(
     title: str, ids: NDArray[Any], vectors: NDArray[np.float32] | None, fields: list[_metadata.Field]
 ) -> str:
     """Return rows as an HTML table."""
-    names, values = _shown(_named(fields, _ROW_COLUMNS), len(ids))
+    names, values = shown(named(fields, _ROW_COLUMNS), len(ids))
     rows: list[tuple[object, ...]] = [(str(row_id),) for row_id in ids[:ROWS_SHOWN].tolist()]
     if vectors is not None:
         dots = ["..."] * (vectors.shape[1] > VALUES_SHOWN)
@@ -410,15 +332,14 @@ class Page:
     def __init__(
         self,
         ids: NDArray[np.int64] | NDArray[np.object_],
-        vectors: NDArray[np.float32],
+        vectors: NDArray[np.float32] | None,
         fields: list[_metadata.Field],
         *,
-        limit: int,
-        with_vectors: bool,
+        cursor: int | str | None,
     ) -> None:
         self.ids = ids
-        self.vectors = vectors if with_vectors else None
-        self.cursor = ids[-1:].tolist()[0] if len(ids) == limit else None
+        self.vectors = vectors
+        self.cursor = cursor
         self._fields = fields
 
     @property

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,7 +62,9 @@ Missing: TypeAlias = Literal["error", "skip"]
 FieldType: TypeAlias = Literal["bool", "int", "float", "str", "timestamp", "list", "json"]
 Routing: TypeAlias = Literal["density", "geometric"]
 
-IdsLike: TypeAlias = int | str | Sequence[int] | Sequence[str] | NDArray[np.generic] | ArrowArray | ArrowStream
+IdsLike: TypeAlias = (
+    int | str | UUID | Sequence[int] | Sequence[str | UUID] | NDArray[np.generic] | ArrowArray | ArrowStream
+)
 VectorsLike: TypeAlias = ArrayLike | ArrowArray | ArrowStream
 MetadataLike: TypeAlias = Sequence[Mapping[str, Any] | None] | Mapping[str, Any] | ArrowArray | ArrowStream
 TimeLike: TypeAlias = dt.datetime | dt.date | np.datetime64 | str

@@ -1,1 +1,1 @@
-"""Tests of the documentation: its code runs, its figures were printed by a run, its site builds."""
+"""Tests of the documentation: its code and its commands run, its figures were printed by a run, its site builds."""

@@ -1,7 +1,7 @@
-"""The Python blocks of Markdown pages, and what each of them needs.
+"""The Python and shell blocks of Markdown pages, and what each of them needs.
 
-``<!-- needs: langchain_core -->`` above a block names the modules that it imports from extras. The blocks of a page run
-in their order, in one namespace.
+``<!-- needs: langchain_core -->`` above a Python block names the modules that it imports from extras. The blocks of a
+page run in their order, those of Python in one namespace, those of the shell in one folder.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _BLOCK = re.compile(
     r"(?:<!-- needs: (?P<needs>[\w. ]+) -->\n)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+
+
+_SHELL = re.compile(r"^```sh\n(?P<lines>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -48,4 +51,22 @@ def blocks(page: Path) -> list[Block]:
         for match in _BLOCK.finditer(text)
     ]
     assert len(found) == text.count("```python"), f"a block of {page} is not read"
+    return found
+
+
+def shell_pages() -> list[Path]:
+    """Return the pages that have shell blocks."""
+    found = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+    return [page for page in found if "```sh" in page.read_text()]
+
+
+def shell_lines(page: Path) -> list[tuple[int, str]]:
+    """Return the lines of the shell blocks of a page, with their numbers."""
+    text = page.read_text()
+    matches = list(_SHELL.finditer(text))
+    assert len(matches) == len(re.findall(r"^```(?:sh|bash|shell|console)", text, re.MULTILINE)), f"a block of {page}"
+    found: list[tuple[int, str]] = []
+    for match in matches:
+        first = text[: match.start("lines")].count("\n") + 1
+        found += [(first + at, line) for at, line in enumerate(match["lines"].splitlines()) if line.strip()]
     return found

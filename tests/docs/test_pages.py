@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import re
 from typing import TYPE_CHECKING, Any
 
+import drift.aio
+import drift.bench
+import drift.simulate
 import pytest
+from drift.simulate import paper
 
 from tests.conftest import ROOT
 from tests.docs.blocks import blocks, pages
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -64,6 +70,25 @@ def test_every_file_of_the_documentation_is_in_its_contents() -> None:
         assert str(page.relative_to(ROOT / "docs")) in contents, page
 
 
+@pytest.mark.parametrize("module", [drift, drift.aio, drift.bench, drift.simulate, paper], ids=lambda one: one.__name__)
+def test_every_public_name_is_in_the_reference(module: ModuleType) -> None:
+    pages = [page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md")]
+    entries = [line.removeprefix("::: ") for page in pages for line in page.splitlines() if line.startswith("::: ")]
+    assert len(entries) == len(set(entries)), "no name has two entries"
+    # A number is no class or function: it has a sentence.
+    sentences = [name for name in module.__all__ if name == "__version__" and f"`drift.{name}`" in "".join(pages)]
+    missing = {f"{module.__name__}.{name}" for name in module.__all__ if name not in sentences} - set(entries)
+    assert not missing
+
+
+def test_every_entry_of_the_reference_is_there() -> None:
+    for page in (ROOT / "docs" / "reference").glob("*.md"):
+        if page.name == "adapters.md":
+            continue  # They import what their extras bring.
+        for entry in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE):
+            pkgutil.resolve_name(entry)
+
+
 # mkdocs and its plugins warn of each other.
 @pytest.mark.filterwarnings("ignore")
 def test_the_site_builds_without_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,5 +103,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path, monkeypatch: pytest.M
     for name in ("connect", "create_collection", "upsert", "search", "verify"):
         assert f">{name}<" in reference or f"{name}</" in reference, name
     assert "Parameters" in reference
+    named = {"results": "cursor", "backup": "verify_backups", "aio": "open_collection", "bench": "bench_source"}
+    for page, name in named.items():
+        assert name in (tmp_path / "reference" / page / "index.html").read_text(), (page, name)
     assert (tmp_path / "results" / "packages_200k.png").is_file()
     assert os.path.getsize(tmp_path / "RESULTS" / "index.html") > 10_000  # noqa: PTH202

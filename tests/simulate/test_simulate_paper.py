@@ -35,6 +35,11 @@ def test_churn_leaves_dead_rows_only_without_healing() -> None:
     assert emptied.buckets <= blind.buckets, "the density term keeps a search out of emptied buckets"
 
 
+def test_the_bar_counts_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    paper([1], rows=900, dim=8, queries=5, progress=True)
+    assert "5/5" in capsys.readouterr().err
+
+
 def test_figures_of_seeds_are_put_together() -> None:
     cells = paper([1, 2], rows=900, dim=8, queries=10)
     summaries = summarize(cells)

@@ -16,6 +16,8 @@ from tests.simulate.cases import NAMES, replayed, small
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from drift.simulate import Workload
+
 QUICK = Settings(durability="os", passes=1)
 RECALL_LEAST = 0.85
 """Floor of each search step when .95 is asked for, with 30 queries: a mean of 300 neighbours.
@@ -58,6 +60,27 @@ def test_counts_too_small_for_the_results_give_no_ratio() -> None:
     assert fresh.codes is not None
     assert fresh.fresh_codes is not None
     assert (fresh.fresh_ratio is None) == (min(fresh.codes, fresh.fresh_codes) < 10)
+
+
+def test_progress_is_a_bar_or_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    def tiny() -> Workload:
+        return generate("churn", rows=400, dim=8, steps=2, queries=20)
+
+    lines: list[str] = []
+    workload = tiny()
+    run(workload, settings=QUICK, progress=lines.append)
+    searches = workload.searches
+    assert lines[:searches] == [f"exact neighbours: {at + 1} of {searches} searches" for at in range(searches)]
+    assert [line.split(",")[0] for line in lines[searches:]] == [
+        f"drift: search {at + 1} of {searches}" for at in range(searches)
+    ]
+    assert capsys.readouterr().err == ""
+    run(tiny(), settings=QUICK, progress=True)
+    shown = capsys.readouterr().err
+    assert "exact neighbours" in shown
+    assert "drift" in shown
+    with pytest.raises(drift.InvalidArgumentError, match="progress is 'bar'"):
+        run(tiny(), settings=QUICK, progress="bar")  # type: ignore[arg-type]
 
 
 def test_a_report_goes_to_json_and_back() -> None:

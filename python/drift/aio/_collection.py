@@ -13,6 +13,7 @@ from drift.aio._maintenance import Maintenance
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
+    from uuid import UUID
 
     import numpy as np
     from numpy.typing import NDArray
@@ -147,7 +148,7 @@ class Collection(Described):
         since: TimeLike | None = None,
         until: TimeLike | None = None,
         limit: int = 100,
-        cursor: int | str | None = None,
+        cursor: int | str | UUID | None = None,
         include: Include = True,
         vectors: bool = False,
     ) -> Page:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import drift
-from drift._cli import UsageError, _print_json, _print_table
+from drift._cli import UsageError, _add_quiet, _print_json, _print_table, _wants_progress
 
 if TYPE_CHECKING:
     from drift.bench.run import Result
@@ -42,6 +42,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("source", metavar="SOURCE", help="a .npy or Parquet file, or a database")
     command.add_argument("collection", metavar="COLLECTION", nargs="?", help="collection of the database")
     command.add_argument("--json", action="store_true", help="print JSON for machines")
+    _add_quiet(command)
     command.add_argument("-k", metavar="N", type=int, default=10, help="results per query (%(default)s)")
     command.add_argument(
         "--recall", metavar="LIST", default="0.9,0.95,0.99", help="targets, with commas between them (%(default)s)"
@@ -70,6 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
         "targets": _targets(arguments.recall),
         "seconds": arguments.seconds,
         "seed": arguments.seed,
+        "progress": _wants_progress(arguments),
     }
     if Path(arguments.source).is_file():
         if arguments.collection is not None:

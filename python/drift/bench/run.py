@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drift._errors import InvalidArgumentError
+from drift._progress import closing, display
 from drift.simulate.engines import engine
 from drift.simulate.measure import latency
 from drift.simulate.settings import Settings
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from drift._collection import Collection
-    from drift._types import Durability
+    from drift._types import Durability, Progress
     from drift.simulate.engines import Engine
     from drift.simulate.source import Source
-    from drift.simulate.steps import F32
+    from drift.simulate.steps import F32, I64
 
     Search = Callable[[F32], Any]
+    Update = Callable[[int, int | None, str], object]
 
 __all__ = ["Line", "Load", "Result", "bench_collection", "bench_source"]
 
@@ -98,6 +100,7 @@ def bench_source(
     peers: Sequence[str] = (),
     durability: Durability = "always",
     seed: int = 0,
+    progress: Progress = None,
 ) -> Result:
     """Load rows into a new database, search, and forget it.
 
@@ -119,6 +122,9 @@ def bench_source(
         Of drift's database.
     seed : int
         What the choice of queries follows from.
+    progress : bool or callable, optional
+        True shows a bar (tqdm or rich when installed) for the exact neighbours and for each engine, whose steps are its
+        load and its targets; a callable gets the steps so far and in all of each of these.
 
     Raises
     ------
@@ -132,31 +138,30 @@ def bench_source(
     order = np.random.default_rng(seed).permutation(len(source))
     asked, kept = source.vectors[order[:queries]], source.vectors[np.sort(order[queries:])]
     ids = np.arange(len(kept))
-    truth = nearest(source.metric, asked, kept, ids, k)
     loads: list[Load] = []
     lines: list[Line] = []
     left_out: dict[str, str] = {}
-    for key, kind in {"drift": engine("drift"), **kinds}.items():
-        reason = kind.unavailable()
-        if reason is not None:
-            left_out[key] = reason
-            continue
-        with tempfile.TemporaryDirectory(prefix="drift-bench-") as folder:
-            settings = Settings(durability=durability)
-            index = kind(len(kept), len(kept), kept.shape[1], source.metric, settings, Path(folder))
-            try:
-                start = time.perf_counter()
-                index.build(ids, kept)
-                took = time.perf_counter() - start
-                loads.append(Load(key, took, len(kept) / took))
-                if key == "drift":
-                    index.settle()
-                    collection: Collection = index.collection  # type: ignore[attr-defined]
-                    lines += [_drift(collection, asked, truth, None, k, target, seconds) for target in targets]
-                else:
-                    lines += [_peer(index, asked, truth, k, target, seconds) for target in targets]
-            finally:
-                index.close()
+    with closing(display(progress, "steps")) as update:
+        steps = _Steps(update, "exact neighbours", 1)
+        truth = nearest(source.metric, asked, kept, ids, k)
+        steps.next()
+        for key, kind in {"drift": engine("drift"), **kinds}.items():
+            reason = kind.unavailable()
+            if reason is not None:
+                left_out[key] = reason
+                continue
+            steps = _Steps(update, key, 1 + len(targets))
+            with tempfile.TemporaryDirectory(prefix="drift-bench-") as folder:
+                settings = Settings(durability=durability)
+                index = kind(len(kept), len(kept), kept.shape[1], source.metric, settings, Path(folder))
+                try:
+                    loads.append(_load(index, ids, kept))
+                    steps.next()
+                    for target in targets:
+                        lines.append(_searched(index, asked, truth, k, target, seconds))
+                        steps.next()
+                finally:
+                    index.close()
     facts = (source.name, len(kept), kept.shape[1], source.metric, len(asked), k)
     return Result(*facts, loads=loads, lines=lines, left_out=left_out)
 
@@ -169,6 +174,7 @@ def bench_collection(
     targets: Sequence[float] = TARGETS,
     seconds: float = SECONDS,
     seed: int = 0,
+    progress: Progress = None,
 ) -> Result:
     """Search a collection as it is; nothing is written.
 
@@ -176,7 +182,7 @@ def bench_collection(
     ----------
     collection : Collection
         It must have more rows than `k`.
-    k, targets, seconds, seed
+    k, targets, seconds, seed, progress
         As in `bench_source`.
     queries : int
         Rows of the collection that are asked for, without themselves; as many as there are when there are fewer.
@@ -193,10 +199,31 @@ def bench_collection(
     chosen = np.random.default_rng(seed).permutation(len(everything))[:queries]
     own = everything[chosen]
     asked = collection.get(own).vectors
-    truth = collection.search(asked, k + 1, exact=True).ids
-    lines = [_drift(collection, asked, truth, own, k, target, seconds) for target in targets]
+    lines: list[Line] = []
+    with closing(display(progress, "steps")) as update:
+        steps = _Steps(update, "exact neighbours", 1)
+        truth = collection.search(asked, k + 1, exact=True).ids
+        steps.next()
+        steps = _Steps(update, "drift", len(targets))
+        for target in targets:
+            lines.append(_drift(collection, asked, truth, own, k, target, seconds))
+            steps.next()
     facts = (collection.name, len(everything), collection.dim, collection.metric, len(asked), k)
     return Result(*facts, loads=[], lines=lines, left_out={})
+
+
+class _Steps:
+    """Tells how many steps of a stage are done."""
+
+    def __init__(self, update: Update | None, stage: str, total: int) -> None:
+        self._update, self._stage, self._total, self._done = update, stage, total, -1
+        self.next()
+
+    def next(self) -> None:
+        """Count one more step, and tell."""
+        self._done += 1
+        if self._update is not None:
+            self._update(self._done, self._total, self._stage)
 
 
 def _check(k: int, queries: int, targets: Sequence[float], seconds: float) -> None:
@@ -235,6 +262,22 @@ def _recall(found: Sequence[Any], truth: Any, own: Any, k: int) -> float:
         total += len(wanted)
         hits += len(wanted.intersection([id_ for id_ in ids.tolist() if id_ not in none][:k]))
     return hits / total if total else 1.0
+
+
+def _load(index: Engine, ids: I64, rows: F32) -> Load:
+    start = time.perf_counter()
+    index.build(ids, rows)
+    took = time.perf_counter() - start
+    if index.key == "drift":
+        index.settle()
+    return Load(index.key, took, len(rows) / took)
+
+
+def _searched(index: Engine, queries: F32, truth: Any, k: int, target: float, seconds: float) -> Line:
+    if index.key != "drift":
+        return _peer(index, queries, truth, k, target, seconds)
+    collection: Collection = index.collection  # type: ignore[attr-defined]
+    return _drift(collection, queries, truth, None, k, target, seconds)
 
 
 def _drift(collection: Collection, queries: F32, truth: Any, own: Any, k: int, target: float, seconds: float) -> Line:

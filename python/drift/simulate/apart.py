@@ -11,8 +11,7 @@ from drift._errors import DriftError
 from drift.simulate.run import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from drift.simulate.progress import Told
     from drift.simulate.record import Report
     from drift.simulate.settings import Settings
     from drift.simulate.workload import Workload
@@ -25,7 +24,7 @@ def run_apart(
     engine: str = "drift",
     settings: Settings | None = None,
     *,
-    progress: Callable[[str], object] | None = None,
+    progress: Told = None,
 ) -> Report:
     """Run a workload as `run` does, in a process of its own: memory and threads of engines do not mix.
 
@@ -33,8 +32,8 @@ def run_apart(
     ----------
     workload, engine, settings
         As in `run`.
-    progress : callable, optional
-        As in `run`; a function at the top level of a module, since it is called in the other process.
+    progress : bool or callable, optional
+        As in `run`; a function is one at the top level of a module, since it is called in the other process.
 
     Raises
     ------

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import drift
-from drift._cli import _print_json, _print_table
+from drift._cli import _add_quiet, _print_json, _print_table, _wants_progress, as_json
 from drift._errors import DriftError, InvalidArgumentError
 
 if TYPE_CHECKING:
+    from drift.simulate.progress import Told
     from drift.simulate.record import Report
     from drift.simulate.source import Source
     from drift.simulate.workload import Workload
@@ -50,6 +51,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("workload", metavar="WORKLOAD", nargs="?", help="name of a workload, or a saved folder")
     command.add_argument("--list", action="store_true", help="list workloads and engines, and stop")
     command.add_argument("--json", action="store_true", help="print JSON for machines")
+    _add_quiet(command)
     _add_workload(command.add_argument_group("the workload"))
     _add_setting(command.add_argument_group("the run"))
 
@@ -125,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
     keys = list(dict.fromkeys(key.strip() for key in arguments.engines.split(",")))
     reasons = {key: engine(key).unavailable() for key in keys}
     workload = _workload(arguments)
-    progress = None if arguments.json else say
+    progress = _progress(arguments)
     if arguments.save is not None:
         workload.truth(progress)
         workload.save(arguments.save)
@@ -154,8 +156,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _paper(arguments: argparse.Namespace) -> int:
     """Print the tables of the sources."""
-    import json
-
     from drift.simulate.generate import DIM, ROWS
     from drift.simulate.paper import paper, summarize
 
@@ -168,14 +168,14 @@ def _paper(arguments: argparse.Namespace) -> int:
         queries=arguments.queries or 200,
         target=arguments.recall,
         source=_source(arguments),
-        progress=None if arguments.json else say,
+        progress=_progress(arguments),
     )
     summaries = summarize(cells)
     results = {"drift": drift.__version__, "cells": list(map(vars, cells)), "summary": list(map(vars, summaries))}
     if arguments.out is not None:
         folder = Path(arguments.out)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "paper.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        (folder / "paper.json").write_text(as_json(results, 1) + "\n", encoding="utf-8")
     if arguments.json:
         return _print_json(results)
     columns = ["churn", "healing", "method", "recall", "sd", "buckets", "sd", "codes", "of buckets", "dead rows"]
@@ -187,6 +187,11 @@ def _paper(arguments: argparse.Namespace) -> int:
     ]
     _print_table(columns, rows)
     return 0
+
+
+def _progress(arguments: argparse.Namespace) -> Told:
+    """Return a bar for people at a terminal, and lines for whoever keeps them."""
+    return True if _wants_progress(arguments) else None if arguments.json or arguments.quiet else say
 
 
 def say(line: str) -> None:
@@ -284,12 +289,10 @@ def _parameter(text: str) -> tuple[str, float]:
 
 def _write(results: dict[str, Any], reports: list[Report], folder: Path) -> None:
     """Write JSON, and a plot where matplotlib is installed."""
-    import json
-
     from drift.simulate.plot import draw
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (folder / "results.json").write_text(as_json(results, 1) + "\n", encoding="utf-8")
     if reports:
         try:
             draw(reports, folder / "steps.png")

@@ -18,12 +18,14 @@ import numpy as np
 
 import drift
 from drift._errors import DriftError
+from drift.simulate.progress import telling
 from drift.simulate.source import CLUSTERS, clusters_of, gaussian
 from drift.simulate.truth import K, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
+    from drift.simulate.progress import Told
     from drift.simulate.source import Source
     from drift.simulate.steps import F32, I64
 
@@ -84,7 +86,7 @@ def paper(
     queries: int = 200,
     target: float = 0.95,
     source: Source | None = None,
-    progress: Callable[[str], object] | None = None,
+    progress: Told = None,
 ) -> list[Cell]:
     """Run the experiment.
 
@@ -100,8 +102,8 @@ def paper(
         Confidence of the models and recall of the calibrated rule, in (0, 1].
     source : Source, optional
         Vectors to use instead.
-    progress : callable, optional
-        Gets a line of text for each run.
+    progress : bool or callable, optional
+        True shows a bar over the runs; a callable gets a line of text for each.
 
     Returns
     -------
@@ -115,17 +117,21 @@ def paper(
     >>> sorted({cell.method for cell in cells})
     ['calibrated', 'density', 'distance alone', 'geometric']
     """
+    chosen = list(seeds)
+    # Without churn there is nothing to heal.
+    states = [(churn, healing) for churn in CHURNS for healing in (False, True) if churn != "none" or not healing]
     cells: list[Cell] = []
-    for seed in seeds:
-        table = gaussian(rows, dim, seed) if source is None else source
-        for churn in CHURNS:
-            plan = _plan(table, churn, queries, seed)
-            for healing in (False, True):
-                if churn == "none" and healing:
-                    continue
-                cells += _run(table, plan, healing, seed, churn, target)
-                if progress is not None:
-                    progress(f"seed {seed}, churn {churn}, healing {'on' if healing else 'off'}")
+    runs = 0
+    with telling(progress) as told:
+        for seed in chosen:
+            table = gaussian(rows, dim, seed) if source is None else source
+            plans = {churn: _plan(table, churn, queries, seed) for churn in CHURNS}
+            for churn, healing in states:
+                told.bar("runs", runs, len(chosen) * len(states))
+                cells += _run(table, plans[churn], healing, seed, churn, target)
+                runs += 1
+                told.bar("runs", runs, len(chosen) * len(states))
+                told.line(f"seed {seed}, churn {churn}, healing {'on' if healing else 'off'}")
     return cells
 
 

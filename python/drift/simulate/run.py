@@ -19,16 +19,17 @@ from drift.simulate import fresh
 from drift.simulate.ask import Asked, ask
 from drift.simulate.engines import engine as engine_of
 from drift.simulate.measure import Spent, latency, resident_mb, searching, timed
+from drift.simulate.progress import telling
 from drift.simulate.record import Record, Report
 from drift.simulate.settings import Settings
 from drift.simulate.steps import F32, F64, I64, Delete, Insert, Live, Replace, Search
 from drift.simulate.truth import K, hits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from drift.simulate.engines import Engine
+    from drift.simulate.progress import Telling, Told
     from drift.simulate.workload import Workload
 
 __all__ = ["run"]
@@ -41,7 +42,7 @@ def run(
     engine: str = "drift",
     settings: Settings | None = None,
     *,
-    progress: Callable[[str], object] | None = None,
+    progress: Told = None,
 ) -> Report:
     """Run a workload on an engine, in this process.
 
@@ -53,8 +54,9 @@ def run(
         Which engine; see `ENGINES`.
     settings : Settings, optional
         How to run it.
-    progress : callable, optional
-        Gets a line of text after each search step.
+    progress : bool or callable, optional
+        True shows a bar over the steps (tqdm or rich when installed); a callable gets a line of text after each search
+        step.
 
     Returns
     -------
@@ -87,7 +89,8 @@ def run(
     with tempfile.TemporaryDirectory(prefix="drift-simulate-") as folder:
         index = kind(len(workload.vectors), workload.rows_max, workload.dim, workload.metric, settings, Path(folder))
         try:
-            return _Runner(workload, index, memory, progress).report()
+            with telling(progress) as told:
+                return _Runner(workload, index, memory, told).report()
         finally:
             index.close()
 
@@ -112,13 +115,13 @@ class _Runner:
         workload: Workload,
         index: Engine,
         memory: float | None,
-        progress: Callable[[str], object] | None,
+        told: Telling,
     ) -> None:
         self.workload = workload
         self.index = index
         self.settings = index.settings
         self.memory = memory
-        self.progress = progress
+        self.told = told
         self.live = Live(len(workload.vectors))
         self.effort: int | None = None
         self.records: list[Record] = []
@@ -138,6 +141,7 @@ class _Runner:
         """Run everything."""
         workload, index = self.workload, self.index
         truths = iter(workload.truth())
+        self.told.bar(index.key, 0, len(workload.steps))
         for number, step in enumerate(workload.steps):
             if isinstance(step, Search):
                 self._search(number, step, next(truths))
@@ -148,6 +152,7 @@ class _Runner:
             else:
                 self._write(step)
             self.live.apply(step, number)
+            self.told.bar(index.key, number + 1, len(workload.steps))
         compared = fresh.compare(workload, index, self.live, self.effort) if self.settings.optimize_at_end else None
         return Report(
             engine=index.key,
@@ -203,12 +208,11 @@ class _Runner:
         recall, dead = hits(self.workload, self.live, step, truth, first.found)
         self.records.append(self._record(number, recall, dead, first, seconds))
         self.asked = step
-        if self.progress is not None:
-            last = self.records[-1]
-            self.progress(
-                f"{self.index.key}: search {len(self.records)} of {self.workload.searches}, {last.rows:,} rows, "
-                f"recall {last.recall:.3f}, {last.search.per_second:,.0f} q/s"
-            )
+        last = self.records[-1]
+        self.told.line(
+            f"{self.index.key}: search {len(self.records)} of {self.workload.searches}, {last.rows:,} rows, "
+            f"recall {last.recall:.3f}, {last.search.per_second:,.0f} q/s"
+        )
 
     def _choose_effort(self, step: Search, queries: F32, truth: I64) -> None:
         """Set the least effort whose mean recall reaches the target, or the largest."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drift.simulate.progress import telling
 from drift.simulate.steps import F32, F64, I64, Live, Search
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from drift.simulate.progress import Told
     from drift.simulate.workload import Workload
 
 __all__ = ["K", "compute", "hits", "nearest"]
@@ -109,8 +109,13 @@ def _candidates(metric: str, queries: F32, vectors: F32, rows: I64, count: int) 
     return kept_places
 
 
-def compute(workload: Workload, progress: Callable[[str], object] | None = None) -> tuple[I64, ...]:
+def compute(workload: Workload, progress: Told = None) -> tuple[I64, ...]:
     """Return the true neighbours at each search step of a workload.
+
+    Parameters
+    ----------
+    progress : bool or callable, optional
+        True shows a bar over the search steps; a callable gets a line of text after each.
 
     Returns
     -------
@@ -120,16 +125,17 @@ def compute(workload: Workload, progress: Callable[[str], object] | None = None)
     live = Live(len(workload.vectors))
     searches = sum(isinstance(step, Search) for step in workload.steps)
     found: list[I64] = []
-    for number, step in enumerate(workload.steps):
-        live.apply(step, number)
-        if not isinstance(step, Search):
-            continue
-        ids = live.ids()
-        queries = workload.queries[step.start : step.end]
-        places = nearest(workload.metric, queries, workload.vectors, live.row_of[ids])
-        found.append(np.where(places >= 0, ids[np.maximum(places, 0)] if len(ids) else -1, -1).astype(np.int64))
-        if progress is not None:
-            progress(f"exact neighbours: {len(found)} of {searches} searches")
+    with telling(progress) as told:
+        for number, step in enumerate(workload.steps):
+            live.apply(step, number)
+            if not isinstance(step, Search):
+                continue
+            ids = live.ids()
+            queries = workload.queries[step.start : step.end]
+            places = nearest(workload.metric, queries, workload.vectors, live.row_of[ids])
+            found.append(np.where(places >= 0, ids[np.maximum(places, 0)] if len(ids) else -1, -1).astype(np.int64))
+            told.bar("exact neighbours", len(found), searches)
+            told.line(f"exact neighbours: {len(found)} of {searches} searches")
     return tuple(found)
 
 

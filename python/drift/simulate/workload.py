@@ -21,7 +21,9 @@ from drift.simulate.steps import F32, I64, Live, Search, Step, merged
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from drift.simulate.progress import Told
 
 __all__ = ["METRICS", "Workload"]
 
@@ -110,8 +112,13 @@ class Workload:
             most = max(most, len(live))
         return most
 
-    def truth(self, progress: Callable[[str], object] | None = None) -> tuple[I64, ...]:
+    def truth(self, progress: Told = None) -> tuple[I64, ...]:
         """Return the ids of the true neighbours at each search step, computed at the first call.
+
+        Parameters
+        ----------
+        progress : bool or callable, optional
+            True shows a bar over the search steps; a callable gets a line of text after each.
 
         Returns
         -------
