@@ -47,7 +47,7 @@ def test_the_figures_of_the_comparison_were_printed_by_a_run() -> None:
         assert row in measured, row
     # Running text is broken into lines elsewhere.
     words = " ".join(measured.split())
-    replay = re.search(r"drift \.941.*?rows/s\. ", " ".join(page.split()))
+    replay = re.search(r"drift \.\d+ to \.\d+ at .*?rows/s\. ", " ".join(page.split()))
     assert replay is not None
     assert replay[0].strip() in words
 
