@@ -39,7 +39,7 @@ test-rust:            ## the engine's own tests
 	cargo test --locked --package drift_core --all-features
 
 test-python: $(BUILT) ## the tests of the package, from outside
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -rsx
 	$(BIN)/python -m pytest -q --doctest-modules -o python_files=none python/drift --ignore python/drift/adapters
 
 test-simd: $(BUILT)   ## the core tests under each instruction set that this machine has
@@ -49,8 +49,8 @@ test-simd: $(BUILT)   ## the core tests under each instruction set that this mac
 
 test-suites: $(BUILT) ## adapters under the suites of other projects, and the documentation
 	$(call install,dev$(comma)suites,$(PROFILE))
-	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -q -rs tests/adapters tests/docs tests/filters
-	$(BIN)/python -m pytest -q --doctest-modules -o python_files=none python/drift/adapters --ignore python/drift/adapters/vectordb_bench.py
+	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -q -rsx tests/adapters tests/docs tests/filters
+	$(BIN)/python -m pytest -q --doctest-modules -o python_files=none python/drift/adapters
 
 # The three tiers: `test` for each change, `gate` before what is risky goes in, `soak` before a release.
 gate: $(BUILT)        ## the first part of every soak, within an hour

@@ -62,10 +62,6 @@ class Store:
             assert one.embedding == (None if embedding is None else pytest.approx(embedding, rel=1e-6))
 
 
-# A field has one type in a collection of drift, and numbers of both kinds in one field are floats.
-ONE_TYPE = pytest.mark.xfail(raises=InvalidArgumentError, reason="a field of drift has one type: 1 and '1' are refused")
-
-
 class TestHaystacksSuite(
     Store,
     DocumentStoreBaseExtendedTests,
@@ -75,10 +71,6 @@ class TestHaystacksSuite(
     GetMetadataFieldUniqueValuesTest,
     GetMetadataFieldsInfoTest,
 ):
-    @ONE_TYPE
-    def test_get_metadata_field_unique_values_distinct_types(self, document_store: Any) -> None:
-        GetMetadataFieldUniqueValuesTest.test_get_metadata_field_unique_values_distinct_types(document_store)
-
     def test_write_documents(self, document_store: Any) -> None:
         document = Document(content="test doc")
         assert document_store.write_documents([document]) == 1
@@ -101,11 +93,6 @@ class TestHaystacksAsyncSuite(
     UpdateByFilterAsyncTest,
     WriteDocumentsAsyncTest,
 ):
-    @ONE_TYPE
-    async def test_get_metadata_field_unique_values_distinct_types_async(self, document_store: Any) -> None:
-        suite = GetMetadataFieldUniqueValuesAsyncTest
-        await suite.test_get_metadata_field_unique_values_distinct_types_async(document_store)
-
     @pytest.fixture
     def filterable_docs(self) -> list[Document]:
         from haystack.testing.document_store import create_filterable_docs
@@ -218,4 +205,91 @@ def test_settings_of_time_that_do_not_fit_are_refused(path: str) -> None:
         DriftEmbeddingRetriever(store, half_life_seconds=1.0)
     with pytest.raises(InvalidArgumentError, match="meta 'date' of document x is 'soon'"):
         store.write_documents([Document(id="x", content="x", meta={"date": "soon"})])
+    store.close()
+
+
+MIXED: dict[str, Any] = {
+    "int": 1,
+    "text": "1",
+    "float": 1.5,
+    "bool": True,
+    "list": ["1", "x"],
+    "nested": {"deep": 1},
+    "other": "y",
+}
+
+
+def mixed(path: str) -> DriftDocumentStore:
+    store = DriftDocumentStore(path, embedding_dim=2)
+    store.write_documents([Document(id="first", meta={"p": 7}, embedding=[0.0, 1.0])])
+    assert "_mixed" not in store._parts()[0].fields
+    documents = [
+        Document(id=name, content="c", meta={"p": value, "q": name}, embedding=[1.0, float(at)])
+        for at, (name, value) in enumerate(MIXED.items())
+    ]
+    assert store.write_documents([*documents, Document(id="none", meta={"q": "none"})]) == len(documents) + 1
+    return store
+
+
+def test_meta_of_several_types_come_back_as_they_were_and_are_found(path: str) -> None:
+    store = mixed(path)
+    everything = {*MIXED, "first", "none"}
+    store.close()  # What stands apart is found in a database that is opened again.
+    assert {one.id: one.meta.get("p") for one in store.filter_documents()} == {**MIXED, "first": 7, "none": None}
+    assert all(
+        type(one.meta["p"]) is type(MIXED[one.id]) for one in store.nearest([1.0, 0.0], top_k=7) if one.meta["p"] != 7
+    )
+    for operator, value, expected in (
+        ("==", 1, {"int"}),
+        ("==", "1", {"text", "list"}),
+        ("==", True, {"bool"}),
+        ("!=", "1", everything - {"text", "list"}),
+        (">", 1, {"first", "float"}),
+        ("<=", 1, {"int"}),
+        ("in", [1, "y"], {"int", "other"}),
+        ("not in", [1, "y", None], everything - {"int", "other", "none"}),
+        ("==", None, {"none"}),
+        ("!=", None, everything - {"none"}),
+    ):
+        filters = {"field": "meta.p", "operator": operator, "value": value}
+        assert {one.id for one in store.filter_documents(filters)} == expected, filters
+        assert store.count_documents_by_filter(filters) == len(expected), filters
+        negated = {"operator": "NOT", "conditions": [filters]}
+        assert {one.id for one in store.filter_documents(negated)} == everything - expected, negated
+        near = store.nearest([1.0, 0.0], filters, top_k=9)
+        assert {one.id for one in near} == expected - {"none"}, filters
+    assert store.get_metadata_field_min_max("p") == {"min": 1, "max": 7}
+    assert store.get_metadata_fields_info() == {"p": {"type": "long"}, "q": {"type": "keyword"}}
+    assert store.count_unique_metadata_by_filter({}, ["p"]) == {"p": 8}
+    store.close()
+
+
+def test_a_value_of_another_type_replaces_and_is_replaced(path: str) -> None:
+    store = mixed(path)
+
+    def found(value: object) -> set[str]:
+        return {one.id for one in store.filter_documents({"field": "meta.p", "operator": "==", "value": value})}
+
+    assert store.update_by_filter({"field": "meta.q", "operator": "==", "value": "int"}, {"p": "new"}) == 1
+    assert (found("new"), found(1)) == ({"int"}, set())
+    assert store.update_by_filter({"field": "meta.p", "operator": "==", "value": "new"}, {"p": 3}) == 1
+    assert (found("new"), found(3)) == (set(), {"int"})
+    store.write_documents([Document(id="text", meta={"p": 4})], policy=DuplicatePolicy.OVERWRITE)
+    assert (found(4), found("1")) == ({"text"}, {"list"})
+    assert store.delete_by_filter({"field": "meta.p", "operator": "==", "value": "y"}) == 1
+    assert "other" not in {one.id for one in store.filter_documents()}
+    store.close()
+
+
+def test_times_among_other_values_and_names_of_the_store_are_refused(path: str) -> None:
+    store = DriftDocumentStore(path, embedding_dim=2)
+    for meta, message in (
+        ([{"p": 1}, {"p": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}], "'p' is int at row 0 and timestamp at row 1"),
+        ([{"a.b": 1}, {"a.b": "1"}], "'a.b' is int at row 0 and str at row 1"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            store.write_documents([Document(id=str(at), meta=one) for at, one in enumerate(meta)])
+    with pytest.raises(ValueError, match="_mixed"):
+        store.write_documents([Document(id="x", meta={"_mixed": 1})])
+    assert store.count_documents() == 0
     store.close()

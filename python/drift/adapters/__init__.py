@@ -8,7 +8,7 @@
 | `drift.adapters.sklearn` | ``sklearn`` | a transformer into neighbour graphs for scikit-learn pipelines |
 | `drift.adapters.mcp` | ``mcp`` | a server of the Model Context Protocol: ``python -m drift.adapters.mcp PATH`` |
 | `drift.adapters.ann_benchmarks` | | an algorithm of ann-benchmarks |
-| `drift.adapters.vectordb_bench` | | a client of VectorDBBench |
+| `drift.adapters.vectordb_bench` | ``vectordb-bench`` | a client of VectorDBBench, and its command line |
 
 They use the public API and the trees of filters (`drift._filter`), and nothing in `drift` imports them.
 """

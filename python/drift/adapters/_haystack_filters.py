@@ -12,6 +12,7 @@ from haystack.errors import FilterError
 
 from drift._errors import InvalidArgumentError
 from drift._filter import tree as build
+from drift.adapters._haystack_mixed import MIXED, ask_both
 from drift.adapters._rows import as_filter
 
 if TYPE_CHECKING:
@@ -19,17 +20,20 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTENT", "HIDDEN", "TIME", "to_filter"]
 
-# Fields of rows that are no meta: the content, the time in a form that can be compared, and when a row expires.
+# Fields of rows that are no meta: the content, the time in a form that can be compared, values of other types than
+# their fields, and when a row expires.
 CONTENT = "_content"
 TIME = "_time"
-HIDDEN = frozenset({CONTENT, TIME, "_expires"})
+HIDDEN = frozenset({CONTENT, TIME, MIXED, "_expires"})
 
 _ORDERS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _NOTHING: Tree = ("or", ())
 
 
-def to_filter(filters: dict[str, Any] | None) -> Expression | None:
+def to_filter(filters: dict[str, Any] | None, *, mixed: bool = False) -> Expression | None:
     """Return filters of Haystack as an expression; None when there are none.
+
+    With `mixed` they ask values that stand apart from their fields, too.
 
     Raises
     ------
@@ -39,7 +43,8 @@ def to_filter(filters: dict[str, Any] | None) -> Expression | None:
     if not filters:
         return None
     try:
-        return as_filter(_tree(filters))
+        tree = _tree(filters)
+        return as_filter(ask_both(tree, HIDDEN) if mixed else tree)
     except InvalidArgumentError as error:
         raise FilterError(str(error)) from error
 

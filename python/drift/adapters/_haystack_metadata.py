@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from drift.adapters._haystack_filters import HIDDEN
+from drift.adapters._haystack_mixed import MIXED, together
 from drift.adapters._rows import PAGE_ROWS
 
 if TYPE_CHECKING:
@@ -40,17 +41,23 @@ def info(parts: Iterable[drift.Collection]) -> dict[str, dict[str, str]]:
     return {name: {"type": _TYPES[kind]} for name, kind in fields.items()}
 
 
-def values(parts: Iterable[drift.Collection], chosen: Expression | None, field: str) -> Iterator[Any]:
-    """Yield the values that the field has in matching documents; of lists their elements."""
+def values(
+    parts: Iterable[drift.Collection], chosen: Expression | None, field: str, *, mixed: bool = True
+) -> Iterator[Any]:
+    """Yield the values that the field has in matching documents; of lists their elements.
+
+    With `mixed` also those that are of another type than the field.
+    """
     name = plain_name(field)
     for part in parts:
         if name not in part.fields:
             continue
+        asked = [name, MIXED] if mixed and MIXED in part.fields else [name]
         cursor = None
         while True:
-            page = part.scroll(chosen, limit=PAGE_ROWS, cursor=cursor, include=[name])
+            page = part.scroll(chosen, limit=PAGE_ROWS, cursor=cursor, include=asked)
             for row in page.metadata:
-                value = row.get(name)
+                value = together(row).get(name)
                 if isinstance(value, list):
                     yield from value
                 elif value is not None:

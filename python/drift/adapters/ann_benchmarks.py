@@ -63,7 +63,8 @@ class Drift:
         self._metric = _METRICS[metric]
         self._precision = precision
         self._recall = 0.95
-        self._found: NDArray[np.int64] = np.empty((0, 0), np.int64)
+        self._found: list[NDArray[np.int64]] = []
+        self._database: drift.Database | None = None
         self.name = f"drift({precision})"
 
     def fit(self, X: NDArray[np.float32]) -> None:  # noqa: N803 - its name there.
@@ -81,17 +82,17 @@ class Drift:
         self.name = f"drift({self._precision}, recall={recall})"
 
     def query(self, q: NDArray[np.float32], n: int) -> NDArray[np.int64]:
-        """Return the numbers of the `n` nearest rows."""
+        """Return the numbers of the `n` nearest rows, fewer where a low recall finds no more."""
         found = self._collection.search(np.ascontiguousarray(q, dtype=np.float32), n, recall=self._recall, threads=1)
-        return np.asarray(found.ids, dtype=np.int64)
+        return _found(found.ids)
 
     def batch_query(self, X: NDArray[np.float32], n: int) -> None:  # noqa: N803
         """Search with all rows of `X` at once, on all cores."""
         queries = np.ascontiguousarray(X, dtype=np.float32)
-        self._found = np.asarray(self._collection.search(queries, n, recall=self._recall).ids, dtype=np.int64)
+        self._found = [_found(ids) for ids in self._collection.search(queries, n, recall=self._recall).ids]
 
-    def get_batch_results(self) -> NDArray[np.int64]:
-        """Return what `batch_query` found, shape (queries, n)."""
+    def get_batch_results(self) -> list[NDArray[np.int64]]:
+        """Return what `batch_query` found, the numbers of each query's rows."""
         return self._found
 
     def get_additional(self) -> dict[str, Any]:
@@ -100,16 +101,24 @@ class Drift:
         return {name: stats[name] for name in ("rows_scanned", "buckets_scanned") if name in stats}
 
     def get_memory_usage(self) -> float:
-        """Return the kilobytes of memory that the index takes."""
+        """Return the kilobytes of memory that the index takes; the runner asks before `fit`, too."""
+        if self._database is None:
+            return 0.0
         return float(self._collection.stats()["memory_bytes"]) / 1024
 
     def done(self) -> None:
-        """Close the database and remove its folder."""
-        self._database.close()
-        self._folder.cleanup()
+        """Close the database and remove its folder; after a `fit` that failed, too."""
+        if self._database is not None:
+            self._database.close()
+            self._folder.cleanup()
 
     def __str__(self) -> str:
         return self.name
+
+
+def _found(ids: NDArray[Any]) -> NDArray[np.int64]:
+    """Return numbers of rows without the -1 that stand for none: ann-benchmarks would take them for the last row."""
+    return np.asarray(ids[ids >= 0], dtype=np.int64)
 
 
 def write(repository: Path) -> Path:

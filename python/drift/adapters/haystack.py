@@ -12,7 +12,7 @@ import datetime as dt
 import os
 import threading
 import weakref
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -25,6 +25,7 @@ from drift._address import address
 from drift._time import decay_of
 from drift.adapters import _haystack_metadata as _metadata
 from drift.adapters._haystack_filters import CONTENT, HIDDEN, TIME, to_filter
+from drift.adapters._haystack_mixed import MIXED, together, write
 from drift.adapters._rows import instant, matching, present
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ class DriftDocumentStore:
 
     Notes
     -----
-    Embeddings are kept in float32, and meta that are None are not kept. A blob or a sparse embedding is refused.
+    Embeddings are kept in float32, and meta that are None are not kept. A blob or a sparse embedding is refused. A meta
+    may have values of several types, such as ``1`` and ``"1"``; those of another type than the first one are kept as
+    JSON. Integers and floats alone are floats.
     """
 
     def __init__(
@@ -161,8 +164,9 @@ class DriftDocumentStore:
         for part, other, has in ((embedded, plain, True), (plain, embedded, False)):
             ids = [row_id for row_id, one in chosen.items() if (one.embedding is not None) == has]
             if ids:
-                vectors = [chosen[row_id].embedding if has else [1.0] for row_id in ids]
-                part.upsert(ids, np.asarray(vectors, np.float32), metadata=[payloads[row_id] for row_id in ids])
+                listed = [chosen[row_id].embedding if has else [1.0] for row_id in ids]
+                vectors = np.asarray(listed, np.float32)
+                write(part, [payloads[row_id] for row_id in ids], partial(part.upsert, ids, vectors))
                 other.delete(ids)
         return len(documents) if policy == DuplicatePolicy.OVERWRITE else len(chosen)
 
@@ -184,7 +188,8 @@ class DriftDocumentStore:
 
     def delete_by_filter(self, filters: dict[str, Any]) -> int:
         """Delete the documents that match filters, and return how many did."""
-        return sum(part.delete(filter=to_filter(filters)) for part in self._parts())
+        chosen = self._filter(filters)
+        return sum(part.delete(filter=chosen) for part in self._parts())
 
     def update_by_filter(self, filters: dict[str, Any], meta: dict[str, Any]) -> int:
         """Set `meta` on the documents that match filters, and return how many did."""
@@ -192,16 +197,17 @@ class DriftDocumentStore:
         for part, ids, documents in found:
             for document in documents:
                 document.meta.update(meta)
-            part.update_metadata(ids, [self._payload(document) for document in documents])
+            write(part, [self._payload(document) for document in documents], partial(part.update_metadata, ids))
         return sum(len(ids) for _, ids, _ in found)
 
     def count_documents_by_filter(self, filters: dict[str, Any]) -> int:
         """Return how many documents match filters."""
-        return sum(part.count(filter=to_filter(filters)) for part in self._parts())
+        chosen = self._filter(filters)
+        return sum(part.count(filter=chosen) for part in self._parts())
 
     def count_unique_metadata_by_filter(self, filters: dict[str, Any], metadata_fields: list[str]) -> dict[str, int]:
         """Return how many distinct values each field has in the documents that match filters."""
-        chosen, parts = to_filter(filters), self._parts()
+        chosen, parts = self._filter(filters), self._parts()
         return {
             _metadata.plain_name(field): len(_metadata.distinct(_metadata.values(parts, chosen, field)))
             for field in metadata_fields
@@ -212,8 +218,11 @@ class DriftDocumentStore:
         return _metadata.info(self._parts())
 
     def get_metadata_field_min_max(self, metadata_field: str) -> dict[str, Any]:
-        """Return the least and the greatest value of a meta field: ``{"min": ..., "max": ...}``, None without any."""
-        return _metadata.extremes(_metadata.values(self._parts(), None, metadata_field))
+        """Return the least and the greatest value of a meta field: ``{"min": ..., "max": ...}``, None without any.
+
+        Values of several types have no order: those of the field's own type count.
+        """
+        return _metadata.extremes(_metadata.values(self._parts(), None, metadata_field, mixed=False))
 
     def get_metadata_field_unique_values(
         self,
@@ -236,7 +245,7 @@ class DriftDocumentStore:
         filters : dict, optional
             Only of documents that match these filters of Haystack.
         """
-        found = _metadata.values(self._parts(), to_filter(filters), metadata_field)
+        found = _metadata.values(self._parts(), self._filter(filters), metadata_field)
         return _metadata.page(found, search_term, from_, size)
 
     def nearest(
@@ -259,7 +268,7 @@ class DriftDocumentStore:
             np.asarray(embedding, np.float32),
             top_k,
             recall=self.recall,
-            filter=to_filter(filters),
+            filter=self._filter(filters),
             since=since,
             until=until,
             decay=decay,
@@ -304,6 +313,9 @@ class DriftDocumentStore:
             database.create_collection(f"{name}.unembedded", 1, "l2", "str", time=time, ttl=ttl, exist_ok=True),
         )
 
+    def _filter(self, filters: dict[str, Any] | None) -> drift.Expression | None:
+        return to_filter(filters, mixed=any(MIXED in part.fields for part in self._parts()))
+
     def _payload(self, document: Document) -> dict[str, Any]:
         """Return the fields of a document's row: its meta as they are, its content, and its time where it has one."""
         if document.blob is not None or document.sparse_embedding is not None:
@@ -316,7 +328,7 @@ class DriftDocumentStore:
         return payload
 
     def _matching(self, filters: dict[str, Any] | None) -> Iterator[tuple[Any, list[Document]]]:
-        chosen, parts = to_filter(filters), self._parts()
+        chosen, parts = self._filter(filters), self._parts()
         for part in parts:
             for rows in matching(part, chosen):
                 found = zip(rows.ids.tolist(), rows.metadata, rows.vectors, strict=True)
@@ -437,7 +449,7 @@ def _text(time: str | dt.datetime | None) -> str | None:
 
 
 def _document(row_id: str, payload: dict[str, Any], vector: Any, score: float | None = None) -> Document:
-    meta = present(payload)
+    meta = present(together(payload))
     for name in HIDDEN - {CONTENT}:
         meta.pop(name, None)
     embedding = None if vector is None else vector.tolist()

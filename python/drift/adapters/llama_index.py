@@ -128,7 +128,7 @@ class DriftVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
         if nodes:
             vectors = np.asarray([node.get_embedding() for node in nodes], dtype=np.float32)
             time = self._collection.time
-            payloads = [timed(present(node_to_metadata_dict(node)), time) | {_ID: node.node_id} for node in nodes]
+            payloads = [timed(_fields(node), time) | {_ID: node.node_id} for node in nodes]
             self._collection.upsert(ids, vectors, metadata=payloads, expires=expires)
         return ids
 
@@ -204,14 +204,19 @@ class DriftVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
 
 
 def _tree(filters: MetadataFilters | MetadataFilter, time: str | None = None) -> Tree:
-    """Return filters of LlamaIndex as a tree; texts that the field `time` is compared with are times."""
+    """Return filters of LlamaIndex as a tree; texts that the field `time` is compared with are times.
+
+    NOT holds where none of its filters does, and no filters hold everywhere, as in LlamaIndex's own store.
+    """
     if isinstance(filters, MetadataFilter):
         value: Any = filters.value
         if time is not None and filters.key == time:
             value = [instant(time, one) for one in value] if isinstance(value, list) else instant(time, value)
         return _condition(filters.key, filters.operator, value)
     terms = [_tree(one, time) for one in filters.filters]
-    joined = build.join("or" if filters.condition == FilterCondition.OR else "and", terms)
+    if not terms:
+        return build.EVERYTHING
+    joined = build.join("or" if filters.condition in (FilterCondition.OR, FilterCondition.NOT) else "and", terms)
     return build.negate(joined) if filters.condition == FilterCondition.NOT else joined
 
 
@@ -227,8 +232,13 @@ def _condition(key: str, operator: FilterOperator, value: Any) -> Tree:
     if operator in (FilterOperator.CONTAINS, FilterOperator.TEXT_MATCH):
         return build.contains(key, value)
     if operator == FilterOperator.IS_EMPTY:
-        return build.null(key)
+        return build.join("or", [build.null(key), build.compare("eq", key, "")])
     raise drift.InvalidArgumentError(f"operator {operator.value} is not there: texts are compared as they are")
+
+
+def _fields(node: BaseNode) -> dict[str, Any]:
+    """Return the fields of a node's row; an empty list is empty as a missing value is, and the node itself keeps it."""
+    return {name: value for name, value in present(node_to_metadata_dict(node)).items() if value != []}
 
 
 def _node(payload: dict[str, Any], vector: Any) -> BaseNode:

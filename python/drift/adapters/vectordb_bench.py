@@ -1,18 +1,21 @@
 """A client of VectorDBBench: `DriftClient`, `DriftConfig` and `DriftCaseConfig`.
 
-VectorDBBench names its databases in an enumeration of its own, ``vectordb_bench.backend.clients.DB``; its runners take
-a client as it is. Rows are written by one process; searching processes open the database to read.
-Needs the package ``vectordb-bench``, which has no extra here since its dependencies are those of a user interface.
+VectorDBBench's commands choose from an enumeration of databases, ``vectordb_bench.backend.clients.DB``, which drift is
+not in. ``python -m drift.adapters.vectordb_bench --uri FOLDER`` takes all options of those commands and runs their
+cases with drift; ``--help`` lists them. Rows are written by one process; searching processes open the database to read.
+Needs the extra ``vectordb-bench``.
 """
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from vectordb_bench.backend.clients.api import DBCaseConfig, DBConfig, MetricType, VectorDB
 from vectordb_bench.backend.filter import Filter, FilterOp
+from vectordb_bench.base import BaseModel
 
 import drift
 
@@ -34,7 +37,7 @@ class DriftConfig(DBConfig):  # type: ignore[misc]
         return {"uri": self.uri}
 
 
-class DriftCaseConfig(DBConfig, DBCaseConfig):  # type: ignore[misc]
+class DriftCaseConfig(BaseModel, DBCaseConfig):  # type: ignore[misc]
     """How a case searches: its metric, the codes that are read first, and the recall aimed at."""
 
     metric_type: MetricType | None = MetricType.COSINE
@@ -80,6 +83,7 @@ class DriftClient(VectorDB):  # type: ignore[misc]
         self._options: dict[str, Any] = {}
         self._opened: Any = None
         self._writes = False
+        self._opening = threading.Lock()
         with drift.connect(self._uri) as database:
             if drop_old and collection_name in database:
                 database.drop_collection(collection_name)
@@ -97,7 +101,10 @@ class DriftClient(VectorDB):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the settings alone: each process opens the database itself."""
-        return {**vars(self), "_opened": None}
+        return {name: value for name, value in vars(self).items() if name != "_opening"} | {"_opened": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _opening=threading.Lock())
 
     def prepare_filter(self, filters: Filter) -> None:
         """Keep the filter of the searches to come."""
@@ -136,10 +143,18 @@ class DriftClient(VectorDB):  # type: ignore[misc]
         self._collection(writes=True).optimize()
 
     def _collection(self, *, writes: bool) -> Any:
-        if self._opened is not None and writes and not self._writes:
-            self._opened.database.close()
-            self._opened = None
-        if self._opened is None:
-            self._opened = drift.connect(self._uri, read_only=not writes)[self._collection_name]
-            self._writes = writes
-        return self._opened
+        # The first insertions come from several threads at once.
+        with self._opening:
+            if self._opened is not None and writes and not self._writes:
+                self._opened.database.close()
+                self._opened = None
+            if self._opened is None:
+                self._opened = drift.connect(self._uri, read_only=not writes)[self._collection_name]
+                self._writes = writes
+            return self._opened
+
+
+if __name__ == "__main__":
+    from drift.adapters._vectordb_bench_run import main
+
+    main()
