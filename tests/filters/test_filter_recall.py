@@ -48,3 +48,20 @@ def test_filtered_searches_find_the_recall_asked_for(
     # 1,500 neighbours: the standard error is .006.
     assert recall >= 0.93
     assert scanned < len(queries) * 2 * ROWS, "it is a search, not a scan of every code"
+
+
+@pytest.mark.parametrize("share", [2, 10, 20])
+def test_filtered_searches_find_rows_beyond_the_cluster_of_the_query(share: int) -> None:
+    """Fewer rows of a cluster match than are wanted: the rest are in others, far beyond what rules were measured at."""
+    random = np.random.default_rng(9)
+    count, dim = 12_000, 32
+    centres = 2 * random.normal(size=(count // 50, dim))
+    rows = centres[random.integers(0, len(centres), count + QUERIES)] + random.normal(size=(count + QUERIES, dim))
+    c = drift.connect(f"memory://beyond-{share}").create_collection("c", dim=dim, metric="l2")
+    c.upsert(range(count), rows[:count].astype(np.float32), metadata={"part": np.arange(count) % share})
+    c.optimize()
+    queries, matching = rows[count:].astype(np.float32), col("part") == 0
+    found = c.search(queries, k=10, filter=matching, recall=0.95).ids
+    exact = c.search(queries, k=10, filter=matching, exact=True).ids
+    recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
+    assert recall >= 0.93, recall

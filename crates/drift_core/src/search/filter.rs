@@ -42,7 +42,7 @@ pub fn scan(
         work.rows += entries;
         work.buckets += 1;
         if let Some(reach) = &mut reach {
-            reach.meet(met, limits);
+            reach.meet(met, scratch.estimates.nth(limits.rule_k()), limits);
             if reach.is_direct() {
                 return work;
             }

@@ -8,7 +8,7 @@
 
 use super::buckets::Limits;
 use super::wanted::Wanted;
-use crate::state::{ScanCodes, StopRule, Version};
+use crate::state::{ScanCodes, StopRule, Version, widening};
 use std::ops::AddAssign;
 
 /// Near rows that weigh as much as the share of all rows.
@@ -32,6 +32,16 @@ const BUDGET_EXPONENT: f64 = 0.6;
 /// The difference shrinks with this power of the rarity among all rows: the fewer rows of a bucket match, the less the
 /// nearest of them stands out.
 const DIFFERENCE_EXPONENT: f64 = 0.125;
+
+/// The distance from which on a query is a far one grows with this power of the rarity around it, as the k-th wanted row is
+/// farther as a matter of course: as that of rows in ten dimensions. Where it is much farther than that, in other clusters than the
+/// query's, the limits are widened as for strangers.
+const USUAL_EXPONENT: f64 = 0.2;
+
+/// Where the limits are widened so many times, rules say little: measuring all wanted rows is sure, and worth so many times the
+/// codes.
+const DOUBTED: f32 = 2.0;
+const SURE: f32 = 4.0;
 
 /// Where wanted rows are so many times as rare around the query as among all rows, they are elsewhere: at distances at
 /// which no difference was measured.
@@ -91,8 +101,8 @@ impl Reach {
         reach
     }
 
-    /// Counts the rows of a bucket, and sets the limits that they tell.
-    pub fn meet(&mut self, met: Met, limits: &mut Limits) {
+    /// Counts the rows of a bucket, and sets the limits that they tell; the k-th wanted row is at `threshold`.
+    pub fn meet(&mut self, met: Met, threshold: f32, limits: &mut Limits) {
         self.near += f64::from(met.near);
         self.wanted += f64::from(met.wanted);
         let rarity = self.near / self.wanted.max(f64::MIN_POSITIVE);
@@ -100,6 +110,8 @@ impl Reach {
             self.rarest = rarity;
             self.settle();
         }
+        let widening = widening(threshold, self.stop.usual);
+        self.is_direct |= widening >= DOUBTED && SURE * widening * self.stop.rows as f32 >= self.direct as f32;
         limits.stop = self.stop;
     }
 
@@ -110,14 +122,15 @@ impl Reach {
 
     /// Sets what follows from `rarest`. Its powers take as long as half a bucket, so they are taken only when it grows.
     fn settle(&mut self) {
-        let StopRule { rows, difference, .. } = self.rule;
+        let StopRule { rows, difference, usual } = self.rule;
         let difference = match self.rarest > ELSEWHERE * self.all {
             true => f32::INFINITY,
             false => difference * self.all.powf(-DIFFERENCE_EXPONENT) as f32,
         };
-        // A cast from a float saturates: no budget stays none. The k-th wanted row is farther than usual as a matter of course.
+        // A cast from a float saturates: no budget stays none.
         let rows = (rows as f64 * self.rarest.powf(BUDGET_EXPONENT)) as u64;
-        self.stop = StopRule { rows, difference, usual: f32::INFINITY };
-        self.is_direct = rows >= self.direct;
+        let usual = usual * self.rarest.powf(USUAL_EXPONENT) as f32;
+        self.stop = StopRule { rows, difference, usual };
+        self.is_direct |= rows >= self.direct;
     }
 }
