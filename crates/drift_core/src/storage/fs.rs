@@ -5,7 +5,7 @@
 //! the length and everything else that is needed to read the data back.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Result, Write};
+use std::io::{ErrorKind, Result, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -92,8 +92,12 @@ impl Fs for OsFs {
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(path)? {
             let entry = entry?;
-            if let Ok(name) = entry.file_name().into_string() {
-                entries.push(DirEntry { name, is_dir: entry.file_type()?.is_dir() });
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            match entry.file_type() {
+                Ok(kind) => entries.push(DirEntry { name, is_dir: kind.is_dir() }),
+                // Some file systems are asked anew for the type, and the entry may be gone meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(entries)
