@@ -55,8 +55,11 @@ pub trait FsFile: Send + Sync {
     fn sync(&self) -> Result<()>;
     /// Cuts the file to `len` bytes.
     fn truncate(&self, len: u64) -> Result<()>;
-    /// Takes an exclusive lock that ends with the handle; false when somebody else holds it.
+    /// Takes an exclusive lock that ends with the handle and all that forked children have of it; false when somebody
+    /// else holds it.
     fn try_lock(&self) -> Result<bool>;
+    /// Ends the lock, for forked children too.
+    fn unlock(&self) -> Result<()>;
 }
 
 /// The operating system's files.
@@ -149,5 +152,9 @@ impl FsFile for OsFile {
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn unlock(&self) -> Result<()> {
+        self.0.unlock()
     }
 }

@@ -344,8 +344,10 @@ impl Backend for LocalBackend {
         if !file.try_lock().map_err(in_path)? {
             return Err(locked(&self.describe()));
         }
+        // From here on whatever fails ends the lock.
+        let lock = LocalLock { file, process: std::process::id() };
         self.remove_leftovers()?;
-        Ok(Box::new(LocalLock { _file: file }))
+        Ok(Box::new(lock))
     }
 
     fn scoped(&self, folder: &str) -> Arc<dyn Backend> {
@@ -357,9 +359,22 @@ impl Backend for LocalBackend {
     }
 }
 
-/// Closing the file unlocks it.
+/// A lock of the process that took it. Closing the file is not enough: a child that was forked meanwhile has it open, too,
+/// and with it the lock, for as long as the child lives. Nor may the child end the lock of its parent.
 struct LocalLock {
-    _file: Box<dyn FsFile>,
+    file: Box<dyn FsFile>,
+    process: u32,
 }
 
 impl LockGuard for LocalLock {}
+
+impl Drop for LocalLock {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the lock of a database ends with the children that were forked meanwhile");
+        }
+    }
+}

@@ -312,6 +312,9 @@ impl FsFile for TracedFile {
     fn try_lock(&self) -> io::Result<bool> {
         self.file.try_lock()
     }
+    fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
 }
 
 #[test]
