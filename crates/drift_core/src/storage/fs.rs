@@ -51,6 +51,11 @@ pub trait FsFile: Send + Sync {
     fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<()>;
     /// Length in bytes.
     fn len(&self) -> Result<u64>;
+    /// Where the next bytes from `offset` on are that are no hole of the file, which reads as zeros; at the end or beyond
+    /// where there are none.
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        Ok(offset)
+    }
     /// Makes data and length durable.
     fn sync(&self) -> Result<()>;
     /// Cuts the file to `len` bytes.
@@ -136,6 +141,19 @@ impl FsFile for OsFile {
 
     fn len(&self) -> Result<u64> {
         self.0.metadata().map(|metadata| metadata.len())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        use rustix::fs::{SeekFrom, seek};
+        use rustix::io::Errno;
+        // The position that this moves is used by nothing: reads say where, and writes append.
+        match seek(&self.0, SeekFrom::Data(offset)) {
+            Err(Errno::NXIO) => self.len(),
+            // A file system that does not know.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(offset),
+            next => Ok(next?),
+        }
     }
 
     fn sync(&self) -> Result<()> {

@@ -12,10 +12,10 @@
 //! Every failed fsync poisons the backend, its scoped ones and all their open files: see the invariants of `storage`.
 
 use super::fs::{Fs, FsFile};
-use super::local_files::{LocalAppend, LocalRead, LocalWrite, read_whole};
+use super::local_files::{LocalAppend, LocalRead, LocalWrite};
 use super::{
     AppendFile, Backend, LockGuard, ReadFile, TMP_SUFFIX, WriteFile, already_exists, check_name, locked, names,
-    refuse_read_only,
+    read_whole, refuse_read_only,
 };
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
@@ -269,9 +269,7 @@ impl Backend for LocalBackend {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let path = self.path(name)?;
-        let file = self.disk.fs.open_read(&path).map_err(|error| Error::io(path.display(), error))?;
-        read_whole(&path, &*file)
+        read_whole(self.root.join(name).display(), &*Backend::open(self, name)?)
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn ReadFile>> {

@@ -84,6 +84,21 @@ fn reads_beyond_the_end_are_corrupt_and_name_the_offset() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn holes_of_a_file_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let length = 700 << 20;
+    local(folder.path()).put_if_absent("x", b"12345").unwrap();
+    let grown = std::fs::OpenOptions::new().write(true).open(folder.path().join("x")).unwrap();
+    grown.set_len(length).unwrap();
+    let file = Backend::open(&local(folder.path()), "x").unwrap();
+    assert_eq!((file.next_data(2).unwrap(), file.next_data(1 << 20).unwrap()), (2, length));
+    assert_eq!(file.next_data(length + 1).unwrap(), length);
+    let kind = local(folder.path()).read_sealed("x").unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::Corrupt);
+}
+
+#[test]
 fn append_files_grow_and_are_cut() {
     for_each_backend(|backend| {
         assert_eq!(backend.append("w/1", false).err().unwrap().kind(), ErrorKind::NotFound);

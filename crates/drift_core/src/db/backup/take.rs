@@ -191,7 +191,7 @@ impl Session<'_> {
 /// Length and digest of a sealed file that is sound; none for a bitstore that is not.
 fn check_sealed(files: &dyn Backend, object: &str, collection: u128) -> Result<Option<(u64, u64)>> {
     let parsed = Object::parse(object);
-    let checked = files.read(object).and_then(|bytes| {
+    let checked = files.read_sealed(object).and_then(|bytes| {
         let kind = bytes.first_chunk().copied().unwrap_or_default();
         let number = parsed.and_then(|object| object.number()).unwrap_or_default();
         let name = format!("{}/{object}", files.describe());
