@@ -79,8 +79,13 @@ def test_temporary_files_of_others_stay_wherever_they_are(tmp_path: Path) -> Non
         own / "notes.5.tmp",
         own / "wal" / "notes.5.tmp",
         own / "notes" / f"{number}.wal.5.tmp",
+        own / "spool" / "notes.5.tmp",
     ]
-    leftovers = [folder / "catalog" / f"{number}.0.tmp", own / "wal" / f"{number}.wal.12.tmp"]
+    leftovers = [
+        folder / "catalog" / f"{number}.0.tmp",
+        own / "wal" / f"{number}.wal.12.tmp",
+        own / "spool" / f"{7:032x}.0.tmp",
+    ]
     for file in theirs + leftovers:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("data")

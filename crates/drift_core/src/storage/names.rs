@@ -25,6 +25,8 @@ pub const MOVES: &str = "moves";
 pub const TOMBSTONES: &str = "tombstones";
 /// Folder of bitstore files.
 pub const BITSTORES: &str = "bitstore";
+/// Folder of the spool of a load, whose files nothing names.
+pub const SPOOL: &str = "spool";
 /// Folder of the collections of a database.
 pub const COLLECTIONS: &str = "collections";
 /// Folder of [`RESTORING`].
@@ -170,8 +172,7 @@ impl Object {
     }
 }
 
-/// Whether drift makes a folder of this name in a database or in a folder of backups. The folder of a load's spool is
-/// none of them: it is emptied as a whole when its collection is opened.
+/// Whether drift makes a folder of this name in a database or in a folder of backups.
 pub fn is_folder(name: &str) -> bool {
     let parts: Vec<&str> = name.split('/').collect();
     match parts.as_slice() {
@@ -182,7 +183,7 @@ pub fn is_folder(name: &str) -> bool {
     }
 }
 
-/// Whether drift makes an object of this name in a database or in a folder of backups, [`LOCK`] and spools apart.
+/// Whether drift makes an object of this name in a database or in a folder of backups, [`LOCK`] apart.
 pub fn is_object(name: &str) -> bool {
     let parts: Vec<&str> = name.split('/').collect();
     match parts.as_slice() {
@@ -198,16 +199,24 @@ fn is_folder_of_collections(parts: &[&str]) -> bool {
         [COLLECTIONS] => true,
         [COLLECTIONS, identity] => is_identity(identity),
         [COLLECTIONS, identity, folder] => {
-            is_identity(identity) && [MANIFESTS, LOGS, SEGMENTS, BUCKETS, MOVES, TOMBSTONES, BITSTORES].contains(folder)
+            is_identity(identity)
+                && [MANIFESTS, LOGS, SEGMENTS, BUCKETS, MOVES, TOMBSTONES, BITSTORES, SPOOL].contains(folder)
         }
         _ => false,
     }
 }
 
 fn is_in_collection(parts: &[&str]) -> bool {
-    let [COLLECTIONS, identity, folder, file] = parts else { return false };
-    is_identity(identity)
-        && Object::parse(&format!("{folder}/{file}")).is_some_and(|object| !matches!(object, Object::Catalog(_)))
+    match parts {
+        [COLLECTIONS, identity, SPOOL, file] => {
+            is_identity(identity) && file.len() == 32 && file.bytes().all(|digit| b"0123456789abcdef".contains(&digit))
+        }
+        [COLLECTIONS, identity, folder, file] => {
+            let object = Object::parse(&format!("{folder}/{file}"));
+            is_identity(identity) && object.is_some_and(|object| !matches!(object, Object::Catalog(_)))
+        }
+        _ => false,
+    }
 }
 
 /// Whether `part` is a number as [`numbered`] writes it.
@@ -282,8 +291,9 @@ mod tests {
     #[test]
     fn objects_of_a_store_are_in_its_folders_and_nothing_else_is() {
         let inside = format!("{}/{}", collection_dir(7), wal(3));
-        let names =
-            [catalog(1), RESTORING.to_owned(), backup(2), inside.clone(), format!("{}/{inside}", backup_files(1))];
+        let spooled = format!("{}/spool/{:032x}", collection_dir(7), 3);
+        let copied = format!("{}/{inside}", backup_files(1));
+        let names = [catalog(1), RESTORING.to_owned(), backup(2), inside, spooled, copied];
         for name in &names {
             assert!(is_object(name) && !is_folder(name), "{name}");
             let above = name.match_indices('/').map(|(end, _)| &name[..end]);
