@@ -114,7 +114,7 @@ def _swap(random: np.random.Generator, path: Path) -> str:
 def _renumber(random: np.random.Generator, path: Path) -> str:
     number = int(random.choice([0, 1, 2, 3, 7, 10**6, 2**63]))
     target = path.with_name(f"{number:020}{path.suffix}")
-    if target == path:
+    if target == path or target.is_dir():
         return "kept its name"
     target.unlink(missing_ok=True)
     path.rename(target)
