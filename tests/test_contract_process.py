@@ -104,6 +104,43 @@ def test_a_forked_child_gets_fork_error_at_once_and_the_parent_goes_on(path: str
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_the_lock_ends_with_close_though_a_forked_child_lives_on(path: str, python: str) -> None:
+    db = drift.connect(path)
+    db.create_collection("docs", dim=2)
+    to_child, end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(end)
+        os.read(to_child, 1)
+        os._exit(0)
+    os.close(to_child)
+    try:
+        db.close()
+        with drift.connect(path) as again:
+            assert again.list_collections() == ["docs"]
+            assert run(python, OPEN, path).startswith("LockedError")
+        assert run(python, OPEN, path) == "opened"
+    finally:
+        os.close(end)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_that_gives_up_its_handle_leaves_the_lock_to_its_parent(path: str, python: str) -> None:
+    code = """
+        import os, subprocess, sys, drift
+        db = drift.connect(sys.argv[1])
+        child = os.fork()
+        if child == 0:
+            del db
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        print(subprocess.run([sys.executable, "-c", sys.argv[2], sys.argv[1]], capture_output=True, text=True).stdout)
+    """
+    assert run(python, code, path, textwrap.dedent(OPEN)).startswith("LockedError")
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_can_open_another_database(path: str, tmp_path: Path) -> None:
     with drift.connect(path) as db:
         db.create_collection("docs", dim=2)

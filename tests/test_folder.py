@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import drift
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 ROWS = [[1.0, 2.0], [3.0, 4.0]]
+
+# The user of a test that is run by root, for whom no folder is unreadable: "nobody", on every system.
+NOBODY = 65534
 
 
 def others(folder: Path) -> dict[str, str]:
@@ -48,6 +55,78 @@ def test_a_database_beside_other_files_touches_none_of_them(tmp_path: Path, monk
     with drift.connect(tmp_path / "again") as db:
         assert len(db["docs"]) == 2
     assert others(tmp_path / "again") == {}, "a backup has what is the database's"
+
+
+def test_temporary_files_of_others_stay_wherever_they_are(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    with drift.connect(folder) as db:
+        c = db.create_collection("docs", dim=2)
+        c.add([1, 2], ROWS)
+        c.flush()
+    (own,) = (folder / "collections").iterdir()
+    number = f"{1:020}"
+    theirs = [
+        folder / "data.2024.tmp",
+        folder / f"{number}.0.tmp",
+        folder / "src" / "report.3.tmp",
+        folder / "src" / "catalog" / f"{number}.0.tmp",
+        folder / "manifest" / f"{number}.0.tmp",
+        folder / "catalog" / "own.1.tmp",
+        folder / "catalog" / "old" / f"{number}.0.tmp",
+        folder / "files" / "own.1.tmp",
+        folder / "collections" / "own.1.tmp",
+        folder / "collections" / "own" / "wal" / f"{number}.wal.0.tmp",
+        own / "notes.5.tmp",
+        own / "wal" / "notes.5.tmp",
+        own / "notes" / f"{number}.wal.5.tmp",
+    ]
+    leftovers = [
+        folder / "catalog" / f"{number}.0.tmp",
+        own / "wal" / f"{number}.wal.12.tmp",
+        own / "spool" / f"{7:032x}.0.tmp",
+    ]
+    for file in theirs + leftovers:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("data")
+    with drift.connect(folder) as db:
+        assert [str(file) for file in leftovers if file.exists()] == [], "what a crash left is removed"
+        assert db["docs"].ids().tolist() == [1, 2]
+    assert [str(file) for file in theirs if not file.exists()] == []
+
+
+@contextmanager
+def unprivileged(folder: Path) -> Iterator[None]:
+    """Run as a user to whom ``folder`` belongs, and for whom permissions count."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.chown(folder, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("place", ["lost+found", "backups/private", "catalog/private", "collections/private"])
+def test_a_folder_of_somebody_else_that_cannot_be_read_is_passed_over(place: str) -> None:
+    # Not `tmp_path`, which is below a folder that only its own user may enter.
+    with tempfile.TemporaryDirectory() as parent, unprivileged(Path(parent)):
+        folder = Path(parent) / "project"
+        foreign = folder / place
+        foreign.mkdir(parents=True)
+        foreign.chmod(0)
+        try:
+            for rows in (ROWS, ROWS):
+                with drift.connect(folder) as db:
+                    c = db.create_collection("docs", dim=2, exist_ok=True)
+                    c.upsert([1, 2], rows)
+                    c.flush()
+                    assert c.verify()["problems"] == []
+            with drift.connect(folder, read_only=True) as db:
+                assert db.list_collections() == ["docs"]
+        finally:
+            foreign.chmod(0o700)
 
 
 @pytest.mark.parametrize("read_only", [False, True])

@@ -20,6 +20,9 @@ DIM = 8
 COUNT = 300
 MUTATIONS_MAX = 4
 
+# Bytes by which a file is stretched with a hole: read or allocated as a whole, they go beyond what a child may take.
+STRETCH_BYTES = 700 << 20
+
 
 def build(folder: Path, seed: int) -> None:
     """Make a closed database with every kind of file, in two collections."""
@@ -111,10 +114,8 @@ def _swap(random: np.random.Generator, path: Path) -> str:
 def _renumber(random: np.random.Generator, path: Path) -> str:
     number = int(random.choice([0, 1, 2, 3, 7, 10**6, 2**63]))
     target = path.with_name(f"{number:020}{path.suffix}")
-    if target == path:
+    if target == path or target.is_dir():
         return "kept its name"
-    if target.is_dir():
-        target.rmdir()
     target.unlink(missing_ok=True)
     path.rename(target)
     return f"renamed to {target.name}"
@@ -149,8 +150,17 @@ KINDS: tuple[Callable[[np.random.Generator, Path], str], ...] = (
 )
 
 
+def stretch(path: Path) -> str:
+    """Make a file longer by a hole, which takes no room on the disk."""
+    os.truncate(path, path.stat().st_size + STRETCH_BYTES)
+    return f"{path.parent.name}/{path.name}: stretched"
+
+
 def mutate(folder: Path, foreign: Path, random: np.random.Generator) -> list[str]:
-    """Mutate a database; one file in ten is replaced by one of another database. Return what was done."""
+    """Mutate a database; one file in ten is replaced by one of another database. Return what was done.
+
+    One database in ten has a file stretched in the end: what is done to files before that reads them whole.
+    """
     done = []
     for _ in range(int(random.integers(1, MUTATIONS_MAX + 1))):
         found = files(folder)
@@ -163,4 +173,7 @@ def mutate(folder: Path, foreign: Path, random: np.random.Generator) -> list[str
             done.append(f"{what}: foreign")
         else:
             done.append(f"{what}: {KINDS[int(random.integers(len(KINDS)))](random, path)}")
+    left = files(folder)
+    if left and random.random() < 0.1:
+        done.append(stretch(_pick(random, left)))
     return done

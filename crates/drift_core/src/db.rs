@@ -114,6 +114,7 @@ impl Database {
             None => {
                 check_free(&*backend)?;
                 let first = Catalog::first(components.identities.draw());
+                reach(Failpoint::CatalogFirst)?;
                 store.commit(&first)?;
                 first
             }
@@ -239,6 +240,7 @@ impl Database {
         catalog.store.commit(&next)?;
         catalog.newest = next;
         let first = Manifest::first(folder, remains.schema.clone(), folder as u64);
+        reach(Failpoint::SalvageFolder)?;
         ManifestStore::new(backend.clone(), folder).commit(&first)?;
         let (config, components, pool) = (&inner.config, &inner.components, &inner.pool);
         let parts = open::Opening { name, identity: folder, backend, config, components, pool };
@@ -263,6 +265,7 @@ impl Database {
         for _ in 0..if problems.is_empty() { 0 } else { MANIFESTS_KEPT } {
             let mut next = catalog.newest.clone();
             next.number += 1;
+            reach(Failpoint::CatalogRepair)?;
             catalog.store.commit(&next)?;
             catalog.newest = next;
         }

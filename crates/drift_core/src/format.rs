@@ -22,7 +22,7 @@ pub use ids::{id_type_code, ids_bytes, read_ids, write_ids};
 pub use payload::{
     Words, column_bytes, columns_bytes, presence_bytes, read_column, read_columns, write_column, write_columns,
 };
-pub use sealed::{SEALED_OVERHEAD_BYTES, open_sealed, seal};
+pub use sealed::{SEALED_HEAD_BYTES, SEALED_OVERHEAD_BYTES, check_sealed_length, open_sealed, seal};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -63,6 +63,11 @@ pub fn checksum_parts(file: FileId, offset: u64, parts: &[&[u8]]) -> u32 {
     parts.iter().fold(crc32c::crc32c(&seed), |crc, part| crc32c::crc32c_append(crc, part))
 }
 
+/// The checksum of a block that goes on with `bytes` behind those that have the checksum `check`.
+pub fn checksum_on(check: u32, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(check, bytes)
+}
+
 /// Digest of a whole file (xxh3, 64 bits): what manifests hold about other files.
 pub fn digest(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
@@ -79,6 +84,7 @@ mod tests {
         assert_ne!(base, checksum(FileId(1), 3, b"three"));
         assert_ne!(base, checksum(FileId(1), 2, b"thref"));
         assert_eq!(base, checksum_parts(FileId(1), 2, &[b"th", b"", b"ree"]));
+        assert_eq!(base, checksum_on(checksum(FileId(1), 2, b"th"), b"ree"));
     }
 
     #[test]

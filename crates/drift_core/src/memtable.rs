@@ -139,7 +139,12 @@ impl Memtable {
         let mut tombstones = self.tombstones.lock();
         tombstones.ids.push(id);
         tombstones.seqs.push(seq);
-        self.bytes.fetch_add(32, Ordering::Relaxed);
+        // Id and seq where they are kept until the flush, and their copies in it; a text stands behind its id.
+        let text = match id {
+            IdRef::Int(_) => 0,
+            IdRef::Str(text) => text.len(),
+        };
+        self.bytes.fetch_add(32 + text, Ordering::Relaxed);
         self.first_seq.fetch_min(seq, Ordering::Relaxed);
         self.last_seq.fetch_max(seq, Ordering::Relaxed);
     }

@@ -25,10 +25,11 @@ pub use memory::MemoryBackend;
 pub use snapshot::SnapshotBackend;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::{SEALED_HEAD_BYTES, check_sealed_length};
 use std::sync::Arc;
 
 /// Largest object that [`Backend::read`] reads whole, 4 GiB: bucket files, the largest of them, hold 2.8 million
-/// buckets of 384 dimensions in it. It bounds what a damaged length can make a reader allocate.
+/// buckets of 384 dimensions in it.
 pub const READ_BYTES_MAX: u64 = 4 << 30;
 
 /// A store of named objects. Names are relative paths, separated by `/`; [`names`] makes all of them.
@@ -41,6 +42,19 @@ pub trait Backend: Send + Sync {
 
     /// A whole small object; NotFound when there is none.
     fn read(&self, name: &str) -> Result<Vec<u8>>;
+
+    /// A whole sealed object (`format::seal`), as [`Backend::read`]. One that is longer or shorter than its own head
+    /// says is Corrupt, and nothing of that length is allocated.
+    fn read_sealed(&self, name: &str) -> Result<Vec<u8>> {
+        let file = self.open(name)?;
+        let full_name = format!("{}/{name}", self.describe());
+        let mut head = [0; SEALED_HEAD_BYTES];
+        if file.len() >= SEALED_HEAD_BYTES as u64 {
+            file.read_at(0, &mut head)?;
+            check_sealed_length(&full_name, &head, file.len())?;
+        }
+        read_whole(&full_name, &*file)
+    }
 
     /// Opens an object for reading at any place; NotFound when there is none.
     fn open(&self, name: &str) -> Result<Arc<dyn ReadFile>>;
@@ -89,6 +103,12 @@ pub trait ReadFile: Send + Sync {
 
     /// Fills `out` from `offset`; an object that ends before that is Corrupt.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()>;
+
+    /// Where the next bytes from `offset` on are that may be others than zeros; the length where there are none. It may
+    /// be `offset`, unless holes of the file are known.
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        Ok(offset.min(self.len()))
+    }
 }
 
 /// An object being written. Dropped unfinished, it never was.
@@ -127,6 +147,18 @@ pub trait SyncFile: Send + Sync {
 
 /// Holds a lock until it is dropped.
 pub trait LockGuard: Send + Sync {}
+
+/// All bytes of `file`, called `name`.
+fn read_whole(name: impl std::fmt::Display, file: &dyn ReadFile) -> Result<Vec<u8>> {
+    let length = file.len();
+    if length > READ_BYTES_MAX {
+        let problem = format!("the file has {length} bytes, but at most {READ_BYTES_MAX} are read at once");
+        return Err(Error::corrupt(format!("{name}: {problem}")));
+    }
+    let mut bytes = vec![0; length as usize];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
 
 /// Checks that `name` is a relative path that stays within the store and is no name of an unfinished object.
 fn check_name(name: &str) -> Result<()> {

@@ -203,6 +203,26 @@ fn a_restored_database_is_whole_or_is_refused_wherever_it_is_cut() {
 }
 
 #[test]
+fn regression_files_that_later_backups_hold_outlive_the_record_of_their_own() {
+    let (fs, source) = (disk(), Source::new());
+    for number in 1..=2 {
+        source.write(number);
+        source.backup(&fs).expect("a backup");
+    }
+    let kept = folder(&fs, "/data/kept").expect("the folder of backups");
+    kept.delete("backups/00000000000000000001").expect("a record deleted by hand");
+    kept.put_if_absent("files/00000000000000000009/half", b"of a backup that did not finish").expect("a leftover");
+    source.write(3);
+    source.backup(&fs).expect("a backup");
+    for number in 2..=3 {
+        let restored = memory();
+        restore_on(&*kept, restored.clone(), Moment::Number(number), &mut go_on).expect("it is whole");
+        check(restored, i64::try_from(number).expect("a small number"));
+    }
+    assert!(kept.list("files/00000000000000000009").expect("a list").is_empty());
+}
+
+#[test]
 fn a_stopped_restore_leaves_nothing() {
     let source = Source::new();
     source.write(1);

@@ -26,7 +26,7 @@ impl Bitstore {
     /// Reads checkpoint `number`.
     pub fn read(backend: &dyn Backend, number: u64, owner: u128) -> Result<Bitstore> {
         let name = names::bitstore(number);
-        let bytes = backend.read(&name)?;
+        let bytes = backend.read_sealed(&name)?;
         let expected = Some((owner, FileId::numbered(&magic::BITSTORE, owner, number)));
         let (_, mut reader) = open_sealed(&name, &bytes, &magic::BITSTORE, expected)?;
         let mut shards = Vec::with_capacity(SHARDS);

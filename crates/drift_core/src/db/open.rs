@@ -337,3 +337,13 @@ pub(super) fn apply(state: &CollectionState, record: OwnedRecord) -> Result<()> 
     state.publish(&mut writes, Version { seq, live_rows, ..(*version).clone() });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_of_a_spool_are_looked_for_where_a_load_puts_them() {
+        assert_eq!(names::SPOOL, ingest::SPOOL_FOLDER);
+    }
+}

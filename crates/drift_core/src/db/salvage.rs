@@ -18,6 +18,7 @@ use crate::manifest::{Catalog, CatalogEntry, CatalogStore, MANIFESTS_KEPT, Manif
 use crate::segment::{Scratch, Segment, SegmentFile};
 use crate::state::CollectionState;
 use crate::storage::Backend;
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::names::{self, Object};
 use crate::types::{Column, Columns, ElementType, FieldType, IdRef, Ids, Schema, Seq, VectorBuf, Vectors, unwatched};
 use crate::wal::{self, Expected, OwnedRecord, Tail};
@@ -59,6 +60,7 @@ pub(super) fn catalog(
     }
     for _ in 0..MANIFESTS_KEPT {
         catalog.number += 1;
+        reach(Failpoint::SalvageCatalog)?;
         store.commit(&catalog)?;
     }
     Ok((Some(catalog), given_up))

@@ -16,6 +16,28 @@ use crate::error::{Error, Result};
 /// Bytes that sealing adds to a body.
 pub const SEALED_OVERHEAD_BYTES: usize = HEADER_BYTES + 8 + 4;
 
+/// Bytes that say how long a sealed file is.
+pub const SEALED_HEAD_BYTES: usize = HEADER_BYTES + 8;
+
+/// That the sealed file called `name`, whose first bytes are `head`, has as many bytes as it says itself: asked before
+/// the `length` of a file, which anything may have made longer, is allocated. What kind of file it is, [`open_sealed`]
+/// checks.
+pub fn check_sealed_length(name: &str, head: &[u8; SEALED_HEAD_BYTES], length: u64) -> Result<()> {
+    let (header, body) = head.split_at(HEADER_BYTES);
+    let body = ByteReader::new(name, HEADER_BYTES as u64, body).u64()?;
+    if body.checked_add(SEALED_OVERHEAD_BYTES as u64) == Some(length) {
+        return Ok(());
+    }
+    Header::decode(name, header, head.first_chunk().unwrap_or(&[0; 8]))?;
+    let follow = length.saturating_sub(SEALED_HEAD_BYTES as u64);
+    Err(wrong_length(name, body, follow))
+}
+
+fn wrong_length(name: &str, body: u64, follow: u64) -> Error {
+    let problem = format!("the body has {body} bytes and a checksum of 4, but {follow} bytes follow");
+    Error::corrupt(format!("{name}: offset 64: {problem}"))
+}
+
 /// The whole file: `header`, `body` and what guards them.
 pub fn seal(header: &Header, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(body.len() + SEALED_OVERHEAD_BYTES);
@@ -44,10 +66,7 @@ pub fn open_sealed<'a>(
     let mut reader = ByteReader::new(name, HEADER_BYTES as u64, rest);
     let length = reader.u64()?;
     if reader.remaining().checked_sub(4).map(|left| left as u64) != Some(length) {
-        return Err(Error::corrupt(format!(
-            "{name}: offset 64: the body has {length} bytes and a checksum of 4, but {} bytes follow",
-            reader.remaining()
-        )));
+        return Err(wrong_length(name, length, reader.remaining() as u64));
     }
     let body = reader.bytes(reader.remaining() - 4)?;
     let covered = rest.get(..8 + body.len()).unwrap_or_default();
@@ -90,6 +109,23 @@ mod tests {
         assert!(open_sealed("b", &bytes, &magic::BUCKETS, None).is_ok());
         assert!(open_sealed("b", &bytes, &magic::BUCKETS, Some((8, FileId(9)))).is_err());
         assert!(open_sealed("b", &bytes, &magic::BUCKETS, Some((7, FileId(8)))).is_err());
+    }
+
+    #[test]
+    fn the_length_is_told_from_the_head() {
+        let bytes = file(b"a body");
+        let check = |bytes: &[u8], length| check_sealed_length("b", bytes.first_chunk().unwrap(), length);
+        let length = bytes.len() as u64;
+        check(&bytes, length).unwrap();
+        for wrong in [0, 72, length - 1, length + 1, 700 << 20, u64::MAX] {
+            let error = check(&bytes, wrong).unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::Corrupt);
+            assert!(error.message().contains("the body has 6 bytes"), "{error}");
+        }
+        let mut newer = Header::new(magic::BUCKETS, 7, FileId(9));
+        newer.format_version += 1;
+        let error = check(&seal(&newer, b"a body"), 700 << 20).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::UnsupportedFormat, "of another layout, perhaps");
     }
 
     proptest! {

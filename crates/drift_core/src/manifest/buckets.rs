@@ -36,7 +36,7 @@ impl BucketFile {
     /// Reads bucket file `number`.
     pub fn read(backend: &dyn Backend, number: u64, identity: u128, dim: usize) -> Result<BucketFile> {
         let name = names::buckets(number);
-        BucketFile::decode(&name, &backend.read(&name)?, number, identity, dim)
+        BucketFile::decode(&name, &backend.read_sealed(&name)?, number, identity, dim)
     }
 
     fn encode(&self, number: u64, identity: u128, dim: usize) -> Vec<u8> {

@@ -207,7 +207,7 @@ impl Chain {
 
     pub(super) fn load(&self, number: u64) -> Result<Link> {
         let name = names::numbered(self.folder, number);
-        let bytes = self.backend.read(&name)?;
+        let bytes = self.backend.read_sealed(&name)?;
         let (header, mut body) = open_sealed(&name, &bytes, &self.magic, None)?;
         if let Some(identity) = self.identity {
             header.check_database(&name, identity)?;

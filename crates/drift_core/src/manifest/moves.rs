@@ -53,7 +53,7 @@ impl MoveFile {
     /// Reads move file `number`.
     pub fn read(backend: &dyn Backend, number: u64, identity: u128) -> Result<MoveFile> {
         let name = names::moves(number);
-        MoveFile::decode(&name, &backend.read(&name)?, number, identity)
+        MoveFile::decode(&name, &backend.read_sealed(&name)?, number, identity)
     }
 
     fn encode(&self, number: u64, identity: u128) -> Vec<u8> {

@@ -35,7 +35,7 @@ impl TombstoneFile {
     /// Reads tombstone file `number`.
     pub fn read(backend: &dyn Backend, number: u64, identity: u128, id_type: IdType) -> Result<TombstoneFile> {
         let name = names::tombstones(number);
-        TombstoneFile::decode(&name, &backend.read(&name)?, number, identity, id_type)
+        TombstoneFile::decode(&name, &backend.read_sealed(&name)?, number, identity, id_type)
     }
 
     fn encode(&self, number: u64, identity: u128) -> Vec<u8> {

@@ -25,6 +25,15 @@ fn visible(memtable: &Memtable, snapshot: Seq) -> BTreeMap<i64, Seq> {
     rows
 }
 
+#[test]
+fn regression_tombstones_count_the_bytes_of_their_ids() {
+    let memtable = Memtable::new(&Schema::new(2, Metric::L2, IdType::Str).expect("a schema"), 1);
+    let id = "x".repeat(1_024);
+    let before = memtable.bytes();
+    (1..=100).for_each(|seq| memtable.add_tombstone(IdRef::Str(&id), seq));
+    assert!(memtable.bytes() - before >= 100 * (1_024 + 8), "{} bytes", memtable.bytes() - before);
+}
+
 proptest! {
     #[test]
     fn every_snapshot_sees_what_was_true_then(

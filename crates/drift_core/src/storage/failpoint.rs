@@ -57,11 +57,19 @@ pub enum Failpoint {
     RepairCommit,
     /// A salvaged copy takes the place of a damaged collection.
     SalvageCommit,
+    /// A new database gets its first catalog.
+    CatalogFirst,
+    /// A catalog is committed in the place of a damaged one that is kept.
+    CatalogRepair,
+    /// A catalog of what a damaged one may have named is committed.
+    SalvageCatalog,
+    /// The folder of a salvaged copy gets its first manifest.
+    SalvageFolder,
 }
 
 impl Failpoint {
     /// Each of them.
-    pub const ALL: [Failpoint; 24] = [
+    pub const ALL: [Failpoint; 28] = [
         Failpoint::LogAppend,
         Failpoint::LogSync,
         Failpoint::LogCreate,
@@ -86,6 +94,10 @@ impl Failpoint {
         Failpoint::DropFolder,
         Failpoint::RepairCommit,
         Failpoint::SalvageCommit,
+        Failpoint::CatalogFirst,
+        Failpoint::CatalogRepair,
+        Failpoint::SalvageCatalog,
+        Failpoint::SalvageFolder,
     ];
 }
 

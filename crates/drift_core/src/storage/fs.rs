@@ -5,7 +5,7 @@
 //! the length and everything else that is needed to read the data back.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Result, Write};
+use std::io::{ErrorKind, Result, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -51,12 +51,20 @@ pub trait FsFile: Send + Sync {
     fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<()>;
     /// Length in bytes.
     fn len(&self) -> Result<u64>;
+    /// Where the next bytes from `offset` on are that are no hole of the file, which reads as zeros; at the end or beyond
+    /// where there are none.
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        Ok(offset)
+    }
     /// Makes data and length durable.
     fn sync(&self) -> Result<()>;
     /// Cuts the file to `len` bytes.
     fn truncate(&self, len: u64) -> Result<()>;
-    /// Takes an exclusive lock that ends with the handle; false when somebody else holds it.
+    /// Takes an exclusive lock that ends with the handle and all that forked children have of it; false when somebody
+    /// else holds it.
     fn try_lock(&self) -> Result<bool>;
+    /// Ends the lock, for forked children too.
+    fn unlock(&self) -> Result<()>;
 }
 
 /// The operating system's files.
@@ -92,8 +100,12 @@ impl Fs for OsFs {
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(path)? {
             let entry = entry?;
-            if let Ok(name) = entry.file_name().into_string() {
-                entries.push(DirEntry { name, is_dir: entry.file_type()?.is_dir() });
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            match entry.file_type() {
+                Ok(kind) => entries.push(DirEntry { name, is_dir: kind.is_dir() }),
+                // Some file systems are asked anew for the type, and the entry may be gone meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(entries)
@@ -131,6 +143,19 @@ impl FsFile for OsFile {
         self.0.metadata().map(|metadata| metadata.len())
     }
 
+    #[cfg(target_os = "linux")]
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        use rustix::fs::{SeekFrom, seek};
+        use rustix::io::Errno;
+        // The position that this moves is used by nothing: reads say where, and writes append.
+        match seek(&self.0, SeekFrom::Data(offset)) {
+            Err(Errno::NXIO) => self.len(),
+            // A file system that does not know.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(offset),
+            next => Ok(next?),
+        }
+    }
+
     fn sync(&self) -> Result<()> {
         self.0.sync_data()
     }
@@ -145,5 +170,9 @@ impl FsFile for OsFile {
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn unlock(&self) -> Result<()> {
+        self.0.unlock()
     }
 }

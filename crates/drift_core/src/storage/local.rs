@@ -4,16 +4,18 @@
 //! fails when that exists: nothing is ever overwritten), the temporary name removed, the folder fsynced. Each folder
 //! that is used for writing is fsynced into its parent first, once per handle, also when it existed: a crashed process
 //! may have created it just before. That holds for the lowest existing folder above a missing database, too: folders
-//! are made from above, each durable before the next, so it alone may be one that a crash left behind. Temporary names are never listed, and are removed by whoever takes the lock: only
-//! then is it certain that no other process is about to link them.
+//! are made from above, each durable before the next, so it alone may be one that a crash left behind. Temporary names
+//! are never listed, and are removed by whoever takes the lock: only then is it certain that no other process is about
+//! to link them. The folder may hold files of others: only where drift makes folders, and under the names that it makes
+//! itself, is anything looked for to remove, and a folder of somebody else that cannot be read is passed over.
 //!
 //! Every failed fsync poisons the backend, its scoped ones and all their open files: see the invariants of `storage`.
 
 use super::fs::{Fs, FsFile};
-use super::local_files::{LocalAppend, LocalRead, LocalWrite, read_whole};
+use super::local_files::{LocalAppend, LocalRead, LocalWrite};
 use super::{
-    AppendFile, Backend, LockGuard, ReadFile, TMP_SUFFIX, WriteFile, already_exists, check_name, locked,
-    refuse_read_only,
+    AppendFile, Backend, LockGuard, ReadFile, TMP_SUFFIX, WriteFile, already_exists, check_name, locked, names,
+    read_whole, refuse_read_only,
 };
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
@@ -194,8 +196,9 @@ impl LocalBackend {
         self.disk.check()
     }
 
-    /// Files below `folder` with their names relative to the root, temporary ones included.
-    fn walk(&self, folder: &str) -> Result<Vec<String>> {
+    /// Files below `folder`, in it and in those folders below that `enter` takes, with their names relative to the
+    /// root, temporary ones included.
+    fn walk(&self, folder: &str, enter: impl Fn(&str) -> bool) -> Result<Vec<String>> {
         let mut files = Vec::new();
         let mut folders = vec![(folder.to_owned(), 0)];
         while let Some((folder, depth)) = folders.pop() {
@@ -203,13 +206,16 @@ impl LocalBackend {
             let entries = match self.disk.fs.list(&path) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if depth > 0 && error.kind() == io::ErrorKind::PermissionDenied && !self.is_own(&path) => {
+                    continue;
+                }
                 Err(error) => return Err(Error::io(format_args!("listing {}", path.display()), error)),
             };
             for entry in entries {
                 let name = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
                 if !entry.is_dir {
                     files.push(name);
-                } else if depth < DEPTH_MAX {
+                } else if depth < DEPTH_MAX && enter(&name) {
                     folders.push((name, depth + 1));
                 }
             }
@@ -218,14 +224,23 @@ impl LocalBackend {
         Ok(files)
     }
 
-    /// Removes temporary files, which only a crashed writer can have left: the caller holds the lock.
+    /// Whether drift makes folders of this name in the store.
+    fn is_own(&self, folder: &Path) -> bool {
+        folder.strip_prefix(&self.disk.top).is_ok_and(|name| name.to_str().is_some_and(names::is_folder))
+    }
+
+    /// Removes temporary files, which only a crashed writer can have left: the caller holds the lock. One that is gone
+    /// meanwhile is as good as removed.
     fn remove_leftovers(&self) -> Result<()> {
-        for name in self.walk("")?.iter().filter(|name| is_tmp(name)) {
+        let is_leftover = |name: &&String| object_of_tmp(name).is_some_and(names::is_object);
+        for name in self.walk("", names::is_folder)?.iter().filter(is_leftover) {
             let path = self.root.join(name);
-            self.disk
-                .fs
-                .remove(&path)
-                .map_err(|error| Error::io(format_args!("removing {}", path.display()), error))?;
+            match self.disk.fs.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io(format_args!("removing {}", path.display()), error));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -237,11 +252,11 @@ fn is_foreign(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported)
 }
 
-/// Whether `name` ends as [`Disk::create_tmp`] ends names: `.<digits>.tmp`.
-fn is_tmp(name: &str) -> bool {
-    name.strip_suffix(TMP_SUFFIX)
-        .and_then(|stem| stem.rsplit_once('.'))
-        .is_some_and(|(_, count)| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()))
+/// The object that a file is the beginning of, when it is named as [`Disk::create_tmp`] names files:
+/// `<object>.<digits>.tmp`.
+fn object_of_tmp(name: &str) -> Option<&str> {
+    let (object, count) = name.strip_suffix(TMP_SUFFIX)?.rsplit_once('.')?;
+    (!count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit())).then_some(object)
 }
 
 impl Backend for LocalBackend {
@@ -254,9 +269,7 @@ impl Backend for LocalBackend {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let path = self.path(name)?;
-        let file = self.disk.fs.open_read(&path).map_err(|error| Error::io(path.display(), error))?;
-        read_whole(&path, &*file)
+        read_whole(self.root.join(name).display(), &*Backend::open(self, name)?)
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn ReadFile>> {
@@ -289,9 +302,9 @@ impl Backend for LocalBackend {
         if !prefix.is_empty() {
             check_name(prefix)?;
         }
-        let mut names = self.walk(prefix)?;
-        names.retain(|name| !is_tmp(name));
-        Ok(names)
+        let mut found = self.walk(prefix, |_| true)?;
+        found.retain(|name| object_of_tmp(name).is_none());
+        Ok(found)
     }
 
     fn settle(&self, folder: &str) -> Result<()> {
@@ -329,8 +342,10 @@ impl Backend for LocalBackend {
         if !file.try_lock().map_err(in_path)? {
             return Err(locked(&self.describe()));
         }
+        // From here on whatever fails ends the lock.
+        let lock = LocalLock { file, process: std::process::id() };
         self.remove_leftovers()?;
-        Ok(Box::new(LocalLock { _file: file }))
+        Ok(Box::new(lock))
     }
 
     fn scoped(&self, folder: &str) -> Arc<dyn Backend> {
@@ -342,9 +357,22 @@ impl Backend for LocalBackend {
     }
 }
 
-/// Closing the file unlocks it.
+/// A lock of the process that took it. Closing the file is not enough: a child that was forked meanwhile has it open, too,
+/// and with it the lock, for as long as the child lives. Nor may the child end the lock of its parent.
 struct LocalLock {
-    _file: Box<dyn FsFile>,
+    file: Box<dyn FsFile>,
+    process: u32,
 }
 
 impl LockGuard for LocalLock {}
+
+impl Drop for LocalLock {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the lock of a database ends with the children that were forked meanwhile");
+        }
+    }
+}

@@ -5,7 +5,7 @@
 
 use super::fs::FsFile;
 use super::local::Disk;
-use super::{AppendFile, READ_BYTES_MAX, ReadFile, SyncFile, WriteFile, short_read};
+use super::{AppendFile, ReadFile, SyncFile, WriteFile, short_read};
 use crate::error::{Error, Result};
 use std::io::ErrorKind::{InvalidInput, UnexpectedEof};
 use std::path::{Path, PathBuf};
@@ -13,20 +13,6 @@ use std::sync::Arc;
 
 /// Buffer of a new object: at 256 KiB a write costs 1 % of what copying the bytes does.
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
-
-/// All bytes of a file.
-pub(super) fn read_whole(path: &Path, file: &dyn FsFile) -> Result<Vec<u8>> {
-    let length = file.len().map_err(|error| Error::io(path.display(), error))?;
-    if length > READ_BYTES_MAX {
-        return Err(Error::corrupt(format!(
-            "{}: the file has {length} bytes, but at most {READ_BYTES_MAX} are read at once",
-            path.display()
-        )));
-    }
-    let mut bytes = vec![0; length as usize];
-    read_at(path, file, 0, &mut bytes)?;
-    Ok(bytes)
-}
 
 fn read_at(path: &Path, file: &dyn FsFile, offset: u64, out: &mut [u8]) -> Result<()> {
     file.read_exact_at(offset, out).map_err(|error| match error.kind() {
@@ -56,6 +42,11 @@ impl ReadFile for LocalRead {
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         read_at(&self.path, &*self.file, offset, out)
+    }
+
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        let next = self.file.next_data(offset).map_err(|error| Error::io(self.path.display(), error))?;
+        Ok(next.min(self.length))
     }
 }
 

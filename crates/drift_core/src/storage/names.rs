@@ -25,6 +25,8 @@ pub const MOVES: &str = "moves";
 pub const TOMBSTONES: &str = "tombstones";
 /// Folder of bitstore files.
 pub const BITSTORES: &str = "bitstore";
+/// Folder of the spool of a load, whose files nothing names.
+pub const SPOOL: &str = "spool";
 /// Folder of the collections of a database.
 pub const COLLECTIONS: &str = "collections";
 /// Folder of [`RESTORING`].
@@ -170,6 +172,63 @@ impl Object {
     }
 }
 
+/// Whether drift makes a folder of this name in a database or in a folder of backups.
+pub fn is_folder(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('/').collect();
+    match parts.as_slice() {
+        [CATALOGS | RESTORES | BACKUPS | BACKUP_FILES] => true,
+        [BACKUP_FILES, number] => is_number(number),
+        [BACKUP_FILES, number, inside @ ..] => is_number(number) && is_folder_of_collections(inside),
+        parts => is_folder_of_collections(parts),
+    }
+}
+
+/// Whether drift makes an object of this name in a database or in a folder of backups, [`LOCK`] apart.
+pub fn is_object(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('/').collect();
+    match parts.as_slice() {
+        [CATALOGS | BACKUPS, number] => is_number(number),
+        [RESTORES, _] => name == RESTORING,
+        [BACKUP_FILES, number, inside @ ..] => is_number(number) && is_in_collection(inside),
+        parts => is_in_collection(parts),
+    }
+}
+
+fn is_folder_of_collections(parts: &[&str]) -> bool {
+    match parts {
+        [COLLECTIONS] => true,
+        [COLLECTIONS, identity] => is_identity(identity),
+        [COLLECTIONS, identity, folder] => {
+            is_identity(identity)
+                && [MANIFESTS, LOGS, SEGMENTS, BUCKETS, MOVES, TOMBSTONES, BITSTORES, SPOOL].contains(folder)
+        }
+        _ => false,
+    }
+}
+
+fn is_in_collection(parts: &[&str]) -> bool {
+    match parts {
+        [COLLECTIONS, identity, SPOOL, file] => {
+            is_identity(identity) && file.len() == 32 && file.bytes().all(|digit| b"0123456789abcdef".contains(&digit))
+        }
+        [COLLECTIONS, identity, folder, file] => {
+            let object = Object::parse(&format!("{folder}/{file}"));
+            is_identity(identity) && object.is_some_and(|object| !matches!(object, Object::Catalog(_)))
+        }
+        _ => false,
+    }
+}
+
+/// Whether `part` is a number as [`numbered`] writes it.
+fn is_number(part: &str) -> bool {
+    part.parse().is_ok_and(|number: u64| format!("{number:020}") == part)
+}
+
+/// Whether `part` is an identity as [`collection_dir`] writes it.
+fn is_identity(part: &str) -> bool {
+    Uuid::try_parse(part).is_ok_and(|identity| identity.to_string() == part)
+}
+
 /// The identity of the collection in whose folder an object is; none of a folder that [`collection_dir`] does not name.
 pub fn collection_of(name: &str) -> Option<u128> {
     let (folder, _) = name.strip_prefix(COLLECTIONS)?.strip_prefix('/')?.split_once('/')?;
@@ -227,6 +286,26 @@ mod tests {
         }
         let upper = segment(FileId(0xabcdef)).replace("abcdef", "ABCDEF");
         assert_eq!(Object::parse(&upper), None);
+    }
+
+    #[test]
+    fn objects_of_a_store_are_in_its_folders_and_nothing_else_is() {
+        let inside = format!("{}/{}", collection_dir(7), wal(3));
+        let spooled = format!("{}/spool/{:032x}", collection_dir(7), 3);
+        let copied = format!("{}/{inside}", backup_files(1));
+        let names = [catalog(1), RESTORING.to_owned(), backup(2), inside, spooled, copied];
+        for name in &names {
+            assert!(is_object(name) && !is_folder(name), "{name}");
+            let above = name.match_indices('/').map(|(end, _)| &name[..end]);
+            above.for_each(|folder| assert!(is_folder(folder) && !is_object(folder), "{folder}"));
+        }
+        let foreign =
+            ["", "data", "wal", "src/report", "catalog/own", "catalog/1", "restoring/x", "files/own", "segments"];
+        let misplaced =
+            [manifest(1), format!("collections/own/{}", wal(1)), format!("{}/{}", collection_dir(7), catalog(1))];
+        for name in foreign.into_iter().chain(misplaced.iter().map(String::as_str)) {
+            assert!(!is_object(name) && !is_folder(name), "{name}");
+        }
     }
 
     #[test]

@@ -451,13 +451,19 @@ impl FsFile for SimFile {
         *holds_lock = *holds_lock || state.locked.insert(self.node);
         Ok(*holds_lock)
     }
+
+    fn unlock(&self) -> Result<()> {
+        let mut state = self.fs.state.lock();
+        if std::mem::take(&mut *self.holds_lock.lock()) {
+            state.locked.remove(&self.node);
+        }
+        Ok(())
+    }
 }
 
 impl Drop for SimFile {
     fn drop(&mut self) {
-        if *self.holds_lock.lock() {
-            self.fs.state.lock().locked.remove(&self.node);
-        }
+        let _ = self.unlock();
     }
 }
 

@@ -3,7 +3,7 @@
 //! Layer 3. The writer may delete any of them: an open file outlives its name. It may append to the newest log: a file
 //! ends here where it ended when it was added. What was not added does not exist. Nothing can be written.
 
-use super::{AppendFile, Backend, LockGuard, ReadFile, WriteFile, refuse_read_only, short_read};
+use super::{AppendFile, Backend, LockGuard, ReadFile, WriteFile, read_whole, refuse_read_only, short_read};
 use crate::error::{Error, Result};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -61,17 +61,7 @@ impl Backend for SnapshotBackend {
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {
         let held = self.held(name)?;
-        if held.length > super::READ_BYTES_MAX {
-            return Err(Error::corrupt(format!(
-                "{}: the file has {} bytes, but at most {} are read at once",
-                held.name,
-                held.length,
-                super::READ_BYTES_MAX
-            )));
-        }
-        let mut bytes = vec![0; held.length as usize];
-        held.read_at(0, &mut bytes)?;
-        Ok(bytes)
+        read_whole(&held.name, &*held)
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn ReadFile>> {
@@ -137,6 +127,10 @@ impl ReadFile for HeldFile {
             return Err(short_read(&self.name, offset, out.len(), self.length));
         }
         self.file.read_at(offset, out)
+    }
+
+    fn next_data(&self, offset: u64) -> Result<u64> {
+        Ok(self.file.next_data(offset)?.min(self.length))
     }
 }
 

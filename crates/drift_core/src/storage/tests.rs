@@ -84,6 +84,21 @@ fn reads_beyond_the_end_are_corrupt_and_name_the_offset() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn holes_of_a_file_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let length = 700 << 20;
+    local(folder.path()).put_if_absent("x", b"12345").unwrap();
+    let grown = std::fs::OpenOptions::new().write(true).open(folder.path().join("x")).unwrap();
+    grown.set_len(length).unwrap();
+    let file = Backend::open(&local(folder.path()), "x").unwrap();
+    assert_eq!((file.next_data(2).unwrap(), file.next_data(1 << 20).unwrap()), (2, length));
+    assert_eq!(file.next_data(length + 1).unwrap(), length);
+    let kind = local(folder.path()).read_sealed("x").unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::Corrupt);
+}
+
+#[test]
 fn append_files_grow_and_are_cut() {
     for_each_backend(|backend| {
         assert_eq!(backend.append("w/1", false).err().unwrap().kind(), ErrorKind::NotFound);
@@ -180,24 +195,51 @@ fn read_only_store_changes_nothing_on_disk() {
 fn leftovers_are_not_listed_and_go_with_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let backend = local(folder.path());
-    backend.put_if_absent("x/1", b"1").unwrap();
-    let leftover = folder.path().join("x/2.0.tmp");
-    std::fs::write(&leftover, b"half").unwrap();
+    let in_collection = |object: String| format!("{}/{object}", names::collection_dir(7));
+    let objects = [names::catalog(1), in_collection(names::wal(1)), names::RESTORING.to_owned(), names::backup(1)];
+    let copied = format!("{}/{}", names::backup_files(1), in_collection(names::manifest(1)));
+    let leftovers = objects.iter().chain([&copied]).map(|object| folder.path().join(format!("{object}.0.tmp")));
+    let leftovers: Vec<_> = leftovers.collect();
+    for leftover in &leftovers {
+        std::fs::create_dir_all(leftover.parent().unwrap()).unwrap();
+        std::fs::write(leftover, b"half").unwrap();
+    }
     std::fs::write(folder.path().join("notes.tmp"), b"not drift's").unwrap();
-    assert_eq!(backend.list("").unwrap(), ["notes.tmp", "x/1"]);
-    backend.put_if_absent("x/2", b"2").unwrap();
-    assert!(leftover.exists());
+    assert_eq!(backend.list("").unwrap(), ["notes.tmp"]);
+    backend.put_if_absent(&objects[0], b"whole").unwrap();
+    assert!(leftovers.iter().all(|leftover| leftover.exists()));
     let _guard = backend.lock("LOCK").unwrap();
-    assert!(!leftover.exists());
-    assert_eq!(backend.list("x").unwrap(), ["x/1", "x/2"]);
-    assert!(folder.path().join("notes.tmp").exists());
+    assert!(!leftovers.iter().any(|leftover| leftover.exists()));
+    assert_eq!(backend.list("").unwrap(), ["LOCK", &objects[0], "notes.tmp"]);
+}
+
+#[test]
+fn regression_lock_passes_over_what_others_do_in_its_folder() {
+    let cases = [("list foreign", io::ErrorKind::PermissionDenied), ("remove", io::ErrorKind::NotFound)];
+    for (failing, kind) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let fs = TracedFs::default();
+        let backend = LocalBackend::open(folder.path(), Arc::new(fs.share()), true, false).unwrap();
+        backend.put_if_absent(&names::catalog(1), b"1").unwrap();
+        std::fs::write(folder.path().join(format!("{}.0.tmp", names::catalog(2))), b"half").unwrap();
+        for foreign in ["foreign/data.1.tmp", "catalog/foreign/data.1.tmp"] {
+            let path = folder.path().join(foreign);
+            std::fs::create_dir(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"mine").unwrap();
+        }
+        *fs.fail.lock() = Some((failing, kind));
+        let _guard = backend.lock("LOCK").unwrap();
+        assert_eq!(backend.list("").unwrap(), ["LOCK", &names::catalog(1)]);
+        *fs.fail.lock() = Some(("list catalog", io::ErrorKind::PermissionDenied));
+        assert_eq!(backend.list("").unwrap_err().kind(), ErrorKind::Io, "its own folder is not passed over");
+    }
 }
 
 /// The system's disk, with a trace of what was asked of it and a call that fails.
 #[derive(Default)]
 struct TracedFs {
     trace: Arc<Mutex<Vec<String>>>,
-    fail: Arc<Mutex<Option<&'static str>>>,
+    fail: Arc<Mutex<Option<(&'static str, io::ErrorKind)>>>,
 }
 
 struct TracedFile {
@@ -214,7 +256,7 @@ impl TracedFs {
     fn note(&self, what: &str, path: &Path) -> io::Result<()> {
         self.trace.lock().push(format!("{what} {}", path.file_name().unwrap_or_default().display()));
         match *self.fail.lock() {
-            Some(failing) if failing == what => Err(io::Error::other("injected")),
+            Some((failing, kind)) if failing == what => Err(io::Error::new(kind, "injected")),
             _ => Ok(()),
         }
     }
@@ -249,6 +291,7 @@ impl Fs for TracedFs {
         OsFs.sync_dir(path)
     }
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.note(&format!("list {}", path.file_name().unwrap_or_default().display()), path)?;
         OsFs.list(path)
     }
     fn is_dir(&self, path: &Path) -> bool {
@@ -284,6 +327,9 @@ impl FsFile for TracedFile {
     fn try_lock(&self) -> io::Result<bool> {
         self.file.try_lock()
     }
+    fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
 }
 
 #[test]
@@ -310,7 +356,7 @@ fn failed_sync_refuses_all_later_writes() {
         backend.put_if_absent("x/1", b"1").unwrap();
         let mut log = backend.append("x/log", true).unwrap();
         let mut open = backend.scoped("x").create("3").unwrap();
-        *fs.fail.lock() = Some(failing);
+        *fs.fail.lock() = Some((failing, io::ErrorKind::Other));
         assert_eq!(backend.put_if_absent("x/2", b"2").unwrap_err().kind(), ErrorKind::Io);
         *fs.fail.lock() = None;
         assert!(backend.poisoned().is_some());
@@ -328,7 +374,7 @@ fn failed_write_leaves_no_trace_and_no_poison() {
         let folder = tempfile::tempdir().unwrap();
         let fs = TracedFs::default();
         let backend = LocalBackend::open(folder.path(), Arc::new(fs.share()), true, false).unwrap();
-        *fs.fail.lock() = Some(failing);
+        *fs.fail.lock() = Some((failing, io::ErrorKind::Other));
         assert!(backend.put_if_absent("x", b"1").is_err());
         *fs.fail.lock() = None;
         assert!(snapshot(folder.path()).is_empty(), "{failing}");

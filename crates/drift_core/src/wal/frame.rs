@@ -38,6 +38,9 @@ pub(super) const PREAMBLE_BYTES: usize = HEADER_BYTES + 32;
 /// Frames stand at multiples of this.
 pub(super) const ALIGNMENT: usize = 8;
 
+/// Where the kind stands in a frame, which is never zero.
+pub(super) const KIND_OFFSET: usize = 8;
+
 /// What a log file says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Preamble {
@@ -165,13 +168,21 @@ impl Head {
         HEAD_BYTES + self.length.next_multiple_of(ALIGNMENT)
     }
 
+    /// Whether the frame has this checksum.
+    pub(super) fn has_checksum(&self, check: u32) -> bool {
+        self.check == check
+    }
+
     /// Whether `frame`, which stands at `offset` of `file`, is what was written there.
     pub(super) fn verify(&self, file: FileId, offset: u64, frame: &[u8]) -> bool {
-        match (frame.get(..4), frame.get(8..)) {
-            (Some(length), Some(rest)) => checksum_parts(file, offset, &[length, rest]) == self.check,
-            _ => false,
-        }
+        self.has_checksum(frame_checksum(file, offset, frame))
     }
+}
+
+/// The checksum of a frame, whatever stands where it is to stand.
+pub(super) fn frame_checksum(file: FileId, offset: u64, frame: &[u8]) -> u32 {
+    let (length, rest) = (frame.get(..4).unwrap_or_default(), frame.get(8..).unwrap_or_default());
+    checksum_parts(file, offset, &[length, rest])
 }
 
 /// Writes a frame that is to stand at `offset` of `file` into `out`, which is empty.
@@ -201,8 +212,7 @@ pub(super) fn encode_frame(
     let length = (out.len() - HEAD_BYTES) as u32;
     out.align(ALIGNMENT);
     out.set(0, &length.to_le_bytes());
-    let frame = out.as_slice();
-    let check = checksum_parts(file, offset, &[&frame[..4], &frame[8..]]);
+    let check = frame_checksum(file, offset, out.as_slice());
     out.set(4, &check.to_le_bytes());
     Ok(())
 }
@@ -221,8 +231,7 @@ pub(super) fn encode_copy(file: &mut Vec<u8>, id: FileId, head: &Head, payload: 
     frame.u64(offset);
     frame.bytes(payload);
     frame.align(ALIGNMENT);
-    let bytes = frame.as_slice();
-    let check = checksum_parts(id, offset, &[&bytes[..4], &bytes[8..]]);
+    let check = frame_checksum(id, offset, frame.as_slice());
     frame.set(4, &check.to_le_bytes());
     file.extend_from_slice(frame.as_slice());
 }

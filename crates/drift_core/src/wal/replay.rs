@@ -9,9 +9,11 @@
 //! Otherwise everything from there on was never durable, and a power loss may have torn it.
 
 use super::OwnedRecord;
-use super::frame::{self, ALIGNMENT, Content, Decoded, HEAD_BYTES, Head, Kind, PREAMBLE_BYTES, Preamble, encode_frame};
+use super::frame::{
+    self, ALIGNMENT, Content, Decoded, HEAD_BYTES, Head, KIND_OFFSET, Kind, PREAMBLE_BYTES, Preamble, encode_frame,
+};
 use crate::error::{Error, Result};
-use crate::format::{ByteWriter, FileId, magic};
+use crate::format::{ByteWriter, FileId, checksum, checksum_on, magic};
 use crate::storage::{Backend, ReadFile, names};
 use crate::types::{Schema, Seq};
 use std::collections::VecDeque;
@@ -22,6 +24,10 @@ const SECTOR_BYTES: u64 = 512;
 
 /// Bytes read at once: frames of small writes come by the thousand.
 const WINDOW_BYTES: usize = 1 << 20;
+
+/// Bytes of a frame that are allocated before its checksum has been compared. A larger one is read twice: its length may be
+/// damaged, and the file as long as that, if only by a hole.
+const UNCHECKED_BYTES_MAX: usize = 16 << 20;
 
 /// Frames whose checksum is computed in the search after damage. Only a forged file has more heads that look right;
 /// it is called damaged.
@@ -306,14 +312,54 @@ impl Log {
     pub(super) fn frame(&mut self, offset: u64) -> Result<Option<(Head, &[u8])>> {
         let Some(head) = self.get(offset, HEAD_BYTES)?.and_then(Head::decode) else { return Ok(None) };
         let id = self.id;
+        if head.frame_bytes() > UNCHECKED_BYTES_MAX && !self.is_sound(offset, &head)? {
+            return Ok(None);
+        }
         let Some(bytes) = self.get(offset, head.frame_bytes())? else { return Ok(None) };
         Ok(head.verify(id, offset, bytes).then_some((head, bytes)))
+    }
+
+    /// Whether the frame at `offset`, which has `head`, is whole and sound, read piece by piece.
+    fn is_sound(&mut self, offset: u64, head: &Head) -> Result<bool> {
+        let end = offset + head.frame_bytes() as u64;
+        if end > self.length {
+            return Ok(false);
+        }
+        let mut check = checksum(self.id, offset, &(head.length as u32).to_le_bytes());
+        let mut at = offset + KIND_OFFSET as u64;
+        while at < end {
+            let count = (end - at).min(WINDOW_BYTES as u64) as usize;
+            let Some(piece) = self.get(at, count)? else { return Ok(false) };
+            check = checksum_on(check, piece);
+            at += count as u64;
+        }
+        Ok(head.has_checksum(check))
+    }
+
+    /// The first place from `offset` on, in steps of the alignment, where a frame may begin; the length of the file when
+    /// there is none. No frame begins where its kind would be zero, so zeros are stepped over, and what the file system
+    /// knows to be a hole is not even read: a file may have grown by any number of them.
+    pub(super) fn next_place(&mut self, mut offset: u64) -> Result<u64> {
+        while self.get(offset, HEAD_BYTES)?.is_some() {
+            let kind = offset + KIND_OFFSET as u64;
+            let rest = self.window.get((kind - self.start) as usize..).unwrap_or_default();
+            let end = kind + rest.len() as u64;
+            let next = match rest.iter().position(|byte| *byte != 0) {
+                Some(zeros) => kind + zeros as u64,
+                None => self.file.next_data(end)?.max(end),
+            };
+            offset = next - next % ALIGNMENT as u64 - KIND_OFFSET as u64;
+            if next < end {
+                return Ok(offset);
+            }
+        }
+        Ok(self.length)
     }
 
     /// Offset of a frame after `damaged` that was written when the file was durable beyond `damaged`.
     fn find_proof_of_damage(&mut self, damaged: u64, next_seq: Seq) -> Result<Option<u64>> {
         let mut checked = 0;
-        let mut offset = damaged + ALIGNMENT as u64;
+        let mut offset = self.next_place(damaged + ALIGNMENT as u64)?;
         while let Some(bytes) = self.get(offset, HEAD_BYTES)? {
             let proves =
                 |head: &Head| head.synced_end > damaged && head.synced_end <= offset && head.first_seq >= next_seq;
@@ -323,8 +369,125 @@ impl Log {
                     return Ok(Some(offset));
                 }
             }
-            offset += ALIGNMENT as u64;
+            offset = self.next_place(offset + ALIGNMENT as u64)?;
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parking_lot::Mutex;
+    use proptest::prelude::*;
+
+    const ID: FileId = FileId(7);
+
+    /// A file of zeros but for some pieces; what is between them is a hole, if the file system knows holes.
+    struct Sparse {
+        pieces: Vec<(u64, Vec<u8>)>,
+        length: u64,
+        knows_holes: bool,
+        bytes_read: Mutex<u64>,
+    }
+
+    impl ReadFile for Sparse {
+        fn len(&self) -> u64 {
+            self.length
+        }
+
+        fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+            *self.bytes_read.lock() += out.len() as u64;
+            out.fill(0);
+            for (start, piece) in &self.pieces {
+                for (at, byte) in piece.iter().enumerate() {
+                    let at = (start + at as u64).checked_sub(offset).and_then(|at| out.get_mut(at as usize));
+                    at.into_iter().for_each(|out| *out = *byte);
+                }
+            }
+            Ok(())
+        }
+
+        fn next_data(&self, offset: u64) -> Result<u64> {
+            let ahead = self.pieces.iter().filter(|(start, piece)| start + piece.len() as u64 > offset);
+            let next = ahead.map(|(start, _)| (*start).max(offset)).min().unwrap_or(self.length);
+            Ok(if self.knows_holes { next } else { offset })
+        }
+    }
+
+    /// A seal for the place `offset`, from a time when the file was durable up to `synced_end`.
+    fn seal_at(offset: u64, synced_end: u64) -> (u64, Vec<u8>) {
+        let mut frame = ByteWriter::new();
+        encode_frame(&mut frame, ID, offset, synced_end, Content::Seal(5)).unwrap();
+        (offset, frame.into_vec())
+    }
+
+    fn log(pieces: Vec<(u64, Vec<u8>)>, length: u64, knows_holes: bool) -> (Log, Arc<Sparse>) {
+        let file = Arc::new(Sparse { pieces, length, knows_holes, bytes_read: Mutex::new(0) });
+        (Log { file: file.clone(), name: "log".into(), id: ID, length, start: 0, window: Vec::new() }, file)
+    }
+
+    #[test]
+    fn regression_the_search_after_damage_does_not_read_a_hole() {
+        let (length, damaged) = (700 << 20, 96);
+        let (mut grown, file) = log(Vec::new(), length, true);
+        assert_eq!(grown.find_proof_of_damage(damaged, 5).unwrap(), None);
+        assert!(*file.bytes_read.lock() <= 2 * WINDOW_BYTES as u64, "{} bytes", file.bytes_read.lock());
+        for far in [length - 32, length / 2, 8 << 20, 104] {
+            for (synced_end, proof) in [(96, None), (104, Some(far))] {
+                let (mut damaged_log, file) = log(vec![seal_at(far, synced_end)], length, true);
+                assert_eq!(damaged_log.find_proof_of_damage(damaged, 5).unwrap(), proof, "{far}");
+                assert!(*file.bytes_read.lock() <= 4 * WINDOW_BYTES as u64, "{} bytes", file.bytes_read.lock());
+            }
+        }
+    }
+
+    #[test]
+    fn regression_a_frame_of_damaged_length_is_not_allocated() {
+        let (offset, mut frame) = seal_at(96, 96);
+        frame[..4].copy_from_slice(&(600u32 << 20).to_le_bytes());
+        let (mut grown, _) = log(vec![(offset, frame)], 700 << 20, true);
+        assert!(grown.frame(offset).unwrap().is_none());
+        assert!(grown.window.capacity() <= UNCHECKED_BYTES_MAX, "{} bytes", grown.window.capacity());
+    }
+
+    #[test]
+    fn frames_that_are_read_twice_come_back() {
+        let offset = 96;
+        let mut frame = vec![3; HEAD_BYTES + UNCHECKED_BYTES_MAX];
+        let (_, seal) = seal_at(offset, offset);
+        frame[..HEAD_BYTES].copy_from_slice(&seal);
+        frame[..4].copy_from_slice(&(UNCHECKED_BYTES_MAX as u32).to_le_bytes());
+        let check = frame::frame_checksum(ID, offset, &frame);
+        frame[4..8].copy_from_slice(&check.to_le_bytes());
+        let length = offset + frame.len() as u64;
+        let (mut sound, _) = log(vec![(offset, frame.clone())], length, false);
+        assert_eq!(sound.frame(offset).unwrap().expect("a frame").1, frame);
+        *frame.last_mut().unwrap() = 4;
+        let (mut damaged, _) = log(vec![(offset, frame)], length, false);
+        assert!(damaged.frame(offset).unwrap().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_place_where_a_frame_may_begin_is_stepped_over(
+            pieces in prop::collection::vec((0u64..5_000_000, prop::collection::vec(any::<u8>(), 1..40)), 0..6),
+            knows_holes in any::<bool>(),
+            length in 4_000_000u64..5_000_000,
+        ) {
+            let (mut log, file) = log(pieces, length, knows_holes);
+            let mut whole = vec![0; length as usize];
+            file.read_at(0, &mut whole).unwrap();
+            let begins = |offset: &usize| whole[*offset..].len() >= HEAD_BYTES && whole[offset + KIND_OFFSET] != 0;
+            let expected: Vec<u64> = (0..whole.len()).step_by(ALIGNMENT).filter(begins).map(|at| at as u64).collect();
+            let mut found = Vec::new();
+            let mut offset = log.next_place(0).unwrap();
+            while offset < length {
+                found.push(offset);
+                offset = log.next_place(offset + ALIGNMENT as u64).unwrap();
+            }
+            prop_assert!(expected.iter().all(|place| found.binary_search(place).is_ok()));
+            prop_assert!(found.len() < 200, "{} places for six pieces", found.len());
+        }
     }
 }

@@ -24,7 +24,7 @@ pub fn salvage(
         let decoded = decode(&mut log, offset, expected)?;
         let Some((bytes, decoded)) = decoded else {
             bad.get_or_insert(offset);
-            offset += ALIGNMENT as u64;
+            offset = log.next_place(offset + ALIGNMENT as u64)?;
             continue;
         };
         if let Some(start) = bad.take() {

@@ -2,7 +2,8 @@
 //!
 //! Layer 4. The first writer that needs bytes on disk becomes the leader and fsyncs all that was written up to then;
 //! those who come meanwhile wait, and the next leader's fsync covers them all at once. A failed fsync poisons the log
-//! for ever: the kernel may have dropped the pages and would report success the next time.
+//! for ever: the kernel may have dropped the pages and would report success the next time. So there is one fsync of the
+//! file at a time, whoever asks for it.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::SyncFile;
@@ -74,6 +75,25 @@ impl WalSync {
                 return Err(Error::internal(format!("{}: offset {end} is beyond what was written", self.name)));
             }
         }
+    }
+
+    /// Runs `change`, which syncs the file itself, while nobody else does, and poisons the log when it fails. A disk tells
+    /// of a failed write once for each open file: an fsync beside this one would report success for rows that are lost, and
+    /// be believed.
+    pub(super) fn alone(&self, change: impl FnOnce() -> std::result::Result<(), String>) {
+        let mut state = self.state.lock();
+        while state.leader {
+            self.done.wait(&mut state);
+        }
+        state.leader = true;
+        drop(state);
+        let result = change();
+        let mut state = self.state.lock();
+        state.leader = false;
+        if let Err(reason) = result {
+            state.poison.get_or_insert_with(|| reason.into());
+        }
+        self.done.notify_all();
     }
 
     /// End of what is known to be durable.

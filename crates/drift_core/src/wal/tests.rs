@@ -1,6 +1,8 @@
 //! The log against every flip, cut and order of writes that a disk can come up with.
 
 mod ends;
+#[cfg(feature = "model")]
+mod told_once;
 
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
@@ -288,6 +290,8 @@ struct Faults {
     open_fails: Mutex<bool>,
     append_fails: Mutex<bool>,
     truncate_fails: Mutex<bool>,
+    /// Written pages are lost, of which the next sync tells and no other.
+    lost: Mutex<bool>,
     syncs: AtomicU64,
     gate: Mutex<bool>,
     opened: Condvar,
@@ -303,6 +307,13 @@ fn injected(fails: &Mutex<bool>) -> Result<()> {
     if *fails.lock() { Err(Error::new(ErrorKind::Io, "injected")) } else { Ok(()) }
 }
 
+/// Fails once when pages were lost.
+fn told_of_loss(faults: &Faults) -> Result<()> {
+    crate::sync::step();
+    let lost = std::mem::take(&mut *faults.lost.lock());
+    if lost { Err(Error::new(ErrorKind::Io, "lost")) } else { Ok(()) }
+}
+
 impl SyncFile for FaultySync {
     fn sync(&self) -> Result<()> {
         self.0.syncs.fetch_add(1, Ordering::SeqCst);
@@ -310,6 +321,8 @@ impl SyncFile for FaultySync {
         while *closed {
             self.0.opened.wait(&mut closed);
         }
+        drop(closed);
+        told_of_loss(&self.0)?;
         injected(&self.0.sync_fails)
     }
 }
@@ -323,6 +336,7 @@ impl AppendFile for FaultyFile {
         self.0.append(bytes)
     }
     fn sync(&self) -> Result<()> {
+        told_of_loss(&self.1)?;
         injected(&self.1.sync_fails)
     }
     fn len(&self) -> u64 {

@@ -163,19 +163,18 @@ impl WalWriter {
         self.buffer.clear(BUFFER_BYTES_KEPT);
         encode_frame(&mut self.buffer, self.id, self.end, self.sync.synced(), content)?;
         if let Err(error) = self.file.append(self.buffer.as_slice()) {
-            if let Err(second) = self.cut_off() {
-                self.sync.poison(&format!("{error}; then {second}"));
-            }
+            let (file, end) = (&mut *self.file, self.end);
+            self.sync.alone(|| cut_off(file, end).map_err(|second| format!("{error}; then {second}")));
             return Err(error);
         }
         self.end += self.buffer.len() as u64;
         self.sync.set_written(self.end);
         Ok(())
     }
+}
 
-    /// Removes what a failed append left behind.
-    fn cut_off(&mut self) -> Result<()> {
-        self.file.truncate(self.end)?;
-        self.file.sync()
-    }
+/// Removes what a failed append left behind `end`.
+fn cut_off(file: &mut dyn AppendFile, end: u64) -> Result<()> {
+    file.truncate(end)?;
+    file.sync()
 }

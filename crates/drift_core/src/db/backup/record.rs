@@ -139,7 +139,7 @@ impl Record {
 
     fn read(from: &dyn Backend, number: u64) -> Result<Record> {
         let name = names::backup(number);
-        let bytes = from.read(&name)?;
+        let bytes = from.read_sealed(&name)?;
         let full_name = format!("{}/{name}", from.describe());
         let (header, mut body) = open_sealed(&full_name, &bytes, &magic::BACKUP, None)?;
         header.check_file(&full_name, FileId::numbered(&magic::BACKUP, header.database, number))?;

@@ -16,7 +16,7 @@ use crate::manifest::CatalogEntry;
 use crate::storage::names::{self, Object};
 use crate::storage::{Backend, LockGuard};
 use crate::wal;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -79,16 +79,21 @@ fn prepare(to: &Arc<dyn Backend>, database: u128) -> Result<(Box<dyn LockGuard>,
     Ok((lock, records))
 }
 
-/// Removes the files of backups that did not finish.
+/// Removes the files of backups that did not finish. A folder that a record names stays, though its own record is gone:
+/// later backups hold what it copied.
 fn remove_unfinished(to: &dyn Backend, records: &Records) -> Result<()> {
-    let finished: Vec<String> = records.records.iter().map(|record| names::backup_files(record.number)).collect();
+    let numbers = records.records.iter().flat_map(|record| {
+        let copied_by = record.files().map(|file| file.copied_by);
+        copied_by.chain([record.number])
+    });
+    let finished: BTreeSet<String> = numbers.collect::<BTreeSet<u64>>().into_iter().map(names::backup_files).collect();
     let mut folders: Vec<String> = to
         .list(names::BACKUP_FILES)?
         .iter()
         .filter_map(|name| name.match_indices('/').nth(1).map(|(end, _)| name[..end].to_owned()))
         .collect();
     folders.dedup();
-    folders.retain(|folder| !finished.contains(folder));
+    folders.retain(|folder| !finished.contains(folder.as_str()));
     folders.iter().try_for_each(|folder| to.delete_tree(folder))
 }
 
@@ -191,7 +196,7 @@ impl Session<'_> {
 /// Length and digest of a sealed file that is sound; none for a bitstore that is not.
 fn check_sealed(files: &dyn Backend, object: &str, collection: u128) -> Result<Option<(u64, u64)>> {
     let parsed = Object::parse(object);
-    let checked = files.read(object).and_then(|bytes| {
+    let checked = files.read_sealed(object).and_then(|bytes| {
         let kind = bytes.first_chunk().copied().unwrap_or_default();
         let number = parsed.and_then(|object| object.number()).unwrap_or_default();
         let name = format!("{}/{object}", files.describe());
