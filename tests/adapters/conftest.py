@@ -10,7 +10,7 @@ import inspect
 import os
 import tempfile
 from collections import Counter
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
@@ -42,6 +42,14 @@ SUITES = {
 }
 
 
+def packaged(package: str | None) -> str:
+    """Return a package with its version, if it is installed, in brackets."""
+    try:
+        return f" ({package} {version(package)})" if package else ""
+    except PackageNotFoundError:
+        return f" ({package} is not installed)"
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how the tests of each outside suite ended."""
     ended = {name: Counter[str]() for name in SUITES}
@@ -55,5 +63,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         title, package = SUITES[name]
         words = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
         if words:
-            of = f" ({package} {version(package)})" if package else ""
-            terminalreporter.line(f"{title}{of}: {words}")
+            terminalreporter.line(f"{title}{packaged(package)}: {words}")

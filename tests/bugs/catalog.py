@@ -145,8 +145,9 @@ BUGS = (
             ),
             (
                 "wal/frame.rs",
-                "&[length, rest]) == self.check,",
-                "&[length, rest]) == self.check || (BUG && rest == [0; 24]),",
+                "        self.has_checksum(frame_checksum(file, offset, frame))\n",
+                "        self.has_checksum(frame_checksum(file, offset, frame))\n"
+                "            || (BUG && frame.get(8..) == Some(&[0; 24][..]))\n",
             ),
         ),
         UNITS,

@@ -24,6 +24,7 @@ OTHERS = {
     "cd": "it belongs to the lines of cargo",
     "export": "it belongs to the lines of cargo",
     "cargo": "it builds the engine with other flags, for minutes",
+    "python": "it is a module of an adapter, which tests/adapters runs with these options",
 }
 # As the page has them, simulations take minutes. argparse takes the last of an option.
 SMALL = "--rows 1500 --steps 2 --queries 20 --passes 1 --durability os"

@@ -120,6 +120,7 @@ class Collection(Described):
         """Change metadata of rows by id or by filter, as `drift.Collection.update_metadata`."""
         return await self._calls.run(self._sync.update_metadata, ids, metadata, filter=filter, since=since, until=until)
 
+    @hinted
     async def delete(
         self,
         ids: IdsLike | None = None,
