@@ -61,12 +61,13 @@ def shell_pages() -> list[Path]:
 
 
 def shell_lines(page: Path) -> list[tuple[int, str]]:
-    """Return the lines of the shell blocks of a page, with their numbers."""
+    """Return the lines of the shell blocks of a page, with their numbers; one that a backslash continues is one."""
     text = page.read_text()
     matches = list(_SHELL.finditer(text))
     assert len(matches) == len(re.findall(r"^```(?:sh|bash|shell|console)", text, re.MULTILINE)), f"a block of {page}"
     found: list[tuple[int, str]] = []
     for match in matches:
         first = text[: match.start("lines")].count("\n") + 1
-        found += [(first + at, line) for at, line in enumerate(match["lines"].splitlines()) if line.strip()]
+        lines = match["lines"].replace("\\\n", "  ")
+        found += [(first + at, line) for at, line in enumerate(lines.splitlines()) if line.strip()]
     return found
