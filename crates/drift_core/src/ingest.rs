@@ -12,7 +12,6 @@ mod validate;
 mod write;
 
 pub use load::{OnProgress, load};
-pub use spool::FOLDER as SPOOL_FOLDER;
 pub use write::{
     add, apply_delete, apply_upsert, delete, delete_versions, expire_versions, replace_versions, seal, upsert,
 };

@@ -287,7 +287,7 @@ impl Opening<'_> {
 
     /// Removes what crashed jobs left behind.
     fn clean(&self, state: &CollectionState) -> Result<()> {
-        self.backend.delete_tree(ingest::SPOOL_FOLDER)?;
+        self.backend.delete_tree(names::SPOOL)?;
         let maintenance = state.maintenance.lock();
         for number in names::numbers(names::LOGS, &self.backend.list(names::LOGS)?) {
             if number < maintenance.manifest.wal_floor {
@@ -336,14 +336,4 @@ pub(super) fn apply(state: &CollectionState, record: OwnedRecord) -> Result<()> 
     let seq = version.seq.max(end - 1);
     state.publish(&mut writes, Version { seq, live_rows, ..(*version).clone() });
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn leftovers_of_a_spool_are_looked_for_where_a_load_puts_them() {
-        assert_eq!(names::SPOOL, ingest::SPOOL_FOLDER);
-    }
 }

@@ -8,14 +8,11 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::format::digest;
 use crate::state::CollectionState;
-use crate::storage::Backend;
+use crate::storage::{Backend, names};
 use crate::types::{Columns, ElementType, Ids, VectorBuf, Vectors};
 use half::f16;
 use rand::RngExt;
 use std::sync::Arc;
-
-/// Folder of spool files.
-pub const FOLDER: &str = "spool";
 
 /// Share of the memory limit that the vectors in memory may take; encoding and training need the rest.
 const MEMORY_SHARE: usize = 3;
@@ -102,7 +99,7 @@ impl<'a> Spool<'a> {
     fn store(&mut self) -> Result<()> {
         let chunk = std::mem::replace(&mut self.open, Chunk::empty(self.collection));
         self.sample_from(&chunk);
-        let name = format!("{FOLDER}/{:032x}", self.collection.components.identities.draw());
+        let name = format!("{}/{:032x}", names::SPOOL, self.collection.components.identities.draw());
         let bytes = chunk.vectors.as_ref();
         let backend = self.collection.backend.clone();
         let mut file = backend.create(&name)?;
