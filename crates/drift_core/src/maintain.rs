@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod compact;
+mod define;
 mod expire;
 mod flush;
 mod optimize;

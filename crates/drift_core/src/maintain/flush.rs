@@ -1,10 +1,11 @@
 //! Flush: the oldest frozen memtable becomes a segment of runs sorted by bucket.
 //!
 //! Layer 6. Order (RELIABILITY.md, rule 3): segment, bucket and tombstone files, then the manifest with its log floor,
-//! then memory, and last the deletion of log files below the floor. The first flush of an untrained collection defines
-//! its buckets.
+//! then memory, and last the deletion of log files below the floor. Rows that the
+//! buckets there are do not suit define their own (`define`).
 
 use super::checkpoint::checkpoint_if_stale;
+use super::define::buckets_for;
 use super::remove::{remove_leftovers, remove_logs_below};
 use crate::config::Durability;
 use crate::error::Result;
@@ -12,7 +13,6 @@ use crate::manifest::{Manifest, TombstoneFile};
 use crate::memtable::{Extract, Memtable};
 use crate::state::{CollectionState, Index, LiveSegment, Maintenance, Ordered, ResidualSums, Router, Version};
 use crate::storage::failpoint::{Failpoint, reach};
-use crate::types::BucketId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -52,9 +52,7 @@ fn write_oldest(collection: &CollectionState, maintenance: &mut Maintenance) -> 
     let mut router = version.index.router.clone();
     let mut written = None;
     if !extract.ids.is_empty() {
-        if router.is_empty() {
-            router = Arc::new(define_buckets(collection, &extract, &mut manifest)?);
-        }
+        router = buckets_for(collection, &extract, &router, &mut manifest)?;
         reach(Failpoint::FlushSegment)?;
         written = Some(write_segment(collection, &mut extract, &router, &mut manifest)?);
     }
@@ -88,20 +86,6 @@ fn write_oldest(collection: &CollectionState, maintenance: &mut Maintenance) -> 
 struct Written {
     segment: LiveSegment,
     rows: Vec<u32>,
-}
-
-fn define_buckets(collection: &CollectionState, extract: &Extract, manifest: &mut Manifest) -> Result<Router> {
-    let rotated = collection.rotate_rows(&extract.vectors.as_ref());
-    let count = collection.bucket_count(extract.ids.len(), extract.ids.len() as u64);
-    let mut table = collection.train(&rotated, count, BucketId(manifest.next_bucket));
-    let router = collection.router(table.clone());
-    let homes = collection.pool.install(|| router.homes(&rotated));
-    let mut sums = ResidualSums::new(table.len());
-    sums.add(&homes);
-    table.set_spread(&sums);
-    collection.add_bucket_file(&table, manifest)?;
-    manifest.trained_seq = collection.pin().seq;
-    Ok(router.with_table(table))
 }
 
 fn write_segment(
