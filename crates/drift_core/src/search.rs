@@ -179,7 +179,7 @@ fn find(
 fn limits(version: &Version, options: &SearchOptions, recall: f32, k: usize) -> Limits {
     let overridden = options.nprobe.is_some() || options.confidence.is_some();
     Limits {
-        stop: if overridden { StopRule::ALL } else { version.index.rule(recall, k) },
+        stop: if overridden { StopRule::ALL } else { version.rule(recall, k) },
         buckets_max: options.nprobe.unwrap_or(usize::MAX),
         k,
         confidence: options.confidence,

@@ -91,3 +91,17 @@ fn regression_optimize_leaves_rules_though_others_did_its_work_before() {
     assert_eq!((report.rows_moved, report.rows_written), (0, 0));
     assert!(budget(&collection) < ROWS as u64);
 }
+
+#[test]
+fn rules_that_most_rows_came_after_are_not_followed_until_these_are_measured() {
+    let collection = collection();
+    collection.optimize().expect("buckets and rules");
+    assert!(budget(&collection) < ROWS as u64);
+    upsert(&collection, 10_000, &vectors(3 * ROWS, 4));
+    while collection.stats().expect("figures").memtable_rows > 0 {
+        collection.run_chore(Chore::Flush).expect("a flush");
+    }
+    assert_eq!(budget(&collection), u64::MAX, "three of four rows are new");
+    collection.run_chore(Chore::Measure).expect("rules");
+    assert!(budget(&collection) < ROWS as u64);
+}

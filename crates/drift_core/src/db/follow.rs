@@ -52,7 +52,8 @@ pub(super) fn follow(state: &CollectionState, opening: &Opening<'_>, newer: &Sna
     let index = state.pool.install(|| version.index.extended(router, added, version.seq))?;
     let calibration =
         Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes, manifest.usual_distance);
-    let index = Arc::new(index.with_calibration(calibration));
+    let unmeasured = index.rows().saturating_sub(manifest.calibrated_rows);
+    let index = Arc::new(index.with_calibration(calibration, unmeasured));
     let added = Version { index: index.clone(), ..(*version).clone() };
     state.note_expiries(&added, first)?;
     let mut writes = state.writes.lock();

@@ -110,13 +110,11 @@ impl Opening<'_> {
             segments.push(self.segment(entry, schema, &manifest.fields)?);
         }
         upkeep.moved_rows = self.apply_moves(manifest, &mut segments)?;
-        let empty = Index::empty(router.clone(), schema).with_calibration(Calibration::new(
-            manifest.calibration.clone(),
-            manifest.calibrated_codes,
-            manifest.usual_distance,
-        ));
         // Deaths are not known yet; none may be left out.
-        empty.extended(router, segments, 0)
+        let index = Index::empty(router.clone(), schema).extended(router, segments, 0)?;
+        let calibration =
+            Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes, manifest.usual_distance);
+        Ok(index.with_calibration(calibration, index.rows().saturating_sub(manifest.calibrated_rows)))
     }
 
     /// Opens a segment that the manifest names.

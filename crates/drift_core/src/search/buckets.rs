@@ -229,7 +229,7 @@ fn scan_buckets(
         }
         work.buckets += 1;
         if let Some(reach) = &mut reach {
-            reach.meet(met, scratch.estimates.nth(limits.rule_k()), limits);
+            reach.meet(met, scratch.estimates.nth(limits.rule_k()), work.rows, limits);
             if reach.is_direct() {
                 break;
             }

@@ -174,7 +174,7 @@ fn trace_and_fit(
     manifest.usual_distance = usual;
     reach(Failpoint::CalibrationCommit)?;
     maintenance.commit(manifest)?;
-    publish(collection, Calibration::new(points, version.index.codes(), usual));
+    publish(collection, Calibration::new(points, version.index.codes(), usual), version.index.unmeasured());
     Ok(())
 }
 
@@ -224,11 +224,13 @@ fn fit_log(log: &mut RecallLog, live_rows: u64) -> Vec<CalibrationPoint> {
     })
 }
 
-/// Lets searches follow the rules. The caller holds the maintenance lock.
-fn publish(collection: &CollectionState, calibration: Calibration) {
+/// Lets searches follow the rules, which were measured on `measured` of the rows that had come since the rules before. The
+/// caller holds the maintenance lock.
+fn publish(collection: &CollectionState, calibration: Calibration, measured: u64) {
     let mut writes = collection.writes.lock();
     let version = collection.pin();
-    let index = Arc::new(version.index.with_calibration(calibration));
+    let unmeasured = version.index.unmeasured().saturating_sub(measured);
+    let index = Arc::new(version.index.with_calibration(calibration, unmeasured));
     collection.publish(&mut writes, Version { index, ..(*version).clone() });
 }
 

@@ -42,7 +42,7 @@ pub fn scan(
         work.rows += entries;
         work.buckets += 1;
         if let Some(reach) = &mut reach {
-            reach.meet(met, scratch.estimates.nth(limits.rule_k()), limits);
+            reach.meet(met, scratch.estimates.nth(limits.rule_k()), work.rows, limits);
             if reach.is_direct() {
                 return work;
             }
@@ -83,7 +83,7 @@ impl Scan<'_> {
         let count = limits.rule_k() + START_SPARE;
         scratch.first.clear();
         let mut seen = Work::default();
-        while scratch.first.len() < count {
+        while scratch.first.len() < count && seen.rows < limits.stop.rows {
             let Some(bucket) = next_bucket(self.version, limits, &seen, f32::INFINITY, scratch) else { break };
             self.ask_for_bucket(seen.buckets as usize + 1, scratch);
             for layer in self.filter.layers() {

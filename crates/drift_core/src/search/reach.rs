@@ -101,8 +101,9 @@ impl Reach {
         reach
     }
 
-    /// Counts the rows of a bucket, and sets the limits that they tell; the k-th wanted row is at `threshold`.
-    pub fn meet(&mut self, met: Met, threshold: f32, limits: &mut Limits) {
+    /// Counts the rows of a bucket, and sets the limits that they tell; the k-th wanted row is at `threshold`, and `codes` have
+    /// been read.
+    pub fn meet(&mut self, met: Met, threshold: f32, codes: u64, limits: &mut Limits) {
         self.near += f64::from(met.near);
         self.wanted += f64::from(met.wanted);
         let rarity = self.near / self.wanted.max(f64::MIN_POSITIVE);
@@ -111,6 +112,7 @@ impl Reach {
             self.settle();
         }
         let widening = widening(threshold, self.stop.usual);
+        self.is_direct |= threshold == f32::INFINITY && codes >= self.stop.rows;
         self.is_direct |= widening >= DOUBTED && SURE * widening * self.stop.rows as f32 >= self.direct as f32;
         limits.stop = self.stop;
     }

@@ -31,10 +31,11 @@ impl StopRule {
         gap(score, threshold, widening) <= self.difference && !self.is_spent(threshold, codes)
     }
 
-    /// Whether the budget is spent.
+    /// Whether the budget is spent. It is not before there are `k` rows: among dead rows a search goes on until it has met
+    /// as many live ones.
     #[inline]
     pub fn is_spent(&self, threshold: f32, codes: u64) -> bool {
-        codes as f32 >= self.rows as f32 * widening(threshold, self.usual)
+        threshold < f32::INFINITY && codes as f32 >= self.rows as f32 * widening(threshold, self.usual)
     }
 }
 
@@ -62,6 +63,17 @@ pub const SCAN_ALL_ROWS: u64 = 1_000;
 
 /// Neighbours up to which the usual distance, that of the tenth, tells which queries are far.
 const USUAL_K_MAX: usize = 20;
+
+/// Share of the rows that have come since the rules were measured from which on these are doubted, and from which on they say
+/// nothing: that of rows they were measured on is then too small to count. The background measures anew within a moment.
+const DOUBTED_SHARE: f64 = 0.3;
+const VOID_SHARE: f64 = 0.7;
+
+/// The recall whose rule is to be followed for one of `recall`, when such a share of the rows has come since rules were measured.
+pub fn doubted(recall: f32, share: f64) -> f32 {
+    let doubt = ((share - DOUBTED_SHARE) / (VOID_SHARE - DOUBTED_SHARE)).clamp(0.0, 1.0) as f32;
+    recall + doubt * (1.0 - recall)
+}
 
 /// Stop rules of an index, ascending by recall.
 #[derive(Clone, Debug)]
@@ -124,6 +136,8 @@ mod tests {
         }
         assert!(StopRule::ALL.goes_on(f32::MAX, 1.0, 1 << 40));
         assert_eq!(widening(f32::INFINITY, 1.0), 1.0, "no row is known yet");
+        let rule = StopRule { difference: 2.0, rows: 100, usual: 1.0 };
+        assert!(rule.goes_on(1.0, f32::INFINITY, 1 << 40), "not before there are as many rows as are wanted");
         assert_eq!(widening(5.0, f32::INFINITY), 1.0);
     }
 }

@@ -74,6 +74,7 @@ pub struct Index {
     metric: Metric,
     physical: Arc<PhysicalRuns>,
     rows: u64,
+    unmeasured: u64,
 }
 
 /// A change of buckets: what [`Index::reassigned`] needs to know besides the new buckets and assignments.
@@ -96,6 +97,7 @@ impl Index {
             calibration: Arc::default(),
             physical: Arc::default(),
             rows: 0,
+            unmeasured: 0,
         }
     }
 
@@ -115,7 +117,10 @@ impl Index {
             filter.changed(&from, &Members::of_segments(router.table(), &segments[first..]), scene)
         };
         let filter = self.filter().map(known);
-        self.assembled(router, segments, filter)
+        let mut extended = self.assembled(router, segments, filter)?;
+        let rows = |live: &LiveSegment| u64::from(live.segment.rows());
+        extended.unmeasured += extended.segments[first..].iter().map(rows).sum::<u64>();
+        Ok(extended)
     }
 
     /// This index with other buckets and the same segments under other assignments.
@@ -194,8 +199,8 @@ impl Index {
         self.assembled(self.router.clone(), segments, filter)
     }
 
-    /// The same rows with other stop rules.
-    pub fn with_calibration(&self, calibration: Calibration) -> Index {
+    /// The same rows with other stop rules, which `unmeasured` rows have come after.
+    pub fn with_calibration(&self, calibration: Calibration, unmeasured: u64) -> Index {
         Index {
             router: self.router.clone(),
             segments: self.segments.clone(),
@@ -204,6 +209,7 @@ impl Index {
             metric: self.metric,
             physical: self.physical.clone(),
             rows: self.rows,
+            unmeasured,
         }
     }
 
@@ -215,8 +221,8 @@ impl Index {
         };
         let physical = Arc::new(PhysicalRuns::new(&segments));
         let rows = segments.iter().map(|live| u64::from(live.segment.rows())).sum();
-        let calibration = self.calibration.clone();
-        Ok(Index { router, segments, scan, calibration, metric: self.metric, physical, rows })
+        let (calibration, unmeasured) = (self.calibration.clone(), self.unmeasured);
+        Ok(Index { router, segments, scan, calibration, metric: self.metric, physical, rows, unmeasured })
     }
 
     /// The 1-bit entries; none at precision sq8 and where there are few dimensions.
@@ -253,6 +259,11 @@ impl Index {
     /// When a search for the `k` nearest with recall at `recall` stops.
     pub fn rule(&self, recall: f32, k: usize) -> StopRule {
         if self.rows <= SCAN_ALL_ROWS { StopRule::ALL } else { self.calibration.rule(recall, k, self.codes()) }
+    }
+
+    /// Rows that came after the stop rules were measured.
+    pub fn unmeasured(&self) -> u64 {
+        self.unmeasured
     }
 
     /// Codes that a scan of everything reads: those of the filter's blocks, or of the rows.

@@ -3,7 +3,8 @@
 //! Layer 5. Written by whoever holds the write lock, pinned by readers. A row is visible in a version iff its seq is
 //! at most the version's and no write up to it superseded it; every id has at most one visible row.
 
-use super::Index;
+use super::calibration::doubted;
+use super::{Index, StopRule};
 use crate::memtable::Memtable;
 use crate::types::Seq;
 use std::sync::Arc;
@@ -27,6 +28,12 @@ impl Version {
     /// Memtables, newest first.
     pub fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
         std::iter::once(&self.active).chain(self.frozen.iter().rev())
+    }
+
+    /// When a search for the `k` nearest with recall at `recall` stops.
+    pub fn rule(&self, recall: f32, k: usize) -> StopRule {
+        let share = self.index.unmeasured() as f64 / self.live_rows.max(1) as f64;
+        self.index.rule(doubted(recall, share), k)
     }
 
     /// Rows in memtables, visible or not.

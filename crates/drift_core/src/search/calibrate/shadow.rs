@@ -87,7 +87,7 @@ fn check(collection: &CollectionState) -> Result<usize> {
     if let Some(points) = points {
         maintenance.manifest.calibration.clone_from(&points);
         maintenance.manifest.calibrated_codes = version.index.codes();
-        publish(collection, Calibration::new(points, version.index.codes(), usual));
+        publish(collection, Calibration::new(points, version.index.codes(), usual), 0);
     }
     if maintenance.unsaved_queries >= SAVE_AFTER {
         save(&mut maintenance)?;
