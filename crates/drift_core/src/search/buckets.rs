@@ -220,7 +220,7 @@ fn scan_buckets(
     scratch: &mut Scratch,
 ) -> Work {
     let index = &version.index;
-    let mut work = Work::default();
+    let (mut work, mut all, budget) = (Work::default(), Met::default(), limits.stop.rows);
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.rule_k()), scratch) {
         let mut met = Met::default();
         for run in runs.of(bucket.position as usize) {
@@ -228,11 +228,14 @@ fn scan_buckets(
             met += scan_run(metric, index.segment(run), run, version.seq, wanted, scratch);
         }
         work.buckets += 1;
+        all += met;
         if let Some(reach) = &mut reach {
             reach.meet(met, scratch.estimates.nth(limits.rule_k()), work.rows, limits);
             if reach.is_direct() {
                 break;
             }
+        } else {
+            limits.stop.rows = all.budget(budget);
         }
     }
     work
@@ -263,6 +266,8 @@ fn scan_run(
                 met.wanted += 1;
                 if segment.is_visible(row, snapshot) {
                     scratch.estimates.push(distance, key(run.segment, row));
+                } else {
+                    met.dead += 1;
                 }
             }
         }

@@ -33,21 +33,25 @@ pub fn scan(
 ) -> Work {
     let mut work = Work::default();
     let scan = Scan { metric, version, filter, wanted };
-    scan.start(limits, scratch, &mut work);
+    let mut all = scan.start(limits, scratch, &mut work);
+    let budget = limits.stop.rows;
     scratch.survivors.clear();
     let (mut refined, mut asked) = (0, [0; REFINE_LAG]);
     while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.rule_k()), scratch) {
         let at = work.buckets as usize;
-        let (entries, met) = scan.bucket(bucket, at, scratch.estimates.nth(limits.rule_k()), scratch);
+        let (entries, mut met) = scan.bucket(bucket, at, scratch.estimates.nth(limits.rule_k()), scratch);
         work.rows += entries;
         work.buckets += 1;
+        met.dead = scan.refine(refined..asked[0], scratch);
+        all += met;
         if let Some(reach) = &mut reach {
             reach.meet(met, scratch.estimates.nth(limits.rule_k()), work.rows, limits);
             if reach.is_direct() {
                 return work;
             }
+        } else {
+            limits.stop.rows = all.budget(budget);
         }
-        scan.refine(refined..asked[0], scratch);
         refined = asked[0];
         asked.rotate_left(1);
         asked[REFINE_LAG - 1] = scratch.survivors.len();
@@ -72,10 +76,12 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     /// Finds a first threshold: the best entries of the first buckets by estimate, refined.
-    fn start(&self, limits: &Limits, scratch: &mut Scratch, work: &mut Work) {
+    fn start(&self, limits: &Limits, scratch: &mut Scratch, work: &mut Work) -> Met {
         self.find_first(limits, scratch, work);
-        self.refine(0..scratch.survivors.len(), scratch);
-        work.refined += scratch.survivors.len() as u64;
+        let near = scratch.survivors.len();
+        let dead = self.refine(0..near, scratch);
+        work.refined += near as u64;
+        Met { near: near as u32, wanted: near as u32, dead }
     }
 
     /// Puts the best entries of the first buckets by estimate into `scratch.survivors`.
@@ -177,8 +183,9 @@ impl Scan<'_> {
         prefetch(bytemuck::bytes_of(&segment.factors()[row as usize]));
     }
 
-    /// Measures survivors by SQ8.
-    fn refine(&self, range: std::ops::Range<usize>, scratch: &mut Scratch) {
+    /// Measures survivors by SQ8; how many near ones are dead.
+    fn refine(&self, range: std::ops::Range<usize>, scratch: &mut Scratch) -> u32 {
+        let mut dead = 0;
         let Scratch { survivors, estimates, code, .. } = scratch;
         let segments = &self.version.index.segments;
         for &row in &survivors[range] {
@@ -186,9 +193,14 @@ impl Scan<'_> {
             let segment = &segments[place as usize].segment;
             let product = (kernels().sq8_dot)(segment.codes(row..row + 1), code.codes());
             let distance = buckets::estimate(self.metric, code, product, &segment.factors()[row as usize]);
-            if distance < estimates.threshold() && segment.is_visible(row, self.version.seq) {
-                estimates.push(distance, key(place, row));
+            if distance < estimates.threshold() {
+                if segment.is_visible(row, self.version.seq) {
+                    estimates.push(distance, key(place, row));
+                } else {
+                    dead += 1;
+                }
             }
         }
+        dead
     }
 }

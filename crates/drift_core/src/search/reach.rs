@@ -14,6 +14,9 @@ use std::ops::AddAssign;
 /// Near rows that weigh as much as the share of all rows.
 const PRIOR_ROWS: f64 = 64.0;
 
+/// Living rows that are taken to be near before any is met.
+const DEATH_PRIOR_ROWS: f64 = 16.0;
+
 /// A row that is measured wherever it is costs as much as this many codes of buckets that are scanned. At d = 384 it is 400
 /// bytes at a random place, against 52 of an entry in a row, or as many in a row.
 const fn direct_cost(scan: &ScanCodes) -> u64 {
@@ -54,12 +57,27 @@ pub struct Met {
     pub near: u32,
     /// Those that satisfy the filter.
     pub wanted: u32,
+    /// Those that turned out not to be there any more.
+    pub dead: u32,
+}
+
+impl Met {
+    /// The budget of a rule that has `rows`, without a filter. Rules were measured among fewer dead rows, or none: where near
+    /// rows have died since, it takes as many times the codes to meet a living one.
+    pub fn budget(&self, rows: u64) -> u64 {
+        if self.dead == 0 {
+            return rows;
+        }
+        let near = DEATH_PRIOR_ROWS + f64::from(self.near);
+        (rows as f64 * near / (near - f64::from(self.dead))) as u64
+    }
 }
 
 impl AddAssign for Met {
     fn add_assign(&mut self, other: Met) {
         self.near += other.near;
         self.wanted += other.wanted;
+        self.dead += other.dead;
     }
 }
 
