@@ -65,9 +65,9 @@ pub const SCAN_ALL_ROWS: u64 = 1_000;
 const USUAL_K_MAX: usize = 20;
 
 /// Share of the rows that have come since the rules were measured from which on these are doubted, and from which on they say
-/// nothing: that of rows they were measured on is then too small to count. The background measures anew within a moment.
-const DOUBTED_SHARE: f64 = 0.3;
-const VOID_SHARE: f64 = 0.7;
+/// nothing: as many as let the background measure anew, when it is at rest and in any case. That takes it a moment.
+const DOUBTED_SHARE: f64 = 0.1;
+const VOID_SHARE: f64 = 0.3;
 
 /// The recall whose rule is to be followed for one of `recall`, when such a share of the rows has come since rules were measured.
 pub fn doubted(recall: f32, share: f64) -> f32 {
