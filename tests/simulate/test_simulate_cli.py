@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from drift.simulate import ENGINES, FAMILIES
+from drift.simulate import ENGINES, FAMILIES, generate
 
 from tests.conftest import SAMPLE
 from tests.test_contract_cli import as_json, call
@@ -67,8 +67,20 @@ def test_a_runbook_runs_over_a_file(tmp_path: Path) -> None:
     assert [record["rows"] for record in found["runs"][0]["records"]] == [300, 200]
 
 
+def _saved(folder: Path) -> Path:
+    """Save a workload, and return its folder."""
+    generate("churn", rows=600, dim=8, steps=2, queries=20).save(folder / "saved")
+    return folder / "saved"
+
+
 def test_mistakes_get_one_clear_line(tmp_path: Path) -> None:
     mistakes = {
+        ("moving", "--rows", "-5"): "rows is -5: it must be 1 or more",
+        ("moving", "--rows", "0"): "rows is 0",
+        ("churn", "--dim", "0"): "dim is 0",
+        ("paper", "--rows", "0"): "rows is 0",
+        ("paper", "--queries", "0"): "queries is 0",
+        (str(_saved(tmp_path)), "--rows", "5"): "--rows does nothing here",
         ("ghost",): "ghost",
         (): "--runbook",
         ("churn", "--engines", "ghost"): "ghost",
