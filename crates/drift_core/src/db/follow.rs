@@ -50,8 +50,8 @@ pub(super) fn follow(state: &CollectionState, opening: &Opening<'_>, newer: &Sna
     let first = version.index.segments.len();
     let router = version.index.router.clone();
     let index = state.pool.install(|| version.index.extended(router, added, version.seq))?;
-    let calibration =
-        Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes, manifest.usual_distance);
+    let (points, usual, spare) = (manifest.calibration.clone(), manifest.usual_distance, manifest.spare_rows);
+    let calibration = Calibration::new(points, manifest.calibrated_codes, usual, spare);
     let index = Arc::new(index.with_calibration(calibration));
     let added = Version { index: index.clone(), ..(*version).clone() };
     state.note_expiries(&added, first)?;

@@ -114,6 +114,7 @@ impl Opening<'_> {
             manifest.calibration.clone(),
             manifest.calibrated_codes,
             manifest.usual_distance,
+            manifest.spare_rows,
         ));
         // Deaths are not known yet; none may be left out.
         empty.extended(router, segments, 0)

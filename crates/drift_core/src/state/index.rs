@@ -250,9 +250,9 @@ impl Index {
         &self.calibration
     }
 
-    /// When a search for the `k` nearest with recall at `recall` stops.
-    pub fn rule(&self, recall: f32, k: usize) -> StopRule {
-        if self.rows <= SCAN_ALL_ROWS { StopRule::ALL } else { self.calibration.rule(recall, k, self.codes()) }
+    /// When a search for the `k` nearest of `live` rows with recall at `recall` stops.
+    pub fn rule(&self, recall: f32, k: usize, live: u64) -> StopRule {
+        if self.rows <= SCAN_ALL_ROWS { StopRule::ALL } else { self.calibration.rule(recall, k, self.codes(), live) }
     }
 
     /// Codes that a scan of everything reads: those of the filter's blocks, or of the rows.

@@ -57,8 +57,8 @@ fn check(collection: &CollectionState) -> Result<usize> {
         .iter()
         .map(|shadow| (&shadow.query[..], if is_judged(shadow) { shadow.seq } else { version.seq }))
         .collect();
-    let usual = version.index.calibration().usual();
-    let traced = trace_groups(collection, &version, &queries, usual, Wanted::Nearest)?;
+    let (usual, spare) = (version.index.calibration().usual(), version.index.calibration().spare());
+    let traced = trace_groups(collection, &version, &queries, (usual, spare), Wanted::Nearest)?;
     let (asked, timed) = retrace(collection, &version, &queries);
     let mut log = collection.recall.log.lock();
     let mut judged = 0;
@@ -87,7 +87,8 @@ fn check(collection: &CollectionState) -> Result<usize> {
     if let Some(points) = points {
         maintenance.manifest.calibration.clone_from(&points);
         maintenance.manifest.calibrated_codes = version.index.codes();
-        publish(collection, Calibration::new(points, version.index.codes(), usual));
+        let calibration = Calibration::new(points, version.index.codes(), usual, spare);
+        publish(collection, calibration.measured(version.live_rows, 0));
     }
     if maintenance.unsaved_queries >= SAVE_AFTER {
         save(&mut maintenance)?;
@@ -110,10 +111,10 @@ fn retrace(
     let ScanCodes::Filter(filter) = &index.scan else { return (asked, timed) };
     let (mut scratch, clock) = (scratch::take(collection), &collection.components.clock);
     for (number, (query, _)) in queries.iter().enumerate() {
-        let stop = index.rule(TIMED_TARGETS[number % TIMED_TARGETS.len()], K);
+        let stop = index.rule(TIMED_TARGETS[number % TIMED_TARGETS.len()], K, version.live_rows);
         let mut limits = Limits { stop, buckets_max: usize::MAX, k: K, confidence: None };
         scratch.set_query(collection, &index.router, query);
-        scratch.estimates.reset(rerank::width(K));
+        scratch.estimates.reset(rerank::width_in(index, K));
         confidence::begin(collection, version, &limits, &mut scratch);
         let start = clock.monotonic();
         let work = filter::scan(collection.schema.metric, version, filter, &mut limits, None, None, &mut scratch);
