@@ -248,7 +248,7 @@ def _workload(arguments: argparse.Namespace) -> Workload:
             seed=arguments.seed,
         )
     if (Path(name) / "workload.json").is_file():
-        _check_saved(name, arguments)
+        _say_what_is_ignored(name, arguments)
         return Workload.load(name)
     parameters = {"steps": arguments.steps, "queries": arguments.queries}
     given = {key: value for key, value in parameters.items() if value is not None}
@@ -262,13 +262,11 @@ def _workload(arguments: argparse.Namespace) -> Workload:
     )
 
 
-def _check_saved(name: str, arguments: argparse.Namespace) -> None:
-    """Refuse options that would change a saved workload, which has its vectors and steps."""
+def _say_what_is_ignored(name: str, arguments: argparse.Namespace) -> None:
+    """Name the options that would change a saved workload, which has its vectors and steps."""
     for option in ("rows", "dim", "steps", "queries", "source", "set"):
         if getattr(arguments, option) not in (None, []):
-            raise InvalidArgumentError(
-                f"--{option} does nothing here: {name} is a saved workload, with vectors and steps"
-            )
+            say(f"--{option} does nothing here: {name} is a saved workload")
 
 
 def _source(arguments: argparse.Namespace) -> Source | None:
