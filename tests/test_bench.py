@@ -117,6 +117,7 @@ def test_peers_reach_the_target_or_are_left_out() -> None:
         ((str(SAMPLE), "-k", "0"), "k is 0", 1),
         ((str(SAMPLE), "--queries", "5000"), "queries is 5000", 1),
         ((str(SAMPLE), "--seconds", "-1"), "seconds is -1", 1),
+        ((str(SAMPLE), "--seed", "-1"), "seed is -1", 1),
         ((str(SAMPLE), "--peers", "ghost"), "no engine 'ghost'", 1),
     ],
 )

@@ -187,6 +187,17 @@ def test_jobs_can_be_paused_and_budgeted(db: drift.Database) -> None:
     ):
         with pytest.raises(drift.InvalidArgumentError):
             c.maintenance.budget = wrong
+    others: list[tuple[Any, str]] = [
+        (drift.Budget(rows_per_second=-1), "rows_per_second is -1"),
+        (drift.Budget(bytes_per_second="x"), "bytes_per_second is 'x'"),
+        (drift.Budget(share="x"), "share is 'x'"),
+        (drift.Budget(quiet_hours=(7,)), "quiet_hours is"),
+        (drift.Budget(quiet_hours=(7.5, 8)), "quiet_hours is 7.5"),
+        (0.5, "budget is 0.5"),
+    ]
+    for other, named in others:
+        with pytest.raises(drift.InvalidArgumentError, match=named):
+            c.maintenance.budget = other
     assert c.maintenance.budget == budget
 
 

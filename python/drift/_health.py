@@ -52,6 +52,8 @@ class Health:
 
     A small share of the live queries (k up to 20, neither exact nor with ``nprobe``) is searched again in the
     background, through every row, which measures the recall that they had. The figures are of the newest thousand.
+    Where drift measures every row anyway (collections of up to 1,000 rows, and rows that their codes do not tell
+    apart) there is nothing to measure.
     The manifest keeps them, so they outlive the handle, and another process sees them.
 
     Attributes

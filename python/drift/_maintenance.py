@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, cast
 
+import numpy as np
+
+from drift._checks import natural
+from drift._errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     from drift import _core
 
@@ -82,10 +87,25 @@ class Maintenance:
         Raises
         ------
         InvalidArgumentError
-            When a value assigned is out of its bounds.
+            When a value assigned is of another type or out of its bounds; the message names it.
         """
         return Budget(*self._inner.budget())
 
     @budget.setter
     def budget(self, budget: Budget) -> None:
-        self._inner.set_budget(budget.share, budget.rows_per_second, budget.bytes_per_second, budget.quiet_hours)
+        if not isinstance(budget, Budget):
+            raise InvalidArgumentError(f"budget is {budget!r}: assign a drift.Budget, such as drift.Budget(share=0.1)")
+        share, hours = budget.share, budget.quiet_hours
+        if isinstance(share, bool) or not isinstance(share, (int, float, np.number)):
+            raise InvalidArgumentError(f"share is {share!r}: it must be a number above 0 and at most 1")
+        limits = (("rows_per_second", budget.rows_per_second), ("bytes_per_second", budget.bytes_per_second))
+        rows, written = (None if value is None else natural(name, value, 1) for name, value in limits)
+        if hours is not None:
+            if not isinstance(hours, (tuple, list)) or len(hours) != 2:
+                raise InvalidArgumentError(
+                    f"quiet_hours is {hours!r}: it must be two hours (UTC), such as (22, 6), or None"
+                )
+            hours = (natural("quiet_hours", hours[0]), natural("quiet_hours", hours[1]))
+            if max(hours) > 23:
+                raise InvalidArgumentError(f"quiet_hours is {hours!r}: give two different hours from 0 to 23 (UTC)")
+        self._inner.set_budget(float(share), rows, written, hours)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from drift.simulate import ENGINES, FAMILIES
+from drift.simulate import ENGINES, FAMILIES, generate
 
-from tests.conftest import SAMPLE
+from tests.conftest import ROOT, SAMPLE
 from tests.test_contract_cli import as_json, call
 
 if TYPE_CHECKING:
@@ -53,6 +55,14 @@ def test_a_saved_workload_runs_again(tmp_path: Path) -> None:
     assert again["runs"][0]["settings"]["recall"] == 0.9
 
 
+def test_options_that_a_saved_workload_ignores_are_named(tmp_path: Path) -> None:
+    generate("churn", rows=600, dim=8, steps=2, queries=20).save(tmp_path / "w")
+    command = [sys.executable, "-m", "drift", "simulate", str(tmp_path / "w"), "--rows", "5", "--passes", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120)
+    assert done.returncode == 0
+    assert f"--rows does nothing here: {tmp_path / 'w'} is a saved workload" in done.stderr
+
+
 def test_a_runbook_runs_over_a_file(tmp_path: Path) -> None:
     pytest.importorskip("yaml")
     (tmp_path / "r.yaml").write_text(
@@ -69,6 +79,11 @@ def test_a_runbook_runs_over_a_file(tmp_path: Path) -> None:
 
 def test_mistakes_get_one_clear_line(tmp_path: Path) -> None:
     mistakes = {
+        ("moving", "--rows", "-5"): "rows is -5: it must be 1 or more",
+        ("moving", "--rows", "0"): "rows is 0",
+        ("churn", "--dim", "0"): "dim is 0",
+        ("paper", "--rows", "0"): "rows is 0",
+        ("paper", "--queries", "0"): "queries is 0",
         ("ghost",): "ghost",
         (): "--runbook",
         ("churn", "--engines", "ghost"): "ghost",

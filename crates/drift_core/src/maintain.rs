@@ -25,5 +25,5 @@ pub use remove::{after_failed_load, after_load, remove_unreferenced};
 pub use scheduler::{Background, OtherPaths, await_rest};
 #[cfg(feature = "sim")]
 pub use scheduler::{Chore, run_chore};
-pub use step::{expire_all, run_once};
+pub use step::{expire_all, run_once, settle_buckets};
 pub use survey::{Backlog, backlog, shape};

@@ -4,6 +4,7 @@
 //! rotated space, where all dimensions look alike and one scale per row fits them all.
 
 pub mod bits;
+pub mod cosine;
 pub mod kmeans;
 pub mod rotation;
 pub mod sq8;

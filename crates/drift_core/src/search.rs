@@ -30,7 +30,7 @@ pub use scratch::Scratch;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::SearchMode;
-use crate::state::{CollectionState, SCAN_ALL_ROWS, StopRule, Version};
+use crate::state::{BLURRED, CollectionState, SCAN_ALL_ROWS, StopRule, Version};
 use crate::types::{Estimate, Field, Hits, Interrupt, Metric, Predicate, SearchOptions, Vectors};
 use buckets::Limits;
 use payload::Payload;
@@ -51,13 +51,6 @@ pub fn search(
 ) -> Result<Hits> {
     collection.check_open()?;
     let recall = check_options(collection, queries, options)?;
-    let exact;
-    let options = if options.exact || !is_exact(options, recall) {
-        options
-    } else {
-        exact = SearchOptions { exact: true, ..options.clone() };
-        &exact
-    };
     let dim = collection.schema.dim;
     let count = queries.len() / dim;
     if options.k == 0 || count == 0 {
@@ -66,6 +59,13 @@ pub fn search(
     collection.counters.asked.store(true, Ordering::Relaxed);
     collection.counters.queries.fetch_add(count as u64, Ordering::Relaxed);
     let (version, now) = collection.pin_now();
+    let exact;
+    let options = if options.exact || !(is_exact(options, recall) || is_blurred(&version, options)) {
+        options
+    } else {
+        exact = SearchOptions { exact: true, ..options.clone() };
+        &exact
+    };
     let fields = payload::fields(collection, &options.include)?;
     let wanted = wanted(collection, &version, options.filter.as_ref(), now)?;
     if options.decay.is_some() {
@@ -94,6 +94,12 @@ pub fn search(
 /// buckets are scanned.
 fn is_exact(options: &SearchOptions, recall: f32) -> bool {
     options.exact || recall >= 1.0 && options.nprobe.is_none() && options.confidence.is_none()
+}
+
+/// Whether every row is compared because codes do not tell near rows apart, so that no rule reaches any recall.
+fn is_blurred(version: &Version, options: &SearchOptions) -> bool {
+    let overridden = options.nprobe.is_some() || options.confidence.is_some();
+    !overridden && version.index.rows() > SCAN_ALL_ROWS && version.index.calibration().spare() == BLURRED
 }
 
 /// What a search was asked, and of what.
@@ -166,9 +172,9 @@ fn find(
     scratch.set_query(collection, &version.index.router, query);
     scratch.exact.reset(limits.k);
     if wanted.map_or(version.index.rows(), |wanted| wanted.flushed) > 0 {
-        scratch.estimates.reset(rerank::width(limits.rule_k()));
+        scratch.estimates.reset(rerank::width_in(&version.index, limits.rule_k()));
         buckets::scan(collection, version, limits, wanted, scratch);
-        rerank::rerank(collection, version, limits.k, scratch)?;
+        rerank::finish(collection, version, limits, wanted, scratch)?;
     }
     // Last, so that few of its rows pass the threshold that the buckets have set.
     memory::scan(version, SearchMode::Fast, wanted.and_then(Wanted::predicate), scratch);

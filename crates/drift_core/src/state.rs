@@ -40,7 +40,7 @@ mod version;
 
 pub use assignment::{Assignment, NO_BUCKET};
 pub use buckets::{BucketTable, ResidualSums};
-pub use calibration::{Calibration, SCAN_ALL_ROWS, StopRule, gap, widening};
+pub use calibration::{BLURRED, Calibration, Reached, SCAN_ALL_ROWS, StopRule, USUAL_K, USUAL_K_MAX, gap, widening};
 pub use cost::{BUCKET_ENTRIES, ScanCost};
 pub use density::{Density, DensityCache, live_rows};
 use expiry::Expiry;

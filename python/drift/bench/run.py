@@ -131,7 +131,7 @@ def bench_source(
     InvalidArgumentError
         When an option is out of its bounds, or there is no such engine.
     """
-    _check(k, queries, targets, seconds)
+    _check(k, queries, targets, seconds, seed)
     if queries >= len(source):
         raise InvalidArgumentError(f"queries is {queries}: it must be less than the {len(source)} rows there are")
     kinds = {key: engine(key) for key in peers if key != "drift"}
@@ -192,7 +192,7 @@ def bench_collection(
     InvalidArgumentError
         When an option is out of its bounds, or there are too few rows.
     """
-    _check(k, queries, targets, seconds)
+    _check(k, queries, targets, seconds, seed)
     everything = collection.ids()
     if len(everything) <= k:
         raise InvalidArgumentError(f"{collection.name!r} has {len(everything)} rows: k is {k}, it must be less")
@@ -226,7 +226,7 @@ class _Steps:
             self._update(self._done, self._total, self._stage)
 
 
-def _check(k: int, queries: int, targets: Sequence[float], seconds: float) -> None:
+def _check(k: int, queries: int, targets: Sequence[float], seconds: float, seed: int) -> None:
     if k < 1 or queries < 1:
         raise InvalidArgumentError(f"k is {k} and queries is {queries}: both must be 1 or more")
     bad = [target for target in targets if not 0 < target <= 1]
@@ -234,6 +234,8 @@ def _check(k: int, queries: int, targets: Sequence[float], seconds: float) -> No
         raise InvalidArgumentError(f"targets are {list(targets)}: give one or more in (0, 1]")
     if not 0 <= seconds < float("inf"):
         raise InvalidArgumentError(f"seconds is {seconds}: it must be 0 or more, and finite")
+    if seed < 0:
+        raise InvalidArgumentError(f"seed is {seed}: it must be 0 or more")
 
 
 def _ask(search: Search, queries: F32, seconds: float) -> tuple[list[Any], list[float]]:

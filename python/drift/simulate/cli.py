@@ -163,9 +163,9 @@ def _paper(arguments: argparse.Namespace) -> int:
         raise InvalidArgumentError(f"repeats is {arguments.repeats}: it must be 1 or more")
     cells = paper(
         range(arguments.seed, arguments.seed + arguments.repeats),
-        rows=arguments.rows or ROWS,
-        dim=arguments.dim or DIM,
-        queries=arguments.queries or 200,
+        rows=ROWS if arguments.rows is None else arguments.rows,
+        dim=DIM if arguments.dim is None else arguments.dim,
+        queries=200 if arguments.queries is None else arguments.queries,
         target=arguments.recall,
         source=_source(arguments),
         progress=_progress(arguments),
@@ -248,6 +248,7 @@ def _workload(arguments: argparse.Namespace) -> Workload:
             seed=arguments.seed,
         )
     if (Path(name) / "workload.json").is_file():
+        _say_what_is_ignored(name, arguments)
         return Workload.load(name)
     parameters = {"steps": arguments.steps, "queries": arguments.queries}
     given = {key: value for key, value in parameters.items() if value is not None}
@@ -259,6 +260,13 @@ def _workload(arguments: argparse.Namespace) -> Workload:
         source=source,
         **{"seed": arguments.seed, **given, **dict(map(_parameter, arguments.set))},
     )
+
+
+def _say_what_is_ignored(name: str, arguments: argparse.Namespace) -> None:
+    """Name the options that would change a saved workload, which has its vectors and steps."""
+    for option in ("rows", "dim", "steps", "queries", "source", "set"):
+        if getattr(arguments, option) not in (None, []):
+            say(f"--{option} does nothing here: {name} is a saved workload")
 
 
 def _source(arguments: argparse.Namespace) -> Source | None:

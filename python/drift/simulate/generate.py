@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from drift._errors import InvalidArgumentError
 from drift.simulate.families import family
+from drift.simulate.source import positive
 
 if TYPE_CHECKING:
     from drift.simulate.source import Source
@@ -52,4 +53,6 @@ def generate(
         if parameter not in known:
             raise InvalidArgumentError(f"workload {name} has no parameter {parameter!r}; it has {', '.join(known)}")
     made = kind(**parameters)
+    if source is None:
+        positive(rows=rows, dim=dim)
     return made.make(made.synthetic(rows, dim) if source is None else source)

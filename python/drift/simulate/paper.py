@@ -19,7 +19,7 @@ import numpy as np
 import drift
 from drift._errors import DriftError
 from drift.simulate.progress import telling
-from drift.simulate.source import CLUSTERS, clusters_of, gaussian
+from drift.simulate.source import CLUSTERS, clusters_of, gaussian, positive
 from drift.simulate.truth import K, nearest
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def paper(
     >>> sorted({cell.method for cell in cells})
     ['calibrated', 'density', 'distance alone', 'geometric']
     """
+    positive(queries=queries)
     chosen = list(seeds)
     # Without churn there is nothing to heal.
     states = [(churn, healing) for churn in CHURNS for healing in (False, True) if churn != "none" or not healing]

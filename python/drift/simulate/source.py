@@ -86,7 +86,7 @@ def gaussian(rows: int, dim: int, seed: int, *, clusters: int = CLUSTERS, metric
     metric : {"l2", "cosine", "dot"}
         Which distance they are meant for.
     """
-    _positive(rows=rows, dim=dim, clusters=clusters)
+    positive(rows=rows, dim=dim, clusters=clusters)
     random = np.random.default_rng([seed, rows, dim, clusters])
     scale = axes(dim)
     centres = random.normal(size=(clusters, dim)) * scale * SPREAD
@@ -139,7 +139,7 @@ def read(
         vectors, times = _parquet(file, vector, time)
         found = Source(name=file.name, vectors=vectors, times=times, metric=metric)
     if rows is not None and rows < len(found):
-        _positive(rows=rows)
+        positive(rows=rows)
         random = np.random.default_rng([seed, len(found)])
         found = found.take(np.sort(random.choice(len(found), size=rows, replace=False)))
     return found
@@ -209,7 +209,8 @@ def _nearest_centre(vectors: F32, centres: F32) -> I64:
     return np.asarray(scores.argmax(axis=1), dtype=np.int64)
 
 
-def _positive(**values: int) -> None:
+def positive(**values: int) -> None:
+    """Refuse numbers below 1, by their names."""
     for name, value in values.items():
         if value < 1:
             raise InvalidArgumentError(f"{name} is {value}: it must be 1 or more")

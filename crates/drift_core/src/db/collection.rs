@@ -256,7 +256,10 @@ impl Collection {
         // The rows are there, whatever becomes of this: maintenance sees to it later, or the next owner of the files.
         let pool = state.components.start_pool();
         let settled = pool
-            .and_then(|pool| calibrate::refresh(state, &pool, Unrest::Settled))
+            .and_then(|pool| {
+                maintain::settle_buckets(state, &pool)?;
+                calibrate::refresh(state, &pool, Unrest::Settled)
+            })
             .and_then(|_| maintain::after_load(state));
         if let Err(error) = settled.or_else(|error| if state.is_closed() { Ok(()) } else { Err(error) }) {
             tracing::warn!(collection = self.name(), %error, "what follows a load has failed");

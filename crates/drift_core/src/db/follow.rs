@@ -50,10 +50,7 @@ pub(super) fn follow(state: &CollectionState, opening: &Opening<'_>, newer: &Sna
     let first = version.index.segments.len();
     let router = version.index.router.clone();
     let index = state.pool.install(|| version.index.extended(router, added, version.seq))?;
-    let calibration =
-        Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes, manifest.usual_distance);
-    let unmeasured = index.rows().saturating_sub(manifest.calibrated_rows);
-    let index = Arc::new(index.with_calibration(calibration, unmeasured));
+    let index = Arc::new(index.with_calibration(Calibration::of(manifest), manifest.unmeasured_rows));
     let added = Version { index: index.clone(), ..(*version).clone() };
     state.note_expiries(&added, first)?;
     let mut writes = state.writes.lock();

@@ -112,9 +112,7 @@ impl Opening<'_> {
         upkeep.moved_rows = self.apply_moves(manifest, &mut segments)?;
         // Deaths are not known yet; none may be left out.
         let index = Index::empty(router.clone(), schema).extended(router, segments, 0)?;
-        let calibration =
-            Calibration::new(manifest.calibration.clone(), manifest.calibrated_codes, manifest.usual_distance);
-        Ok(index.with_calibration(calibration, index.rows().saturating_sub(manifest.calibrated_rows)))
+        Ok(index.with_calibration(Calibration::of(manifest), manifest.unmeasured_rows))
     }
 
     /// Opens a segment that the manifest names.

@@ -131,6 +131,7 @@ fn write(
     let version = collection.pin();
     let first = version.index.segments.len();
     let index = collection.pool.install(|| version.index.extended(router, segments, version.seq))?;
+    manifest.unmeasured_rows = index.unmeasured();
     let expiries = index.segments[first..].iter().map(|live| live.segment.earliest_expiry(&collection.schema.lifetime));
     let expiry = expiries.collect::<Result<Vec<_>>>()?.into_iter().min().unwrap_or(NEVER);
     let mut writes = collection.writes.lock();

@@ -3,13 +3,14 @@
 //! Layer 6. The first rows of a collection define its buckets. Later ones find theirs among these, unless many would crowd into
 //! few: rows of a kind that was not there before, or all there are once the earlier ones are gone. Such rows define buckets
 //! of their own, as those of a load do. Splits would make them in the background; until then a search would read crowded
-//! buckets by rules that were measured on others, and find less than it was asked for.
+//! buckets by rules that were measured on others, and find less than it was asked for. Rows that come while all buckets are
+//! defined anew (`retrain`) are looked at in the same way.
 
 use super::policy::SPLIT_FACTOR;
 use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::memtable::Extract;
-use crate::state::{CollectionState, ResidualSums, Router};
+use crate::state::{BucketTable, CollectionState, ResidualSums, Router};
 use crate::types::{BucketId, Floats, VectorBuf};
 use std::sync::Arc;
 
@@ -34,23 +35,36 @@ pub fn buckets_for(
     manifest: &mut Manifest,
 ) -> Result<Arc<Router>> {
     let rows = extract.ids.len();
+    let first = BucketId(manifest.next_bucket);
+    let new = collection.pool.install(|| {
+        if router.is_empty() {
+            return Some(defined(collection, &rotated(collection, extract, 1), 1, rows as u64, router, first));
+        }
+        let all = collection.pin().live_rows;
+        let step = rows.div_ceil(SAMPLE_ROWS);
+        crowd(collection, router, &rotated(collection, extract, step), step, all)?;
+        more(collection, router, &rotated(collection, extract, 1), 1, all, first)
+    });
+    let Some(new) = new else { return Ok(router.clone()) };
     if router.is_empty() {
         manifest.trained_seq = collection.pin().seq;
-        return defined(collection, &rotated(collection, extract, 1), rows as u64, router, manifest);
     }
-    let all = collection.pin().live_rows;
-    let target = collection.bucket_rows(all);
-    let step = rows.div_ceil(SAMPLE_ROWS);
-    let sample = rotated(collection, extract, step);
-    let crowd = crowd(collection, router, &sample, CROWD_FACTOR * target as f64 / step as f64);
-    if crowd.len() * step < BUCKETS_MIN * target * collection.schema.dim {
-        return Ok(router.clone());
-    }
-    let crowd = match step {
-        1 => crowd,
-        _ => self::crowd(collection, router, &rotated(collection, extract, 1), CROWD_FACTOR * target as f64),
-    };
-    if crowd.is_empty() { Ok(router.clone()) } else { defined(collection, &crowd, all, router, manifest) }
+    collection.add_bucket_file(&new, manifest)?;
+    Ok(Arc::new(collection.next_router(router, router.table().merged(&new, &[]))))
+}
+
+/// New buckets, from `first` on, for those of the rotated `rows`, of which each stands for `weight`, of a collection with `all` that
+/// would crowd into few of `router`'s. Runs on the caller's pool.
+pub fn more(
+    collection: &CollectionState,
+    router: &Router,
+    rows: &[f32],
+    weight: usize,
+    all: u64,
+    first: BucketId,
+) -> Option<BucketTable> {
+    let crowd = crowd(collection, router, rows, weight, all)?;
+    Some(defined(collection, &crowd, weight, all, router, first))
 }
 
 /// Every `step`-th row, rotated.
@@ -65,14 +79,15 @@ fn rotated(collection: &CollectionState, extract: &Extract, step: usize) -> Floa
     collection.rotate_rows(&sample.as_ref())
 }
 
-/// Those of the rotated `rows` that come into a bucket with more than `most` of them.
-fn crowd(collection: &CollectionState, router: &Router, rows: &[f32], most: f64) -> Floats {
-    let homes = collection.pool.install(|| router.homes(rows));
+/// Those of the rotated `rows`, of which each stands for `weight`, that come into crowded buckets; none where they are few.
+fn crowd(collection: &CollectionState, router: &Router, rows: &[f32], weight: usize, all: u64) -> Option<Floats> {
+    let target = collection.bucket_rows(all);
+    let homes = router.homes(rows);
     let mut sizes = vec![0usize; router.len()];
     homes.iter().for_each(|homes| sizes[homes.first as usize] += 1);
     let is_crowded = |position: u32| {
         let size = sizes[position as usize];
-        size >= SAMPLED_MIN && size as f64 > most
+        size >= SAMPLED_MIN && (size * weight) as f64 > CROWD_FACTOR * target as f64
     };
     let mut crowd = Floats::with_capacity(0);
     for (row, homes) in rows.chunks_exact(collection.schema.dim).zip(&homes) {
@@ -80,26 +95,25 @@ fn crowd(collection: &CollectionState, router: &Router, rows: &[f32], most: f64)
             crowd.extend(row);
         }
     }
-    crowd
+    (crowd.len() * weight >= BUCKETS_MIN * target * collection.schema.dim).then_some(crowd)
 }
 
-/// The buckets of `router` and new ones for the rotated `rows` of a collection that has `all`.
+/// Buckets from `first` on, beside those of `router`, for the rotated `rows`, of which each stands for `weight`, of a collection
+/// that has `all`.
 fn defined(
     collection: &CollectionState,
     rows: &[f32],
+    weight: usize,
     all: u64,
-    router: &Arc<Router>,
-    manifest: &mut Manifest,
-) -> Result<Arc<Router>> {
-    let count = collection.bucket_count(rows.len() / collection.schema.dim, all);
-    let first = BucketId(manifest.next_bucket);
-    let new = collection.train(rows, count, first);
-    let next = collection.next_router(router, router.table().merged(&new, &[]));
+    router: &Router,
+    first: BucketId,
+) -> BucketTable {
+    let count = collection.bucket_count(weight * (rows.len() / collection.schema.dim), all);
+    let new = collection.train_here(rows, count, first);
+    let next = router.next(router.table().merged(&new, &[]));
     let mut sums = ResidualSums::new(next.len());
-    sums.add(&collection.pool.install(|| next.homes(rows)));
+    sums.add(&next.homes(rows));
     let mut table = next.table().clone();
     table.set_spread(&sums);
-    let new = table.split_off(first);
-    collection.add_bucket_file(&new, manifest)?;
-    Ok(Arc::new(next.with_table(router.table().merged(&new, &[]))))
+    table.split_off(first)
 }

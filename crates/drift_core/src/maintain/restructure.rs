@@ -17,7 +17,7 @@ use crate::state::{
     Assignment, BucketTable, CollectionState, Index, Maintenance, Reassignment, ResidualSums, Router, Version,
 };
 use crate::storage::failpoint::{Failpoint, reach};
-use crate::types::Seq;
+use crate::types::{Metric, Seq};
 use draft::{Draft, RowsOf};
 use rehome::Rehomed;
 use std::collections::BTreeMap;
@@ -128,7 +128,10 @@ pub fn restructure(
     }
     let (table, router) = draft.next();
     let rehomed = rehome::rehome(index, &draft, &router, &wanted);
-    let router = Arc::new(router.with_table(with_spread(table, &router, &rehomed)));
+    let table = with_spread(table, &router, &rehomed);
+    let table =
+        if collection.schema.metric == Metric::Dot { with_arrivals(table, index, &rehomed, target) } else { table };
+    let router = Arc::new(router.with_table(table));
     let (assignments, moves, change) = apply(index, &draft, &router, &rehomed);
     done.moved = rehomed.rows.len() as u64;
     let next = index.reassigned(router.clone(), assignments, &change, version.seq)?;
@@ -181,6 +184,26 @@ fn with_spread(mut table: BucketTable, router: &Router, rehomed: &Rehomed) -> Bu
     sums.add(rehomed.rows.iter().map(|(_, homes)| homes).filter(|homes| rehomed.is_new[homes.first as usize]));
     debug_assert_eq!(table.len(), router.len());
     table.set_spread(&sums);
+    table
+}
+
+/// The table with the spread that rows leave behind which come into buckets whose centres stay, of `target` rows each. Under dot
+/// the longest rows are what queries ask for, and where the bucket of one is dissolved, nothing but the spread of the bucket
+/// that takes it tells that it is there.
+fn with_arrivals(mut table: BucketTable, index: &Index, rehomed: &Rehomed, target: usize) -> BucketTable {
+    let mut arrived: BTreeMap<u32, (f64, u32)> = BTreeMap::new();
+    for &(row, homes) in rehomed.rows.iter().filter(|(_, homes)| !rehomed.is_new[homes.first as usize]) {
+        let (place, at) = crate::state::locate(&index.segments, row);
+        if index.segments[place as usize].assignment.first(at) != table.ids[homes.first as usize] {
+            let sum = arrived.entry(homes.first).or_default();
+            *sum = (sum.0 + f64::from(homes.residual), sum.1 + 1);
+        }
+    }
+    for (position, (sum, rows)) in arrived {
+        let spread = &mut table.spread[position as usize];
+        let mean = (f64::from(*spread) * target as f64 + sum) / (target as f64 + f64::from(rows));
+        *spread = spread.max(mean as f32);
+    }
     table
 }
 
@@ -242,7 +265,9 @@ fn write(
     moves: MoveFile,
 ) -> Result<u64> {
     let table = router.table();
-    let changed = table.filtered(|id| draft.is_defined(id));
+    let old = draft.index.router.table();
+    let spread_of = |table: &BucketTable, id| table.position(id).map(|position| table.spread[position].to_bits());
+    let changed = table.filtered(|id| draft.is_defined(id) || spread_of(old, id) != spread_of(table, id));
     let upkeep = &mut maintenance.upkeep;
     let mut bytes = 0;
     let defined = upkeep.defined_buckets + changed.len() as u64;
@@ -253,7 +278,6 @@ fn write(
         bytes += collection.add_bucket_file(table, manifest)?;
         upkeep.defined_buckets = table.len() as u64;
     } else {
-        let old = draft.index.router.table();
         manifest.removed_buckets.extend(draft.removed().map(|position| old.ids[position].0));
         if !changed.is_empty() {
             bytes += collection.add_bucket_file(&changed, manifest)?;

@@ -3,8 +3,9 @@
 //! Layer 6. Splits and merges keep sizes right where rows come and go, but what they leave is a patchwork: after as many
 //! changes as there are rows, a search scans half as much again as in buckets that were trained together. Vectors are read
 //! as their SQ8 codes, from memory, and nothing is written but the buckets and the moves. Training and placing run
-//! without a lock; what was flushed meanwhile is placed when the lock is taken.
+//! without a lock; what was flushed meanwhile is placed when the lock is taken, in buckets of its own where it would crowd.
 
+use super::define;
 use super::restructure::all_moves;
 use crate::error::Result;
 use crate::quant::sq8;
@@ -39,9 +40,10 @@ pub struct Retrained {
 
 /// Defines the buckets anew. Runs on the caller's pool.
 pub fn retrain(collection: &CollectionState) -> Result<Retrained> {
+    let dim = collection.schema.dim;
     let version = collection.pin();
     let table = train(collection, &version);
-    let router = Router::new(table, collection.schema.dim, collection.schema.metric);
+    let mut router = Router::new(table, dim, collection.schema.metric);
     let mut placed: Vec<(LiveSegment, Vec<Homes>)> =
         version.index.segments.iter().map(|live| (live.clone(), place(live, &router))).collect();
     drop(version);
@@ -50,18 +52,29 @@ pub fn retrain(collection: &CollectionState) -> Result<Retrained> {
     let version = collection.pin();
     let index = &version.index;
     // Compaction or a flush may have come in between.
+    let late: Vec<&LiveSegment> =
+        index.segments.iter().filter(|live| !placed.iter().any(|(other, _)| is_same(other, live))).collect();
+    let (rows, weight) = living(&late, dim);
+    let first = BucketId(router.len() as u32);
+    if let Some(new) = define::more(collection, &router, &rows, weight, version.live_rows, first) {
+        router = router.next(router.table().merged(&new, &[]));
+    }
     let homes: Vec<Vec<Homes>> = index
         .segments
         .iter()
         .map(|live| {
-            let known = placed.iter().position(|(other, _)| Arc::ptr_eq(&other.segment, &live.segment));
+            let known = placed.iter().position(|(other, _)| is_same(other, live));
             known.map_or_else(|| place(live, &router), |at| placed.swap_remove(at).1)
         })
         .collect();
     let mut manifest = maintenance.manifest.next();
     let table = router.table().clone().renumbered(manifest.next_bucket);
     let mut sums = ResidualSums::new(table.len());
-    homes.iter().for_each(|homes| sums.add(homes));
+    for (live, homes) in index.segments.iter().zip(&homes) {
+        // The dead may be far from all buckets, which were defined without them.
+        let living = homes.iter().enumerate().filter(|(row, _)| live.segment.death(*row as u32) == 0);
+        sums.add(living.map(|(_, homes)| homes));
+    }
     let mut done = Retrained { before: index.router.len() as u64, buckets: table.len() as u64, ..Default::default() };
     let table = with_spread(table, &sums);
     let assignments: Vec<Arc<Assignment>> =
@@ -112,6 +125,26 @@ fn train(collection: &CollectionState, version: &Version) -> BucketTable {
         reconstruct(&version.index.segments[place], row, out);
     });
     collection.train_here(&rows, count, BucketId(0))
+}
+
+fn is_same(one: &LiveSegment, other: &LiveSegment) -> bool {
+    Arc::ptr_eq(&one.segment, &other.segment)
+}
+
+/// Rows of `segments` that are not dead, rotated, and how many each of them stands for: of very many a sample.
+fn living(segments: &[&LiveSegment], dim: usize) -> (Vec<f32>, usize) {
+    let rows: u64 = segments.iter().map(|live| u64::from(live.segment.rows()) - live.segment.dead_rows()).sum();
+    let step = (rows as usize).div_ceil(SAMPLE_ROWS_MAX).max(1);
+    let mut vectors = Vec::new();
+    let mut vector = vec![0.0; dim];
+    for live in segments {
+        let living = (0..live.segment.rows()).filter(|&row| live.segment.death(row) == 0);
+        for row in living.step_by(step) {
+            reconstruct(live, row, &mut vector);
+            vectors.extend_from_slice(&vector);
+        }
+    }
+    (vectors, step)
 }
 
 fn reconstruct(live: &LiveSegment, row: u32, out: &mut [f32]) {

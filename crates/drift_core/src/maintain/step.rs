@@ -133,6 +133,27 @@ fn flush_deaths(collection: &CollectionState, maintenance: &mut Maintenance) -> 
     Ok(())
 }
 
+/// Rounds of restructuring behind a load: what the second finds the first has made due.
+const SETTLE_ROUNDS: usize = 3;
+
+/// Brings buckets into order that a load has left too small or too large, before rules are measured on them: done later it
+/// makes these stale, the more so as the jobs that measure them again wait where the machine is busy. What the background
+/// does at the moment, or may not do, is left to it. On `pool`.
+pub fn settle_buckets(collection: &CollectionState, pool: &Pool) -> Result<()> {
+    let Some(_job) = collection.job.try_lock() else { return Ok(()) };
+    for _ in 0..SETTLE_ROUNDS {
+        let mut maintenance = collection.maintenance.lock();
+        if maintenance.closed || unrest(collection) == Unrest::Settled {
+            return Ok(());
+        }
+        let maintenance = &mut *maintenance;
+        if pool.install(|| restructure_step(collection, maintenance))?.is_none() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
 /// The record of a job that began at `start` and has ended.
 pub fn finished(
     collection: &CollectionState,

@@ -64,6 +64,11 @@ pub struct Manifest {
     pub calibrated_codes: u64,
     /// Distance of the tenth neighbour that most of the traced rows stayed within; 0 when it was not measured.
     pub usual_distance: f32,
+    /// Rows to be measured exactly beside the ten nearest by SQ8, where it takes more than usual; `u32::MAX` where no number of
+    /// them would do.
+    pub spare_rows: u32,
+    /// Rows that have come since the rules were measured, the dead ones among them included.
+    pub unmeasured_rows: u64,
     /// Measured recall of live queries.
     pub recall: RecallSummary,
 }
@@ -144,6 +149,8 @@ impl Manifest {
             calibrated_rows: 0,
             calibrated_codes: 0,
             usual_distance: 0.0,
+            spare_rows: 0,
+            unmeasured_rows: 0,
             recall: RecallSummary::default(),
         }
     }
@@ -213,6 +220,8 @@ impl Manifest {
             calibrated_rows: self.calibrated_rows,
             calibrated_codes: self.calibrated_codes,
             usual_distance: self.usual_distance,
+            spare_rows: self.spare_rows,
+            unmeasured_rows: self.unmeasured_rows,
             recall_targets,
             timeline,
         };
@@ -273,6 +282,8 @@ impl Manifest {
             calibrated_rows: message.calibrated_rows,
             calibrated_codes: message.calibrated_codes,
             usual_distance: message.usual_distance,
+            spare_rows: message.spare_rows,
+            unmeasured_rows: message.unmeasured_rows,
             recall: RecallSummary::decode(&message.recall_targets, &message.timeline),
         };
         manifest.check().map_err(|problem| link.corrupt(problem))?;

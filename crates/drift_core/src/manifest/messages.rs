@@ -64,6 +64,10 @@ pub(super) struct ManifestMessage {
     pub(super) timeline: Vec<TimelineMessage>,
     #[prost(float, tag = "42")]
     pub(super) usual_distance: f32,
+    #[prost(uint32, tag = "43")]
+    pub(super) spare_rows: u32,
+    #[prost(uint64, tag = "44")]
+    pub(super) unmeasured_rows: u64,
 }
 
 /// A field of the payload.

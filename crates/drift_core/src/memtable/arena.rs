@@ -3,6 +3,7 @@
 //! Layer 4.
 
 use crate::kernels::kernels;
+use crate::quant::cosine;
 use crate::sync::AtomicU64;
 use crate::types::{Columns, ElementType, IdRef, Ids, Metric, Predicate, Seq, Vectors};
 use std::sync::Arc;
@@ -110,7 +111,7 @@ impl Row {
         match metric {
             Metric::L2 => (kernels().l2)(query, self.vector()),
             Metric::Dot => -(kernels().dot)(query, self.vector()),
-            Metric::Cosine => 1.0 - (kernels().dot)(query, self.vector()) * self.batch.inverse_norms[self.at as usize],
+            Metric::Cosine => cosine::distance(query, self.vector(), self.batch.inverse_norms[self.at as usize]),
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod candidates;
 mod fit;
+mod resolution;
 mod shadow;
 mod trace;
 
@@ -151,10 +152,11 @@ fn trace_and_fit(
     let newest = if has_changed { (wanted - live) / 2 } else { 0 };
     let mut scanned = scan_rows(collection, version, &sample(collection, version, wanted - live - newest))?;
     let usual = trace::usual_distance(collection.schema.metric, &mut scanned);
-    let live = trace_groups(collection, version, &now, usual, Wanted::Way)?;
-    let rows = trace_rows(collection, version, scanned, usual)?;
+    let spare = resolution::spare(collection, version, &scanned)?;
+    let live = trace_groups(collection, version, &now, (usual, spare), Wanted::Way)?;
+    let rows = trace_rows(collection, version, scanned, (usual, spare))?;
     let newest = scan_rows(collection, version, &sample_newest(collection, version, newest))?;
-    let newest = trace_rows(collection, version, newest, usual)?;
+    let newest = trace_rows(collection, version, newest, (usual, spare))?;
     let points = {
         let mut log = collection.recall.log.lock();
         log.add_rows(rows);
@@ -171,10 +173,14 @@ fn trace_and_fit(
     manifest.calibration = points.clone();
     manifest.calibrated_rows = version.index.rows();
     manifest.calibrated_codes = version.index.codes();
-    manifest.usual_distance = usual;
+    (manifest.usual_distance, manifest.spare_rows) = (usual, spare);
+    // What a flush has brought while traces were taken remains.
+    let unmeasured = manifest.unmeasured_rows.saturating_sub(version.index.unmeasured());
+    manifest.unmeasured_rows = unmeasured;
+    let calibration = Calibration::of(&manifest);
     reach(Failpoint::CalibrationCommit)?;
     maintenance.commit(manifest)?;
-    publish(collection, Calibration::new(points, version.index.codes(), usual), version.index.unmeasured());
+    publish(collection, calibration, unmeasured);
     Ok(())
 }
 
@@ -188,10 +194,10 @@ fn trace_rows(
     collection: &CollectionState,
     version: &Version,
     scanned: Vec<Scanned>,
-    usual: f32,
+    known: (f32, u32),
 ) -> Result<Vec<Trace>> {
     let traced: Result<Vec<Vec<Traced>>> =
-        scanned.into_par_iter().map(|scanned| scanned.trace(collection, version, usual, Wanted::Way)).collect();
+        scanned.into_par_iter().map(|scanned| scanned.trace(collection, version, known, Wanted::Way)).collect();
     Ok(traced?.into_iter().flatten().map(|traced| traced.trace).collect())
 }
 
@@ -200,12 +206,12 @@ fn trace_groups(
     collection: &CollectionState,
     version: &Version,
     queries: &[(&[f32], Seq)],
-    usual: f32,
+    known: (f32, u32),
     wanted: Wanted,
 ) -> Result<Vec<Traced>> {
     let groups: Result<Vec<Vec<Traced>>> = queries
         .par_chunks(GROUP)
-        .map(|group| Scanned::queries(collection, version, group).trace(collection, version, usual, wanted))
+        .map(|group| Scanned::queries(collection, version, group).trace(collection, version, known, wanted))
         .collect();
     Ok(groups?.into_iter().flatten().collect())
 }
@@ -224,12 +230,10 @@ fn fit_log(log: &mut RecallLog, live_rows: u64) -> Vec<CalibrationPoint> {
     })
 }
 
-/// Lets searches follow the rules, which were measured on `measured` of the rows that had come since the rules before. The
-/// caller holds the maintenance lock.
-fn publish(collection: &CollectionState, calibration: Calibration, measured: u64) {
+/// Lets searches follow the rules, which so many rows came after. The caller holds the maintenance lock.
+fn publish(collection: &CollectionState, calibration: Calibration, unmeasured: u64) {
     let mut writes = collection.writes.lock();
     let version = collection.pin();
-    let unmeasured = version.index.unmeasured().saturating_sub(measured);
     let index = Arc::new(version.index.with_calibration(calibration, unmeasured));
     collection.publish(&mut writes, Version { index, ..(*version).clone() });
 }

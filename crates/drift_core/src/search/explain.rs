@@ -9,10 +9,10 @@ use super::confidence::{rank_all, tau_of, weigh};
 use super::payload::{self, Payload};
 use super::scratch::{self, Scratch};
 use super::wanted::Wanted;
-use super::{check_options, geometry, is_exact, limits, memory, push_hits, rerank, wanted};
+use super::{Call, check_options, exact, geometry, is_blurred, is_exact, limits, memory, push_hits, rerank, wanted};
 use crate::error::{Error, Result};
 use crate::memtable::SearchMode;
-use crate::state::{CollectionState, Order, Ranked, Version, live_rows};
+use crate::state::{CollectionState, Order, Ranked, Reached, StopRule, Version, live_rows};
 use crate::types::{
     Confidence, Estimate, ExplainedBucket, ExplainedTimes, ExplainedWork, Explanation, Hits, LAMBDA_DEFAULT, Metric,
     SearchOptions, Stop,
@@ -43,27 +43,21 @@ pub fn explain(collection: &CollectionState, query: &[f32], options: &SearchOpti
     let mut laps = Laps { collection, last: collection.components.clock.monotonic() };
     scratch.set_query(collection, &version.index.router, query);
     scratch.exact.reset(options.k);
-    scratch.estimates.reset(rerank::width(limits.rule_k()));
+    scratch.estimates.reset(rerank::width_in(&version.index, limits.rule_k()));
     let mut times = ExplainedTimes { prepare: laps.lap(), ..ExplainedTimes::default() };
-    let (mut work, mut used, mut rows_exact) = (Work::default(), limits, 0);
-    if wanted.map_or(version.index.rows(), |wanted| wanted.flushed) > 0 {
-        (work, used) = buckets::scan(collection, &version, &limits, wanted, &mut scratch);
-        times.scan = laps.lap();
-        rows_exact = rerank::rerank(collection, &version, options.k, &mut scratch)? as u64;
-        times.exact = laps.lap();
-    }
-    memory::scan(&version, SearchMode::Fast, wanted.and_then(Wanted::predicate), &mut scratch);
-    times.memory = laps.lap();
-    let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, 1);
     let fields = payload::fields(collection, &options.include)?;
+    let call = Call { collection, version: &version, options, wanted, fields: &fields, interrupt: &|| false };
+    let Found { work, used, rows_exact } = find(&call, query, limits, &mut laps, &mut times, &mut scratch)?;
+    let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, 1);
     let mut payload = Payload::new(&fields);
     push_hits(&version, scratch.exact.sorted(), &mut hits, &mut payload)?;
     hits.payload = payload.finish()?;
     let in_memory = scratch.exact.sorted().iter().filter(|(_, key)| memory::place(*key).is_some()).count();
-    let threshold = scratch.estimates.nth(used.rule_k());
+    let reached = used.reached(&scratch.estimates);
+    let threshold = reached.threshold;
     // Few rows that match a filter are measured wherever they are.
     let direct = work.direct;
-    let seen = look(collection, &version, &used, &work, direct, threshold, &mut scratch);
+    let seen = look(collection, &version, &used, &work, direct, reached, &mut scratch);
     Ok(Explanation {
         hits,
         recall: (options.nprobe.is_none() && options.confidence.is_none()).then_some(recall),
@@ -87,6 +81,46 @@ pub fn explain(collection: &CollectionState, query: &[f32], options: &SearchOpti
         },
         times,
     })
+}
+
+/// What a search read, and how far it went.
+struct Found {
+    work: Work,
+    /// The limits as the search has set them.
+    used: Limits,
+    rows_exact: u64,
+}
+
+/// The search itself, stage by stage; leaves the nearest rows in `scratch.exact`.
+fn find(
+    call: &Call<'_>,
+    query: &[f32],
+    limits: Limits,
+    laps: &mut Laps<'_>,
+    times: &mut ExplainedTimes,
+    scratch: &mut Scratch,
+) -> Result<Found> {
+    let Call { collection, version, options, wanted, .. } = *call;
+    let flushed = wanted.map_or(version.index.rows(), |wanted| wanted.flushed);
+    let mut found = Found { work: Work::default(), used: limits, rows_exact: 0 };
+    if is_blurred(version, options) {
+        scratch.exact = exact::nearest(call, query, None)?.swap_remove(0);
+        times.exact = laps.lap();
+        let used = Limits { stop: StopRule::ALL, ..limits };
+        return Ok(Found { work: Work { direct: true, ..found.work }, used, rows_exact: flushed });
+    }
+    if flushed > 0 {
+        (found.work, found.used) = buckets::scan(collection, version, &limits, wanted, scratch);
+        times.scan = laps.lap();
+        let (read, again) = rerank::finish(collection, version, &limits, wanted, scratch)?;
+        found.work.rows += again.rows;
+        found.work.refined += again.refined;
+        found.rows_exact = read as u64;
+        times.exact = laps.lap();
+    }
+    memory::scan(version, SearchMode::Fast, wanted.and_then(Wanted::predicate), scratch);
+    times.memory = laps.lap();
+    Ok(found)
 }
 
 /// Tells the time between its calls.
@@ -118,16 +152,17 @@ fn look(
     limits: &Limits,
     work: &Work,
     direct: bool,
-    threshold: f32,
+    reached: Reached,
     scratch: &mut Scratch,
 ) -> Seen {
+    let threshold = reached.threshold;
     let index = &version.index;
     if index.rows() == 0 {
         return Seen { stop: Stop::All, confidence: 1.0, geometric: None, spread: 0.0, buckets: Vec::new() };
     }
     let metric = collection.schema.metric;
     let everything = direct || buckets::is_everything(version, limits);
-    let stop = if everything { Stop::All } else { buckets::why(version, limits, work, threshold, scratch) };
+    let stop = if everything { Stop::All } else { buckets::why(version, limits, work, reached, scratch) };
     if everything {
         // Everything is scanned without a rank.
         index.router.begin(Order::Score, &scratch.code, &scratch.bits, &mut scratch.rank);

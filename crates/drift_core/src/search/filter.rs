@@ -9,7 +9,7 @@ use super::reach::{Met, Reach};
 use super::scratch::Scratch;
 use super::wanted::Wanted;
 use crate::kernels::{BLOCK_ENTRIES, kernels, prefetch};
-use crate::state::{Filter, Ranked, Version, locate};
+use crate::state::{Filter, Ranked, Reached, Version, locate};
 use crate::types::Metric;
 
 /// Rows beyond the `k` wanted that are refined before there is a threshold.
@@ -37,7 +37,7 @@ pub fn scan(
     let budget = limits.stop.rows;
     scratch.survivors.clear();
     let (mut refined, mut asked) = (0, [0; REFINE_LAG]);
-    while let Some(bucket) = next_bucket(version, limits, &work, scratch.estimates.nth(limits.rule_k()), scratch) {
+    while let Some(bucket) = next_bucket(version, limits, &work, limits.reached(&scratch.estimates), scratch) {
         let at = work.buckets as usize;
         let (entries, mut met) = scan.bucket(bucket, at, scratch.estimates.nth(limits.rule_k()), scratch);
         work.rows += entries;
@@ -45,7 +45,7 @@ pub fn scan(
         met.dead = scan.refine(refined..asked[0], scratch);
         all += met;
         if let Some(reach) = &mut reach {
-            reach.meet(met, scratch.estimates.nth(limits.rule_k()), work.rows, limits);
+            reach.meet(met, limits.reached(&scratch.estimates), limits);
             if reach.is_direct() {
                 return work;
             }
@@ -89,8 +89,9 @@ impl Scan<'_> {
         let count = limits.rule_k() + START_SPARE;
         scratch.first.clear();
         let mut seen = Work::default();
+        let nothing = Reached { threshold: f32::INFINITY, near: f32::INFINITY };
         while scratch.first.len() < count && seen.rows < limits.stop.rows {
-            let Some(bucket) = next_bucket(self.version, limits, &seen, f32::INFINITY, scratch) else { break };
+            let Some(bucket) = next_bucket(self.version, limits, &seen, nothing, scratch) else { break };
             self.ask_for_bucket(seen.buckets as usize + 1, scratch);
             for layer in self.filter.layers() {
                 let part = layer.part(bucket.position as usize);

@@ -8,7 +8,7 @@
 
 use super::buckets::Limits;
 use super::wanted::Wanted;
-use crate::state::{ScanCodes, StopRule, Version, widening};
+use crate::state::{Reached, ScanCodes, StopRule, Version, widening};
 use std::ops::AddAssign;
 
 /// Near rows that weigh as much as the share of all rows.
@@ -119,9 +119,8 @@ impl Reach {
         reach
     }
 
-    /// Counts the rows of a bucket, and sets the limits that they tell; the k-th wanted row is at `threshold`, and `codes` have
-    /// been read.
-    pub fn meet(&mut self, met: Met, threshold: f32, codes: u64, limits: &mut Limits) {
+    /// Counts the rows of a bucket, and sets the limits that they tell; the wanted rows are at `reached`.
+    pub fn meet(&mut self, met: Met, reached: Reached, limits: &mut Limits) {
         self.near += f64::from(met.near);
         self.wanted += f64::from(met.wanted);
         let rarity = self.near / self.wanted.max(f64::MIN_POSITIVE);
@@ -129,8 +128,7 @@ impl Reach {
             self.rarest = rarity;
             self.settle();
         }
-        let widening = widening(threshold, self.stop.usual);
-        self.is_direct |= threshold == f32::INFINITY && codes >= self.stop.rows;
+        let widening = widening(reached.near, self.stop.usual);
         self.is_direct |= widening >= DOUBTED && SURE * widening * self.stop.rows as f32 >= self.direct as f32;
         limits.stop = self.stop;
     }
@@ -142,7 +140,7 @@ impl Reach {
 
     /// Sets what follows from `rarest`. Its powers take as long as half a bucket, so they are taken only when it grows.
     fn settle(&mut self) {
-        let StopRule { rows, difference, usual } = self.rule;
+        let StopRule { rows, difference, usual, .. } = self.rule;
         let difference = match self.rarest > ELSEWHERE * self.all {
             true => f32::INFINITY,
             false => difference * self.all.powf(-DIFFERENCE_EXPONENT) as f32,
@@ -150,7 +148,8 @@ impl Reach {
         // A cast from a float saturates: no budget stays none.
         let rows = (rows as f64 * self.rarest.powf(BUDGET_EXPONENT)) as u64;
         let usual = usual * self.rarest.powf(USUAL_EXPONENT) as f32;
-        self.stop = StopRule { rows, difference, usual };
+        // Where too few rows are found, all that are wanted are measured: a search need not go on until it has met them.
+        self.stop = StopRule { rows, difference, usual, fills: false };
         self.is_direct |= rows >= self.direct;
     }
 }

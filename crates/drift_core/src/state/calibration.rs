@@ -6,7 +6,7 @@
 //! a query whose neighbours are farther away than those of nearly all rows: a query from where there are no rows (any more) meets many
 //! buckets at about the same distance, and the rules of rows stop far too early for it.
 
-use crate::manifest::CalibrationPoint;
+use crate::manifest::{CalibrationPoint, Manifest};
 
 /// When a search stops.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,28 +15,40 @@ pub struct StopRule {
     pub difference: f32,
     /// Rows after which the search stops whatever the difference.
     pub rows: u64,
-    /// Distance of the k-th neighbour beyond which both are widened; infinite for never.
+    /// Distance of a near neighbour, see [`StopRule::far`], beyond which both are widened; infinite for never.
     pub usual: f32,
+    /// Whether as many rows as are wanted must be known before the budget counts: without a filter nothing else sees to them.
+    pub fills: bool,
 }
 
 impl StopRule {
     /// Scans everything.
-    pub const ALL: StopRule = StopRule { difference: f32::INFINITY, rows: u64::MAX, usual: f32::INFINITY };
+    pub const ALL: StopRule =
+        StopRule { difference: f32::INFINITY, rows: u64::MAX, usual: f32::INFINITY, fills: false };
 
-    /// Whether a search goes on that has scanned `codes` and has its k-th row at `threshold`, when the next bucket's score
-    /// is `score`.
+    /// Whether a search goes on that has scanned `codes` and has its rows at `reached`, when the next bucket's score is
+    /// `score`.
     #[inline]
-    pub fn goes_on(&self, score: f32, threshold: f32, codes: u64) -> bool {
-        let widening = widening(threshold, self.usual);
-        gap(score, threshold, widening) <= self.difference && !self.is_spent(threshold, codes)
+    pub fn goes_on(&self, score: f32, reached: Reached, codes: u64) -> bool {
+        let widening = widening(reached.near, self.usual);
+        gap(score, reached.threshold, widening) <= self.difference && !self.is_spent(reached, codes)
     }
 
-    /// Whether the budget is spent. It is not before there are `k` rows: among dead rows a search goes on until it has met
-    /// as many live ones.
+    /// Whether the budget is spent.
     #[inline]
-    pub fn is_spent(&self, threshold: f32, codes: u64) -> bool {
-        threshold < f32::INFINITY && codes as f32 >= self.rows as f32 * widening(threshold, self.usual)
+    pub fn is_spent(&self, reached: Reached, codes: u64) -> bool {
+        codes as f32 >= self.rows as f32 * widening(reached.near, self.usual)
+            && !(self.fills && reached.threshold == f32::INFINITY)
     }
+}
+
+/// How near the best rows of a search are so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Reached {
+    /// Distance of the k-th; infinite while there are fewer.
+    pub threshold: f32,
+    /// Distance of the k-th or, of more than [`USUAL_K_MAX`], of the [`USUAL_K`]-th: what is compared with the usual one.
+    pub near: f32,
 }
 
 /// How many times as far, and as much, is searched for a query whose k-th row is at `threshold`: the cube of how many times as
@@ -61,8 +73,15 @@ pub fn gap(score: f32, threshold: f32, widening: f32) -> f32 {
 /// sample of them says little.
 pub const SCAN_ALL_ROWS: u64 = 1_000;
 
-/// Neighbours up to which the usual distance, that of the tenth, tells which queries are far.
-const USUAL_K_MAX: usize = 20;
+/// The neighbour whose distance is known to be usual or not, counted from 1.
+pub const USUAL_K: usize = 10;
+
+/// Neighbours wanted up to which the distance of the last of them tells as well which queries are far.
+pub const USUAL_K_MAX: usize = 20;
+
+/// Codes that each neighbour beyond [`USUAL_K`] is given at least: where the rows that queries want lie together, budgets are
+/// hardly larger than what is wanted.
+const CODES_PER_NEIGHBOUR: u64 = 4;
 
 /// Share of the rows that have come since the rules were measured from which on these are doubted, and from which on they say
 /// nothing: as many as let the background measure anew, when it is at rest and in any case. That takes it a moment.
@@ -75,6 +94,9 @@ pub fn doubted(recall: f32, share: f64) -> f32 {
     recall + doubt * (1.0 - recall)
 }
 
+/// [`Calibration::spare`] where no number of rows would do.
+pub const BLURRED: u32 = u32::MAX;
+
 /// Stop rules of an index, ascending by recall.
 #[derive(Clone, Debug)]
 pub struct Calibration {
@@ -83,19 +105,33 @@ pub struct Calibration {
     codes: u64,
     /// See [`StopRule::usual`].
     usual: f32,
+    /// See [`Calibration::spare`].
+    spare: u32,
 }
 
 impl Default for Calibration {
     fn default() -> Calibration {
-        Calibration::new(Vec::new(), 0, 0.0)
+        Calibration::new(Vec::new(), 0, 0.0, 0)
     }
 }
 
 impl Calibration {
+    /// What a manifest keeps.
+    pub fn of(manifest: &Manifest) -> Calibration {
+        let points = manifest.calibration.clone();
+        Calibration::new(points, manifest.calibrated_codes, manifest.usual_distance, manifest.spare_rows)
+    }
+
     /// From points, ascending by recall, that were measured among `codes` codes, for rows whose tenth neighbours are mostly within
-    /// `usual`, if that is known.
-    pub fn new(points: Vec<CalibrationPoint>, codes: u64, usual: f32) -> Calibration {
-        Calibration { points, codes, usual: if usual > 0.0 { usual } else { f32::INFINITY } }
+    /// `usual`, if that is known; `spare` is [`Calibration::spare`].
+    fn new(points: Vec<CalibrationPoint>, codes: u64, usual: f32, spare: u32) -> Calibration {
+        Calibration { points, codes, usual: if usual > 0.0 { usual } else { f32::INFINITY }, spare }
+    }
+
+    /// Rows that must be measured exactly beside the ten nearest by SQ8 so that the ten nearest are among them, where it takes
+    /// more than usual; 0 where it does not, and [`BLURRED`] where codes do not tell near rows apart.
+    pub fn spare(&self) -> u32 {
+        self.spare
     }
 
     /// See [`StopRule::usual`].
@@ -110,11 +146,13 @@ impl Calibration {
     pub fn rule(&self, recall: f32, k: usize, codes: u64) -> StopRule {
         let Some(point) = self.points.iter().find(|point| point.recall >= recall - 1e-6) else { return StopRule::ALL };
         let growth = (codes as f64 / self.codes.max(1) as f64).max(1.0).sqrt();
-        let scale = (k as f64 / 10.0).max(1.0).sqrt() * growth;
+        let scale = (k as f64 / USUAL_K as f64).max(1.0).sqrt() * growth;
+        let more = CODES_PER_NEIGHBOUR * k.saturating_sub(USUAL_K) as u64;
         StopRule {
             difference: point.difference,
-            rows: (f64::from(point.row_share) * self.codes as f64 * scale).ceil() as u64,
-            usual: if k <= USUAL_K_MAX { self.usual } else { f32::INFINITY },
+            rows: (f64::from(point.row_share) * self.codes as f64 * scale).ceil() as u64 + more,
+            usual: self.usual,
+            fills: true,
         }
     }
 }
@@ -125,19 +163,42 @@ mod tests {
 
     #[test]
     fn limits_are_widened_for_far_queries_alone_and_at_any_scale() {
+        let at = |threshold: f32| Reached { threshold, near: threshold };
         for scale in [1e-6f32, 1.0, 1e6] {
-            let rule = StopRule { difference: 2.0 * scale, rows: 100, usual: scale };
-            assert!(rule.goes_on(2.5 * scale, 0.5 * scale, 99) && !rule.goes_on(2.6 * scale, 0.5 * scale, 99));
-            assert!(rule.goes_on(17.9 * scale, 2.0 * scale, 799) && !rule.goes_on(18.1 * scale, 2.0 * scale, 799));
-            assert!(!rule.goes_on(2.5 * scale, 2.0 * scale, 800), "the budget is eight times as large, not more");
+            let rule = StopRule { difference: 2.0 * scale, rows: 100, usual: scale, fills: true };
+            let (near, far) = (at(0.5 * scale), at(2.0 * scale));
+            assert!(rule.goes_on(2.5 * scale, near, 99) && !rule.goes_on(2.6 * scale, near, 99));
+            assert!(rule.goes_on(17.9 * scale, far, 799) && !rule.goes_on(18.1 * scale, far, 799));
+            assert!(!rule.goes_on(2.5 * scale, far, 800), "the budget is eight times as large, not more");
             let close = StopRule { difference: -scale, ..rule };
-            assert!(close.goes_on(1.4 * scale, 2.0 * scale, 0), "farther than usual is never stopped earlier");
-            assert!(!close.goes_on(0.6 * scale, 0.9 * scale, 0));
+            assert!(close.goes_on(1.4 * scale, far, 0), "farther than usual is never stopped earlier");
+            assert!(!close.goes_on(0.6 * scale, at(0.9 * scale), 0));
         }
-        assert!(StopRule::ALL.goes_on(f32::MAX, 1.0, 1 << 40));
+        assert!(StopRule::ALL.goes_on(f32::MAX, at(1.0), 1 << 40));
         assert_eq!(widening(f32::INFINITY, 1.0), 1.0, "no row is known yet");
-        let rule = StopRule { difference: 2.0, rows: 100, usual: 1.0 };
-        assert!(rule.goes_on(1.0, f32::INFINITY, 1 << 40), "not before there are as many rows as are wanted");
         assert_eq!(widening(5.0, f32::INFINITY), 1.0);
+    }
+
+    #[test]
+    fn a_budget_counts_once_as_many_rows_as_are_wanted_are_known() {
+        let rule = StopRule { difference: 1.0, rows: 100, usual: f32::INFINITY, fills: true };
+        let none = Reached { threshold: f32::INFINITY, near: f32::INFINITY };
+        assert!(rule.goes_on(5.0, none, 1_000) && !StopRule { fills: false, ..rule }.goes_on(5.0, none, 1_000));
+        assert!(rule.is_spent(Reached { threshold: 1.0, near: 1.0 }, 100));
+    }
+
+    #[test]
+    fn budgets_grow_with_the_neighbours_wanted() {
+        let point = CalibrationPoint { recall: 0.9, difference: 1.0, row_share: 0.01 };
+        let rules = Calibration::new(vec![point], 1_000, 0.0, 0);
+        let budgets = [1, 10, 40, 100].map(|k| rules.rule(0.9, k, 1_000).rows);
+        assert_eq!(budgets, [10, 10, 140, 392], "ten codes for ten neighbours cannot hold a hundred");
+    }
+
+    #[test]
+    fn rules_are_doubted_the_more_rows_came_after_them() {
+        let doubted = |share| doubted(0.9, share);
+        assert_eq!([0.0, 0.1, 0.3, 5.0].map(doubted), [0.9, 0.9, 1.0, 1.0]);
+        assert!((doubted(0.2) - 0.95).abs() < 1e-6);
     }
 }

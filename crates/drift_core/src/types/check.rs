@@ -51,7 +51,10 @@ impl Schema {
             return Some((row, problem));
         }
         (self.metric == Metric::Cosine && norm2 < f32::MIN_POSITIVE).then(|| {
-            let problem = "is zero: under the cosine metric it has no direction; leave it out, or use l2";
+            let problem = match vector.iter().all(|value| *value == 0.0) {
+                true => "is zero: under the cosine metric it has no direction; leave it out, or use l2",
+                false => "is too short: its squared norm is below what a float32 has (1.2e-38): scale the vectors up",
+            };
             (row, problem.to_owned())
         })
     }

@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 /// Estimated candidates that the thresholds along the way are taken from.
-const CANDIDATES: usize = 128;
+pub const CANDIDATES: usize = 128;
 
 /// How many times as many are gathered before all but the nearest are dropped.
 const CUT_FACTOR: usize = 4;
@@ -50,7 +50,7 @@ pub struct Sampled {
 }
 
 /// The [`CANDIDATES`] nearest rows so far, and more that were found since the last cut: sorting is left to the end.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Nearest {
     /// Distance and key of each.
     found: Vec<(f32, u64)>,

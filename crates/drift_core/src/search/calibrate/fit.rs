@@ -112,7 +112,11 @@ pub fn fit(evidence: &Evidence<'_>) -> Vec<CalibrationPoint> {
             let wanted = |share: f32| recall + share * evidence.margin * (1.0 - recall);
             let is_enough = |rule: &usize| match &next {
                 None => tried[*rule].reaches(wanted(1.0)),
-                Some(next) => next[*rule].reaches(wanted(1.0)) && tried[*rule].reaches(wanted(BEFORE_SHARE)),
+                Some(next) => {
+                    // Those who asked before may all have been easy to answer, and not come again.
+                    let suffices_alone = rows[*rule].mean >= recall;
+                    suffices_alone && next[*rule].reaches(wanted(1.0)) && tried[*rule].reaches(wanted(BEFORE_SHARE))
+                }
             };
             let rule = (0..rules.len())
                 .filter(is_enough)

@@ -57,8 +57,8 @@ fn check(collection: &CollectionState) -> Result<usize> {
         .iter()
         .map(|shadow| (&shadow.query[..], if is_judged(shadow) { shadow.seq } else { version.seq }))
         .collect();
-    let usual = version.index.calibration().usual();
-    let traced = trace_groups(collection, &version, &queries, usual, Wanted::Nearest)?;
+    let (usual, spare) = (version.index.calibration().usual(), version.index.calibration().spare());
+    let traced = trace_groups(collection, &version, &queries, (usual, spare), Wanted::Nearest)?;
     let (asked, timed) = retrace(collection, &version, &queries);
     let mut log = collection.recall.log.lock();
     let mut judged = 0;
@@ -87,7 +87,8 @@ fn check(collection: &CollectionState) -> Result<usize> {
     if let Some(points) = points {
         maintenance.manifest.calibration.clone_from(&points);
         maintenance.manifest.calibrated_codes = version.index.codes();
-        publish(collection, Calibration::new(points, version.index.codes(), usual), 0);
+        let (calibration, unmeasured) = (Calibration::of(&maintenance.manifest), maintenance.manifest.unmeasured_rows);
+        publish(collection, calibration, unmeasured);
     }
     if maintenance.unsaved_queries >= SAVE_AFTER {
         save(&mut maintenance)?;
@@ -113,7 +114,7 @@ fn retrace(
         let stop = index.rule(TIMED_TARGETS[number % TIMED_TARGETS.len()], K);
         let mut limits = Limits { stop, buckets_max: usize::MAX, k: K, confidence: None };
         scratch.set_query(collection, &index.router, query);
-        scratch.estimates.reset(rerank::width(K));
+        scratch.estimates.reset(rerank::width_in(index, K));
         confidence::begin(collection, version, &limits, &mut scratch);
         let start = clock.monotonic();
         let work = filter::scan(collection.schema.metric, version, filter, &mut limits, None, None, &mut scratch);

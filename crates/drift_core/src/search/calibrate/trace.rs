@@ -4,7 +4,7 @@
 //! of a search, which tells what the threshold would be at each step, and at which step each true neighbour passes the
 //! filter.
 
-use super::candidates::{Origin, Sampled, scan, scanned_rows};
+use super::candidates::{CANDIDATES, Origin, Sampled, scan, scanned_rows};
 use crate::error::Result;
 use crate::kernels::kernels;
 use crate::quant::bits::BitCode;
@@ -43,7 +43,7 @@ pub struct Traced {
     /// Its way.
     pub trace: Trace,
     /// Exact distances of the nearest flushed rows that it could find, ascending: at least [`TRUTH_WIDTH`] less what is not
-    /// there, and sure to be the nearest up to about half of them.
+    /// there, and sure to be the nearest up to about half of them. More where codes tell rows apart badly.
     pub nearest: Vec<f32>,
 }
 
@@ -81,16 +81,22 @@ impl Scanned {
         Scanned(samples)
     }
 
-    /// Traces them; `usual` is what the rules are to count with, `wanted` how many of the nearest rows are to be told.
+    /// The queries and their candidates.
+    pub fn samples(&self) -> &[Sampled] {
+        &self.0
+    }
+
+    /// Traces them; `known` is the usual distance and the spare rows that searches are to count with, `wanted` how many of the
+    /// nearest rows are to be told.
     pub fn trace(
         self,
         collection: &CollectionState,
         version: &Version,
-        usual: f32,
+        known: (f32, u32),
         wanted: Wanted,
     ) -> Result<Vec<Traced>> {
         let mut scratch = scratch::take(collection);
-        self.0.into_iter().map(|sample| finish(collection, version, sample, (usual, wanted), &mut scratch)).collect()
+        self.0.into_iter().map(|sample| finish(collection, version, sample, known, wanted, &mut scratch)).collect()
     }
 }
 
@@ -110,7 +116,8 @@ fn finish(
     collection: &CollectionState,
     version: &Version,
     mut sample: Sampled,
-    (usual, wanted): (f32, Wanted),
+    (usual, spare): (f32, u32),
+    wanted: Wanted,
     scratch: &mut Scratch,
 ) -> Result<Traced> {
     let (metric, index) = (collection.schema.metric, &version.index);
@@ -122,7 +129,8 @@ fn finish(
             (distance, index.position_of(segment, row) as u32, key)
         })
         .collect();
-    let kept: Vec<(u32, u64)> = seen.iter().take(rerank::width(K)).map(|&(_, position, key)| (position, key)).collect();
+    let reranked = rerank::width(K, spare);
+    let kept: Vec<(u32, u64)> = seen.iter().take(reranked).map(|&(_, position, key)| (position, key)).collect();
     rank(index, &sample, &kept, scratch);
     if let Some((_, home)) = sample.row {
         leave_out(metric, index, home, &mut scratch.rank.ranked);
@@ -146,7 +154,11 @@ fn finish(
     let walk = Walk::new(index, ranked, thresholds(index, ranked, &candidates, &first), usual);
     let steps: Vec<(u64, Option<u32>)> =
         kept.iter().map(|&(position, key)| (key, copies.found_at(position, key, &walk.thresholds))).collect();
-    let width = if wanted == Wanted::Way { WAY_TRUTH_WIDTH } else { TRUTH_WIDTH };
+    let width = match wanted {
+        _ if spare > 0 => CANDIDATES,
+        Wanted::Way => WAY_TRUTH_WIDTH,
+        Wanted::Nearest => TRUTH_WIDTH,
+    };
     let truth =
         true_neighbours(collection, version, &sample.query, &candidates[..width.min(candidates.len())], scratch)?;
     let best = &truth[..truth.len().min(K)];
