@@ -2,6 +2,9 @@
 //! go on, and the database opens again with all that was acknowledged.
 
 #[allow(dead_code)] // Shared with the power-loss tests, which use the rest.
+#[path = "power_loss/rows.rs"]
+mod rows;
+#[allow(dead_code)]
 #[path = "power_loss/timeline.rs"]
 mod timeline;
 #[allow(dead_code)]
@@ -15,10 +18,11 @@ use drift_core::error::ErrorKind;
 use drift_core::storage::failpoint::{self, Failpoint};
 use drift_core::storage::{Backend, MemoryBackend};
 use drift_core::types::{IdType, Ids, Metric, Schema, Vectors};
+use rows::{check_allowed, read_all, verify_all};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use timeline::Crash;
-use world::{Step, World, check_allowed, open, read_all, verify_all};
+use world::{Step, World, open};
 
 /// Failpoints that only repair and salvage take; they have a test of their own.
 const OF_REPAIR: [Failpoint; 5] = [

@@ -1,8 +1,9 @@
 //! Crashes after any operation, also of the recovery from an earlier crash.
 
+use crate::rows::{Allowed, Contents, check_allowed, payload, read_all, vector, verify_all};
 use crate::script;
 use crate::timeline::{Crash, Rows};
-use crate::world::{Allowed, Contents, Step, World, check_allowed, open, payload, read_all, vector, verify_all};
+use crate::world::{Step, World, open};
 use crate::{Doing, images, seed};
 use drift_core::clock::{self, Components, Rng};
 use drift_core::config::{Config, Durability};

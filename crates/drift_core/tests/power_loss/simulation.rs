@@ -7,9 +7,10 @@
 //! `DRIFT_SEED` on, each seed is one run.
 
 use crate::crash::Remains;
+use crate::rows::{COMPARED, NAMES, verify_all};
 use crate::script;
 use crate::timeline::Crash;
-use crate::world::{COMPARED, NAMES, Step, World, open, verify_all};
+use crate::world::{Step, World, open};
 use crate::{Doing, number_of, seed};
 use drift_core::clock::{self, Clock, Rng};
 use drift_core::config::Durability;
