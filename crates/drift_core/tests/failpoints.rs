@@ -40,7 +40,7 @@ const MANY_ROWS: i64 = 4_200;
 const FEW_ROWS: i64 = 90;
 
 fn script(rows: i64) -> Vec<Step> {
-    use Step::{Background, Create, Delete, Drop, Flush, Load, Maintain, Optimize, Reopen, Upsert};
+    use Step::{Background, Create, Delete, Drop, Flush, Load, Maintain, Optimize, Reopen, Search, Upsert};
     vec![
         Reopen,
         Create("b"),
@@ -59,6 +59,9 @@ fn script(rows: i64) -> Vec<Step> {
         Maintain("a"),
         Optimize("a"),
         Upsert("a", vec![1]),
+        // Its recall is measured, and saved by the close.
+        Search("a", 7),
+        Background("a", Chore::Shadows),
         Reopen,
         Upsert("a", vec![2, 3]),
     ]
