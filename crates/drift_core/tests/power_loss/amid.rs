@@ -4,6 +4,7 @@ use crate::rows::{payload, values, with, without};
 use crate::timeline::{Promise, Rows, State};
 use crate::world::{Step, World};
 use drift_core::clock::{self, Rng};
+use drift_core::config::Durability;
 use drift_core::db::Collection;
 use drift_core::error::Result;
 use drift_core::storage::sim::SimFs;
@@ -40,21 +41,26 @@ struct Event {
     committed: bool,
 }
 
-/// The ids of a load, which began with `rows`, that no write amid it has replaced or deleted: all these are younger than its
-/// rows. A delete of what is not there does nothing.
-fn untouched(rows: &Rows, amid: &[Event], ids: &[i64]) -> Vec<i64> {
+/// When a load ran, and the version of its rows.
+struct Span {
+    started: u64,
+    returned: Option<u64>,
+    version: u64,
+}
+
+/// Takes out of the deletes amid a load, which began with `rows`, what was not there: they delete nothing, not even what the
+/// load brings. Tells what was written or deleted: that is younger than the load's rows.
+fn settle(rows: &Rows, amid: &mut [Event]) -> BTreeSet<i64> {
     let (mut rows, mut touched) = (rows.clone(), BTreeSet::new());
-    for event in amid.iter().filter(|event| event.returned.is_some()) {
-        for id in &event.ids {
-            if !event.deletes {
-                rows.insert(*id, event.version);
-                touched.insert(*id);
-            } else if rows.remove(id).is_some() {
-                touched.insert(*id);
-            }
+    for event in amid.iter_mut().filter(|event| event.returned.is_some()) {
+        if event.deletes {
+            event.ids.retain(|id| rows.remove(id).is_some());
+        } else {
+            rows.extend(event.ids.iter().map(|id| (*id, event.version)));
         }
+        touched.extend(&event.ids);
     }
-    ids.iter().copied().filter(|id| !touched.contains(id)).collect()
+    touched
 }
 
 impl Amid {
@@ -84,6 +90,10 @@ impl World {
         let known = |name: &&str| self.database().collections().is_ok_and(|names| names.iter().any(|own| own == name));
         let Some(name) = step.worked_on().filter(known) else { return self.run(step).map(|()| 0) };
         let collection = self.database().open_collection(name)?;
+        if self.config.durability == Durability::None && step.kept().is_none() {
+            // The load would begin with it, and what came in between then would be older than its rows.
+            self.run(&Step::Flush(name))?;
+        }
         let amid = Arc::new(Mutex::new(Amid {
             events: Vec::new(),
             version: self.version + 1,
@@ -101,28 +111,39 @@ impl World {
                 amid.write(&collection, &fs, &mut rng.lock());
             }
         })));
-        let (before, started) = (self.timelines.clone(), self.fs.operations());
-        let loaded = (step.kept().is_none()).then_some(self.version);
+        let (before, started, version) = (self.timelines.clone(), self.fs.operations(), self.version);
         let outcome = self.run(step);
         self.fs.observe(None);
-        let amid = std::mem::take(&mut amid.lock().events);
+        let mut amid = std::mem::take(&mut amid.lock().events);
         self.version += amid.len() as u64 + 1;
-        if !amid.is_empty() {
-            // The step has noted itself without these writes. One that keeps all rows promises nothing of them.
-            self.timelines = before;
-            let base = self.timelines[name].states()[0].clone().unwrap_or_default();
-            let committed = loaded.map_or(amid.len(), |_| amid.iter().take_while(|event| !event.committed).count());
-            self.note_writes(name, &amid[..committed]);
-            if let (Some(version), Step::Load(_, ids)) = (loaded, step) {
-                let kept = untouched(&base, &amid[..committed], ids);
-                let started = amid[..committed].last().map_or(started, |event| event.started);
+        match step {
+            Step::Load(_, ids) if !amid.is_empty() => {
+                // It has noted itself without these writes.
+                self.timelines = before;
                 let returned = outcome.is_ok().then(|| self.fs.operations());
-                let timeline = self.timelines.get_mut(name).expect("a known name");
-                timeline.push(started, returned, Promise::PowerLoss, |rows| with(rows, &kept, version));
+                self.note_load(name, ids, Span { started, returned, version }, &mut amid);
             }
-            self.note_writes(name, &amid[committed..]);
+            // What it promises is what came before it.
+            _ => self.note_writes(name, &amid),
         }
         outcome.map(|()| amid.len() as u64)
+    }
+
+    /// Notes a load and the writes amid it. With a log, those before its commit are durable before it is; without one it alone
+    /// is durable, and they may be lost behind it.
+    fn note_load(&mut self, name: &str, ids: &[i64], load: Span, amid: &mut [Event]) {
+        let base = self.timelines[name].states()[0].clone().unwrap_or_default();
+        let committed = amid.iter().take_while(|event| !event.committed).count();
+        let touched = settle(&base, &mut amid[..committed]);
+        let (first, loaded) = match self.config.durability {
+            Durability::None => (0, ids.to_vec()),
+            _ => (committed, ids.iter().copied().filter(|id| !touched.contains(id)).collect()),
+        };
+        self.note_writes(name, &amid[..first]);
+        let started = amid[..first].last().map_or(load.started, |event| event.started);
+        let timeline = self.timelines.get_mut(name).expect("a known name");
+        timeline.push(started, load.returned, Promise::PowerLoss, |rows| with(rows, &loaded, load.version));
+        self.note_writes(name, &amid[first..]);
     }
 
     fn note_writes(&mut self, name: &str, events: &[Event]) {

@@ -122,6 +122,11 @@ fn any_call_may_fail_under_interval() {
 }
 
 #[test]
+fn any_call_may_fail_under_none() {
+    alone(|| every_call_of_the_script(Durability::None, 300));
+}
+
+#[test]
 fn regression_a_write_without_a_log_is_refused_after_a_failed_fsync() {
     alone(|| {
         let mut world = World::new(Durability::None, seed());

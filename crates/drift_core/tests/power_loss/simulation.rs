@@ -70,7 +70,7 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Run {
-        const MODES: [Durability; 3] = [Durability::Always, Durability::Interval, Durability::Os];
+        const MODES: [Durability; 4] = [Durability::Always, Durability::Interval, Durability::Os, Durability::None];
         let mut rng = clock::rng(seed);
         let durability = MODES[rng.random_range(0..MODES.len())];
         let clock = Arc::new(ManualClock::default());

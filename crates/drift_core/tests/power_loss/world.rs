@@ -240,7 +240,11 @@ impl World {
         let before = self.fs.operations();
         self.handles.clear();
         let Some(database) = self.database.take() else { return Ok(()) };
-        database.close()?;
+        if let Err(error) = database.close() {
+            let operations = self.fs.operations();
+            self.timelines.values_mut().for_each(|timeline| timeline.forget_memory(operations));
+            return Err(error);
+        }
         NAMES.into_iter().try_for_each(|name| self.note(name, before, Promise::PowerLoss, Ok(()), Clone::clone))
     }
 
