@@ -74,7 +74,7 @@ impl Amid {
         } else {
             collection.upsert(
                 &Ids::Int(ids.clone()),
-                Vectors::F32(&values(&ids, version)),
+                Vectors::F32(&values(&ids, version, collection.schema().dim)),
                 Some(&payload(&ids, version)),
             )
         };

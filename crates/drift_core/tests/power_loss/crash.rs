@@ -1,6 +1,6 @@
 //! Crashes after any operation, also of the recovery from an earlier crash.
 
-use crate::rows::{Allowed, Contents, check_allowed, payload, read_all, vector, verify_all};
+use crate::rows::{Allowed, Contents, check_allowed, draw_dim, payload, read_all, vector, verify_all};
 use crate::script;
 use crate::timeline::{Crash, Rows};
 use crate::world::{Step, World, open};
@@ -192,6 +192,7 @@ fn lives() {
         let mut rng = clock::rng(seed() ^ life << 8);
         let durability = MODES[rng.random_range(0..MODES.len())];
         let mut world = World::new(durability, seed() ^ life << 8);
+        world.dim = draw_dim(&mut rng);
         run_steps(&mut world, &[Step::Reopen]);
         for number in 0..CRASHES {
             let steps = script::random(&mut rng, STEPS);
@@ -251,7 +252,9 @@ fn regression_a_collection_seen_after_a_kill_survives_a_power_loss() {
         let database = open(&killed, &world.config, &world.components).expect("open after the kill");
         let Ok(collection) = database.open_collection("b") else { continue };
         let _doing = Doing(format!("kill after operation {operation}"));
-        collection.upsert(&Ids::Int(vec![1]), Vectors::F32(&vector(1, 1)), Some(&payload(&[1], 1))).expect("a write");
+        collection
+            .upsert(&Ids::Int(vec![1]), Vectors::F32(&vector(1, 1, world.dim)), Some(&payload(&[1], 1)))
+            .expect("a write");
         for seed in 0..64 {
             let left = killed.after_power_loss(killed.operations(), seed);
             let database = open(&left, &world.config, &world.components).expect("open after the power loss");

@@ -7,7 +7,7 @@
 //! `DRIFT_SEED` on, each seed is one run.
 
 use crate::crash::Remains;
-use crate::rows::{COMPARED, NAMES, verify_all};
+use crate::rows::{COMPARED, NAMES, draw_dim, verify_all};
 use crate::script;
 use crate::timeline::Crash;
 use crate::world::{Step, World, open};
@@ -76,6 +76,7 @@ impl Run {
         let clock = Arc::new(ManualClock::default());
         let mut world = World::new(durability, seed);
         world.components.clock = clock.clone();
+        world.dim = draw_dim(&mut rng);
         Run { world, rng, clock, trace: Trace::default(), hasher: DefaultHasher::new() }
     }
 

@@ -90,6 +90,8 @@ pub struct World {
     pub fs: SimFs,
     pub config: Config,
     pub components: Components,
+    /// Dimension of its collections.
+    pub dim: usize,
     pub timelines: BTreeMap<&'static str, Timeline>,
     /// Version of the next write: no two writes have the same.
     pub version: u64,
@@ -113,6 +115,7 @@ impl World {
             fs,
             config: config(durability),
             components: Components::simulated(seed),
+            dim: DIM,
             timelines: NAMES.map(|name| (name, Timeline::starting(vec![None]))).into(),
             version: 1,
             database: None,
@@ -127,6 +130,7 @@ impl World {
         World {
             config: self.config.clone(),
             components: self.components.clone(),
+            dim: self.dim,
             timelines: timelines.into(),
             version: self.version,
             born: fs.operations(),
@@ -152,7 +156,7 @@ impl World {
                 self.call(name, Promise::PowerLoss, |_| None, |of| of.database().drop_collection(of.name()))
             }
             Step::Upsert(name, ids) => {
-                let values = values(ids, version);
+                let values = values(ids, version, self.dim);
                 let upsert = |to: &Collection| {
                     to.upsert(&Ids::Int(ids.clone()), Vectors::F32(&values), Some(&payload(ids, version)))
                 };
@@ -163,7 +167,7 @@ impl World {
                 self.call(name, write, |rows| without(rows, ids), delete)
             }
             Step::Lapse(name, ids) => {
-                let values = values(ids, version);
+                let values = values(ids, version, self.dim);
                 let lapse = |to: &Collection| {
                     to.upsert(&Ids::Int(ids.clone()), Vectors::F32(&values), Some(&expired(ids, version)))
                 };
@@ -196,7 +200,7 @@ impl World {
         // Creating what exists already does nothing, and so promises nothing.
         let exists = self.timelines[name].states().iter().any(Option::is_some);
         let promise = if exists { Promise::Nothing } else { Promise::PowerLoss };
-        let schema = Schema::new(DIM, Metric::L2, IdType::Int)?;
+        let schema = Schema::new(self.dim, Metric::L2, IdType::Int)?;
         let before = self.fs.operations();
         let outcome = self.database().create_collection(name, schema, true);
         let outcome = outcome.map(|created| _ = self.handles.insert(name, created));
@@ -294,7 +298,7 @@ impl World {
 }
 
 fn load(collection: &Collection, ids: &[i64], version: u64) -> Result<()> {
-    let vectors = BatchVectors::F32(values(ids, version));
+    let vectors = BatchVectors::F32(values(ids, version, collection.schema().dim));
     let batch = RowBatch { ids: Ids::Int(ids.to_vec()), vectors, payload: Some(payload(ids, version)) };
     collection.load(&mut MemorySource::new(vec![batch]), &mut |_| ControlFlow::Continue(())).map(|_| ())
 }
