@@ -69,7 +69,10 @@ fn script(rows: i64) -> Vec<Step> {
 
 fn world(rows: i64) -> World {
     let mut world = World::new(Durability::Always, 1);
-    world.config.bucket_rows_target = if rows == MANY_ROWS { 64 } else { 8 };
+    if rows == MANY_ROWS {
+        world.config.bucket_rows_target = 64;
+        world.config.load_bytes_max = usize::MAX;
+    }
     world
 }
 

@@ -66,7 +66,13 @@ impl Step {
     }
 }
 
-/// Memtables and buckets so small that every job has work to do.
+/// Rows of a batch of a load.
+const BATCH_ROWS: usize = 6;
+
+/// Bytes of a load in memory, those of three batches: longer ones go through spool files.
+const LOAD_BYTES_MAX: usize = 3 * BATCH_ROWS * DIM * size_of::<f32>();
+
+/// Memtables and buckets so small that every job has work to do, and loads so that some do not fit into memory.
 pub fn config(durability: Durability) -> Config {
     Config {
         durability,
@@ -74,6 +80,7 @@ pub fn config(durability: Durability) -> Config {
         bucket_rows_target: 8,
         // Nothing flushes in the background, so no writer may wait for it.
         frozen_memtables_max: 64,
+        load_bytes_max: LOAD_BYTES_MAX,
         ..Config::default()
     }
 }
@@ -298,7 +305,10 @@ impl World {
 }
 
 fn load(collection: &Collection, ids: &[i64], version: u64) -> Result<()> {
-    let vectors = BatchVectors::F32(values(ids, version, collection.schema().dim));
-    let batch = RowBatch { ids: Ids::Int(ids.to_vec()), vectors, payload: Some(payload(ids, version)) };
-    collection.load(&mut MemorySource::new(vec![batch]), &mut |_| ControlFlow::Continue(())).map(|_| ())
+    let batch = |ids: &[i64]| {
+        let vectors = BatchVectors::F32(values(ids, version, collection.schema().dim));
+        RowBatch { ids: Ids::Int(ids.to_vec()), vectors, payload: Some(payload(ids, version)) }
+    };
+    let batches = ids.chunks(BATCH_ROWS).map(batch).collect();
+    collection.load(&mut MemorySource::new(batches), &mut |_| ControlFlow::Continue(())).map(|_| ())
 }
