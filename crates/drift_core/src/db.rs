@@ -147,7 +147,7 @@ impl Database {
     pub fn create_collection(&self, name: &str, schema: Schema, exist_ok: bool) -> Result<Collection> {
         self.check()?;
         check_collection_name(name)?;
-        let mut catalog = self.catalog_at_rest(name, false)?;
+        let mut catalog = self.catalog_at_rest(name)?;
         if catalog.newest.find(name).is_some() {
             if !exist_ok {
                 let message = format!("collection {name:?} exists already: open it, or pass exist_ok=True");
@@ -180,7 +180,7 @@ impl Database {
     /// Opens a collection; a second call gives another handle to the same one.
     pub fn open_collection(&self, name: &str) -> Result<Collection> {
         self.check()?;
-        self.open_locked(&mut *self.catalog_at_rest(name, false)?, name)
+        self.open_locked(&mut *self.catalog_at_rest(name)?, name)
     }
 
     fn open_locked(&self, catalog: &mut OpenCatalog, name: &str) -> Result<Collection> {
@@ -284,21 +284,28 @@ impl Database {
         Ok(self.inner.catalog.lock().newest.collections.iter().map(|entry| entry.name.clone()).collect())
     }
 
-    /// Drops a collection with all its rows. Open handles to it are closed.
+    /// Drops a collection with all its rows. Open handles to it are closed. One that fails has changed nothing.
     pub fn drop_collection(&self, name: &str) -> Result<()> {
         self.check()?;
         self.check_writable()?;
-        let mut catalog = self.catalog_at_rest(name, true)?;
+        let mut catalog = self.catalog_at_rest(name)?;
         let Some(entry) = catalog.newest.find(name).cloned() else {
             return Err(Error::not_found(format!("there is no collection {name:?} in {}", self.inner.uri)));
         };
+        let open = catalog.open.get(name).cloned();
+        open.iter().try_for_each(|open| open.state().check_unheld())?;
         let next = catalog.newest.without(entry.folder);
         reach(Failpoint::CatalogCommit)?;
         catalog.store.commit(&next)?;
         catalog.newest = next;
-        // From here it is gone; what cannot be deleted is removed by the next open.
+        // From here it is gone, and whoever asks for the name waits until nothing writes to its folder any more.
+        open.iter().for_each(|open| open.give_up());
+        drop(catalog);
         let folder = names::collection_dir(entry.folder);
-        let deleted = reach(Failpoint::DropFolder).and_then(|()| self.inner.backend.delete_tree(&folder));
+        let deleted = self.catalog_at_rest(name).and_then(|_catalog| {
+            reach(Failpoint::DropFolder)?;
+            self.inner.backend.delete_tree(&folder)
+        });
         if let Err(error) = deleted {
             tracing::warn!(collection = name, %error, "files of a dropped collection stay until the next opening");
         }
@@ -341,9 +348,9 @@ impl Database {
         Ok(catalog)
     }
 
-    /// The catalog, once the collection is closed for good that some thread is closing, or that is to be `closed`. Meanwhile
-    /// the catalog is free: what the closing waits for may ask for it.
-    fn catalog_at_rest(&self, name: &str, closed: bool) -> Result<MutexGuard<'_, OpenCatalog>> {
+    /// The catalog, once the collection is closed for good if some thread is closing it. Meanwhile the catalog is free: what
+    /// the closing waits for may ask for it.
+    fn catalog_at_rest(&self, name: &str) -> Result<MutexGuard<'_, OpenCatalog>> {
         let mut ended: Option<Arc<OpenCollection>> = None;
         loop {
             let mut catalog = self.catalog()?;
@@ -352,7 +359,7 @@ impl Database {
             {
                 catalog.open.remove(name);
             }
-            let Some(open) = catalog.open.get(name).filter(|open| closed || open.is_closed()).cloned() else {
+            let Some(open) = catalog.open.get(name).filter(|open| open.is_closed()).cloned() else {
                 return Ok(catalog);
             };
             drop(catalog);

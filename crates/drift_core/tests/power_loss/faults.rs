@@ -129,6 +129,30 @@ fn any_call_may_fail_under_none() {
 }
 
 #[test]
+fn regression_a_drop_that_fails_leaves_every_row_in_memory() {
+    alone(|| {
+        let mut failed = 0;
+        for call in 0.. {
+            let mut world = World::new(Durability::None, seed());
+            for step in [Step::Reopen, Step::Create("a"), Step::Upsert("a", vec![1, 2])] {
+                world.run(&step).expect("the disk works");
+            }
+            let failing = world.fs.calls() + call;
+            world.fs.fail(failing..failing + 1, Fault::Full);
+            let outcome = world.run(&Step::Drop("a"));
+            if world.fs.calls() <= failing {
+                break;
+            }
+            world.fs.heal();
+            failed += u64::from(outcome.is_err());
+            world.run(&Step::Search("a", 1)).expect("the disk works again");
+            world.check().unwrap_or_else(|error| panic!("call {call} of the drop failed: {error}"));
+        }
+        assert!(failed > 0, "no call of a drop fails on a full disk");
+    });
+}
+
+#[test]
 fn regression_a_write_without_a_log_is_refused_after_a_failed_fsync() {
     alone(|| {
         let mut world = World::new(Durability::None, seed());
