@@ -7,6 +7,7 @@
 mod address;
 mod backup;
 mod collection;
+mod dropped;
 mod follow;
 mod health;
 mod open;
@@ -120,7 +121,7 @@ impl Database {
             }
         };
         if lock.is_some() {
-            remove_dropped(&*backend, &newest);
+            dropped::remove_files(&*backend, &newest);
         }
         let pool = Arc::new(components.start_pool()?);
         let catalog = Mutex::new(OpenCatalog { store, newest, open: BTreeMap::new(), lock, given_up });
@@ -284,34 +285,6 @@ impl Database {
         Ok(self.inner.catalog.lock().newest.collections.iter().map(|entry| entry.name.clone()).collect())
     }
 
-    /// Drops a collection with all its rows. Open handles to it are closed. One that fails has changed nothing.
-    pub fn drop_collection(&self, name: &str) -> Result<()> {
-        self.check()?;
-        self.check_writable()?;
-        let mut catalog = self.catalog_at_rest(name)?;
-        let Some(entry) = catalog.newest.find(name).cloned() else {
-            return Err(Error::not_found(format!("there is no collection {name:?} in {}", self.inner.uri)));
-        };
-        let open = catalog.open.get(name).cloned();
-        open.iter().try_for_each(|open| open.state().check_unheld())?;
-        let next = catalog.newest.without(entry.folder);
-        reach(Failpoint::CatalogCommit)?;
-        catalog.store.commit(&next)?;
-        catalog.newest = next;
-        // From here it is gone, and whoever asks for the name waits until nothing writes to its folder any more.
-        open.iter().for_each(|open| open.give_up());
-        drop(catalog);
-        let folder = names::collection_dir(entry.folder);
-        let deleted = self.catalog_at_rest(name).and_then(|_catalog| {
-            reach(Failpoint::DropFolder)?;
-            self.inner.backend.delete_tree(&folder)
-        });
-        if let Err(error) = deleted {
-            tracing::warn!(collection = name, %error, "files of a dropped collection stay until the next opening");
-        }
-        Ok(())
-    }
-
     /// Closes the database and its collections; waits for running jobs. Everything acknowledged stays in the log.
     /// Closing twice is no error.
     pub fn close(&self) -> Result<()> {
@@ -431,19 +404,6 @@ fn check_free(backend: &dyn Backend) -> Result<()> {
     }
     let store = backend.describe();
     Err(Error::invalid(format!("{store} is a folder of backups, not a database: drift.restore makes one of it")))
-}
-
-/// Deletes folders of collections that the catalog does not name: dropped, or never finished, as `salvage::catalog` has made
-/// sure. What else is there is not drift's.
-fn remove_dropped(backend: &dyn Backend, catalog: &Catalog) {
-    let is_known = |folder: u128| catalog.collections.iter().any(|entry| entry.folder == folder);
-    let Ok(listed) = backend.list(names::COLLECTIONS) else { return };
-    let is_dropped = |name: &&String| names::collection_of(name).is_some_and(|folder| !is_known(folder));
-    for name in listed.iter().filter(is_dropped) {
-        if let Err(error) = backend.delete(name) {
-            tracing::warn!(name, %error, "a file of a dropped collection stays");
-        }
-    }
 }
 
 fn check_collection_name(name: &str) -> Result<()> {
