@@ -1,12 +1,13 @@
-"""Golden databases: one of each format version, opened by every later drift.
+"""Golden databases: those of each format version, opened by every later drift.
 
-``python -m tests.golden`` writes the one of the present version to tests/golden/<version>/, once, when the version is
-new. `tests/test_golden.py` opens all there are and compares them with the rows that `rows` says.
+``python -m tests.golden`` writes the ones of the present version to tests/golden/<version>/ and <version>-<kind>/, each
+once, when it is new. `tests/test_golden.py` opens all there are and compares them with the rows that are said here.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).with_name("golden")
 DIM = 16
 COUNT = 120
+
+# Collections of the database whose rows have moved between buckets, with their dimension and whether rows are in second
+# buckets as well, as under 1-bit codes: that is a column of the moves.
+MOVED = {"single": (DIM, False), "double": (64, True)}
+MOVED_COUNT = 140
 
 # Ids that are deleted: flushed ones, and ones in the log.
 DELETED = (*range(20, 30), *range(100, 105))
@@ -72,17 +78,40 @@ def write(folder: Path) -> None:
         halves.flush()
 
 
+def move_files(database: Path) -> list[Path]:
+    """Return the files of rows that have moved between buckets."""
+    return sorted(database.glob("collections/*/moves/*"))
+
+
+def write_moved(folder: Path) -> None:
+    """Make a database whose buckets were split as they grew, so that rows have moved without being written anew."""
+    with drift.connect(folder) as db:
+        for name, (dim, doubled) in MOVED.items():
+            c = db.create_collection(name, dim=dim, metric="l2", precision="1bit" if doubled else "sq8")
+            for ids in (range(20), range(20, MOVED_COUNT)):
+                c.upsert(ids, oracle.vector_of(ids, [1] * len(ids), dim))
+                c.flush()
+            c.maintenance.run_once()
+
+
+KINDS = {"": write, "-moved": write_moved}
+
+
 def main() -> int:
-    """Write the golden database of the present version; 1 if there is one."""
-    build = FOLDER / "new"
-    write(build)
-    target = FOLDER / str(version_of(build))
-    if target.exists():
-        print(f"{target} is there: a golden database is never written anew")
-        return 1
-    build.rename(target)
-    print(target)
-    return 0
+    """Write the golden databases of the present version that are not there; 1 if all are."""
+    written = 0
+    for kind, fill in KINDS.items():
+        build = FOLDER / "new"
+        fill(build)
+        target = FOLDER / f"{version_of(build)}{kind}"
+        if target.exists():
+            print(f"{target} is there: a golden database is never written anew")
+            shutil.rmtree(build)
+            continue
+        build.rename(target)
+        print(target)
+        written += 1
+    return int(written == 0)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ def test_no_acknowledged_write_is_lost_by_a_kill(durability: str) -> None:
     assert figures.failures == []
     assert figures.kills == KILLS
     assert figures.acknowledged > KILLS, "the children did no work: the test shows nothing"
+    assert figures.retrained > 0, "no child has defined buckets anew"
+    assert figures.expired > 0, "no child has deleted expired rows"
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc) for the shim")

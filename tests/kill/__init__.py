@@ -5,5 +5,8 @@ one drift has acknowledged. The parent (`harness`) holds that journal, kills the
 every acknowledged write is there with the vector f(id, version), no id whose delete was acknowledged is back, the one
 operation that was under way is in or out as a whole, and ``verify()`` is clean.
 
+One database in four is so large that its buckets are defined anew, and rows expire in all: maintenance, which the
+children call, does both, so that kills land within these jobs as well.
+
 ``python -m tests.kill --kills 200 --durability os --seed 7`` runs it at length; `tests/test_kill.py` runs it briefly.
 """

@@ -44,7 +44,9 @@ def main() -> int:
             print(
                 f"DRIFT_SEED={arguments.seed} durability={durability} --first {arguments.first}: {total.kills} kills"
                 f"{' at changes of files' if arguments.operations else ''} ({total.kills_while_opening} while opening, "
-                f"{total.kills_within_a_call} within a call, of these {total.kills_within_a_job} in a load or job), "
+                f"{total.kills_within_a_call} within a call, of these {total.kills_within_a_job} in a load or job, "
+                f"{total.kills_within_large_jobs} in maintenance of many rows; {total.retrained} times buckets were "
+                f"defined anew, {total.expired} times expired rows deleted), "
                 f"{total.acknowledged} operations acknowledged, {total.unacknowledged_kept} unacknowledged ones kept "
                 f"whole, {len(total.failures)} failures; {total.kills / (time.monotonic() - start):.0f} kills a second",
                 *figures.failures,

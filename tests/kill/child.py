@@ -1,13 +1,15 @@
 """The process that gets killed: opens the database, then writes until it dies.
 
 ``python -m tests.kill.child`` imports what it needs, and then forks such a process for each line of orders from stdin
-(JSON: path, durability, seed, the model so far, the change of a file to die at). Lines on stdout: ``born <pid>``;
-``open`` before the child opens the database, ``ready`` after, ``begin <operation>`` before each call and ``done`` once
-the call returned; ``died <code>``, negative for a signal. A line is one ``os.write``, so none is ever half in the pipe.
+(JSON: path, durability, number of the life, seed, the model so far, the change of a file to die at). Lines on stdout:
+``born <pid>``; ``open`` before the child opens the database, ``ready`` after, ``begin <operation>`` before each call,
+``done <jobs>`` once the call returned and has done these; ``died <code>``, negative for a signal. A line is one
+``os.write``, so none is ever half in the pipe.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import gc
 import json
 import os
@@ -32,12 +34,18 @@ def tell(line: str) -> None:
     os.write(1, (line + "\n").encode())
 
 
-def run(collection: drift.Collection, operation: plan.Operation) -> None:
-    """Perform one operation."""
+# Long before any run: rows that expire then are not there for readers.
+PAST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+
+def run(collection: drift.Collection, operation: plan.Operation) -> list[str]:
+    """Perform one operation, and return the jobs that it did."""
     ids = list(operation.ids)
     vectors = oracle.vector_of(ids, [operation.version] * len(ids), plan.DIM)
     if operation.kind == "upsert":
         collection.upsert(ids, vectors)
+    elif operation.kind == "lapse":
+        collection.upsert(ids, vectors, expires=PAST)
     elif operation.kind == "add":
         collection.add(ids, vectors)
     elif operation.kind == "load":
@@ -47,9 +55,10 @@ def run(collection: drift.Collection, operation: plan.Operation) -> None:
     elif operation.kind == "flush":
         collection.flush()
     elif operation.kind == "maintain":
-        collection.maintenance.run_once()
+        return [record["job"] for record in collection.maintenance.run_once()]
     else:
         collection.optimize()
+    return []
 
 
 def live(orders: dict[str, Any]) -> None:
@@ -59,16 +68,17 @@ def live(orders: dict[str, Any]) -> None:
     model = {int(id_): version for id_, version in orders["model"].items()}
     random = np.random.default_rng(orders["seed"])
     version = orders["version"]
+    life = plan.life_of(orders["life"])
     tell("open")
     db = drift.connect(orders["path"], durability=orders["durability"])
     collection = db.create_collection("docs", dim=plan.DIM, metric="l2", exist_ok=True)
     tell("ready")
     while True:
         version += 1
-        operation = plan.choose(random, model, version)
+        operation = life.choose(random, model, version)
         tell("begin " + operation.line())
-        run(collection, operation)
-        tell("done")
+        jobs = run(collection, operation)
+        tell("done " + " ".join(jobs))
         model = operation.apply(model)
 
 

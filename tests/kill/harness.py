@@ -54,6 +54,9 @@ class Figures:
     kills_while_opening: int = 0
     kills_within_a_call: int = 0
     kills_within_a_job: int = 0
+    kills_within_large_jobs: int = 0
+    retrained: int = 0
+    expired: int = 0
     acknowledged: int = 0
     unacknowledged_kept: int = 0
     failures: list[str] = field(default_factory=list)
@@ -76,7 +79,7 @@ class Rounds:
         self.nursery = Nursery(folder, shim)
         # Means of what this machine takes, which give moments a scale.
         self.opening = OPENING_SECONDS
-        self.call = OPENING_SECONDS
+        self.calls = {plan.SMALL.ids: OPENING_SECONDS, plan.LARGE.ids: OPENING_SECONDS}
 
     def live(self, life: int, kills: int) -> Figures:
         """Kill children of one database until there are enough or one shows a failure."""
@@ -86,7 +89,8 @@ class Rounds:
         for round_ in range(life * LIFE, life * LIFE + kills):
             journal = Journal(model, version)
             # A prime that does not divide a life: each number meets databases of every age.
-            ended = self.one_kill(path, journal, random, None if self.shim is None else 1 + round_ * 7 % OPERATIONS_MAX)
+            kill_at = None if self.shim is None else 1 + round_ * 7 % OPERATIONS_MAX
+            ended = self.one_kill(path, life, journal, random, kill_at)
             failures, held = compare(path, self.durability, journal)
             failures += [ended] if ended else []
             figures.kills += 1
@@ -94,6 +98,10 @@ class Rounds:
             figures.kills_while_opening += journal.stage == "open"
             figures.kills_within_a_call += journal.pending is not None
             figures.kills_within_a_job += journal.pending is not None and journal.pending.kind in plan.JOBS
+            in_maintenance = journal.pending is not None and journal.pending.kind in ("maintain", "optimize")
+            figures.kills_within_large_jobs += in_maintenance and plan.life_of(life) is plan.LARGE
+            figures.retrained += journal.jobs.count("retrain")
+            figures.expired += journal.jobs.count("expire")
             figures.unacknowledged_kept += held != journal.model
             if failures:
                 figures.failures += [f"kill {round_}, database kept in {path}: {failure}" for failure in failures]
@@ -102,15 +110,17 @@ class Rounds:
         shutil.rmtree(path)
         return figures
 
-    def one_kill(self, path: Path, journal: Journal, random: np.random.Generator, kill_at: int | None) -> str | None:
+    def one_kill(
+        self, path: Path, life: int, journal: Journal, random: np.random.Generator, kill_at: int | None
+    ) -> str | None:
         """Run one child until it is killed, and return what went wrong if it ended by itself.
 
         With a number the child kills itself at that change of a file, by the shim.
         """
-        seed = int(random.integers(2**31))
+        seed, ids = int(random.integers(2**31)), plan.life_of(life).ids
         model, version = journal.model, journal.version
-        orders = {"path": str(path), "durability": self.durability, "seed": seed, "model": model, "version": version}
-        self.nursery.bear({**orders, "kill_at": kill_at})
+        orders = {"path": str(path), "durability": self.durability, "life": life, "seed": seed}
+        self.nursery.bear({**orders, "model": model, "version": version, "kill_at": kill_at})
 
         def await_(enough: Callable[[], bool], seconds: float = START_SECONDS_MAX) -> bool:
             return self.nursery.listen(journal, seconds, enough)
@@ -130,9 +140,9 @@ class Rounds:
                 self.opening += (time.monotonic() - began - self.opening) / 16
                 began = time.monotonic()
                 alive = alive and await_(lambda: journal.acknowledged >= calls)
-                self.call += ((time.monotonic() - began) / calls - self.call) / 16 if calls else 0.0
+                self.calls[ids] += ((time.monotonic() - began) / calls - self.calls[ids]) / 16 if calls else 0.0
             if alive and journal.stage != "start":
-                alive = await_(lambda: False, moment * (self.opening if while_opening else self.call))
+                alive = await_(lambda: False, moment * (self.opening if while_opening else self.calls[ids]))
         if journal.code is None and journal.child is not None:
             os.kill(journal.child, signal.SIGKILL)
         await_(lambda: False)

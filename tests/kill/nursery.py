@@ -32,6 +32,7 @@ class Journal:
         self.pending: plan.Operation | None = None
         self.stage = "start"
         self.acknowledged = 0
+        self.jobs: list[str] = []
         self.child: int | None = None
         self.code: int | None = None
 
@@ -42,7 +43,8 @@ class Journal:
         elif line.startswith("begin "):
             self.pending = plan.Operation.read(line.removeprefix("begin "))
             self.version = self.pending.version
-        elif line == "done" and self.pending is not None:
+        elif line.startswith("done") and self.pending is not None:
+            self.jobs += line.split()[1:]
             self.model = self.pending.apply(self.model)
             self.pending = None
             self.acknowledged += 1

@@ -25,7 +25,7 @@ STRETCH_BYTES = 700 << 20
 
 
 def build(folder: Path, seed: int) -> None:
-    """Make a closed database with every kind of file, in two collections."""
+    """Make a closed database with every kind of file, in three collections."""
     rows = oracle.vectors(COUNT, DIM, seed)
     with drift.connect(folder, durability="os") as db:
         c = db.create_collection("docs", dim=DIM, metric="l2")
@@ -40,6 +40,14 @@ def build(folder: Path, seed: int) -> None:
         names.upsert([f"name-{at}" for at in range(40)], rows[:40])
         names.flush()
         names.delete(["name-3"])
+        # Its bucket is split when it has grown: rows move without being written anew.
+        moved = db.create_collection("moved", dim=DIM, metric="l2")
+        for ids in (range(20), range(20, 120)):
+            moved.upsert(ids, rows[ids.start : ids.stop])
+            moved.flush()
+        moved.maintenance.run_once()
+    if not any(folder.glob("collections/*/moves/*")):
+        raise AssertionError("no row has moved between buckets")
 
 
 def files(folder: Path) -> list[Path]:

@@ -109,6 +109,8 @@ pub struct Config {
     /// it goes through a spool file; writes that would take the memtables above their share wait for a flush, and are
     /// refused when it fails.
     pub memory_limit_bytes: usize,
+    /// Bytes of a bulk load's vectors that stay in memory, at most, 1 or more; a share of the memory limit bounds them, too.
+    pub load_bytes_max: usize,
     /// Rows of a memtable before it is frozen and flushed, 16 to 1,000,000. A flush of 16k rows
     /// writes each bucket of half a million rows once on average.
     pub memtable_rows_max: usize,
@@ -137,6 +139,7 @@ impl Default for Config {
             exact_rows: ExactRows::Disk,
             sync_interval_ms: 100,
             memory_limit_bytes: 1 << 30,
+            load_bytes_max: usize::MAX,
             memtable_rows_max: 16_384,
             memtable_bytes_max: 64 << 20,
             frozen_memtables_max: 4,
@@ -154,7 +157,15 @@ const MEMTABLES_SHARE: usize = 2;
 /// Of the memory limit, the part of one memtable: its flush takes some three times as much.
 const MEMTABLE_SHARE: usize = 8;
 
+/// Of the memory limit, the part of a bulk load's vectors; encoding and training need the rest.
+const LOAD_SHARE: usize = 3;
+
 impl Config {
+    /// Bytes of a bulk load's vectors in memory before they go to a spool file.
+    pub fn load_bytes(&self) -> usize {
+        self.load_bytes_max.min(self.memory_limit_bytes / LOAD_SHARE)
+    }
+
     /// Bytes of all memtables before writers wait.
     pub fn memtables_bytes_max(&self) -> usize {
         self.memory_limit_bytes / MEMTABLES_SHARE
@@ -170,6 +181,7 @@ impl Config {
         let ranges = [
             ("sync_interval_ms", self.sync_interval_ms as usize, 1, 60_000),
             ("memory_limit_bytes", self.memory_limit_bytes, 64 << 20, usize::MAX),
+            ("load_bytes_max", self.load_bytes_max, 1, usize::MAX),
             ("memtable_rows_max", self.memtable_rows_max, 16, 1_000_000),
             ("memtable_bytes_max", self.memtable_bytes_max, 1 << 20, 4 << 30),
             ("frozen_memtables_max", self.frozen_memtables_max, 1, 64),

@@ -7,6 +7,7 @@
 mod address;
 mod backup;
 mod collection;
+mod dropped;
 mod follow;
 mod health;
 mod open;
@@ -120,7 +121,7 @@ impl Database {
             }
         };
         if lock.is_some() {
-            remove_dropped(&*backend, &newest);
+            dropped::remove_files(&*backend, &newest);
         }
         let pool = Arc::new(components.start_pool()?);
         let catalog = Mutex::new(OpenCatalog { store, newest, open: BTreeMap::new(), lock, given_up });
@@ -147,7 +148,7 @@ impl Database {
     pub fn create_collection(&self, name: &str, schema: Schema, exist_ok: bool) -> Result<Collection> {
         self.check()?;
         check_collection_name(name)?;
-        let mut catalog = self.catalog_at_rest(name, false)?;
+        let mut catalog = self.catalog_at_rest(name)?;
         if catalog.newest.find(name).is_some() {
             if !exist_ok {
                 let message = format!("collection {name:?} exists already: open it, or pass exist_ok=True");
@@ -180,7 +181,7 @@ impl Database {
     /// Opens a collection; a second call gives another handle to the same one.
     pub fn open_collection(&self, name: &str) -> Result<Collection> {
         self.check()?;
-        self.open_locked(&mut *self.catalog_at_rest(name, false)?, name)
+        self.open_locked(&mut *self.catalog_at_rest(name)?, name)
     }
 
     fn open_locked(&self, catalog: &mut OpenCatalog, name: &str) -> Result<Collection> {
@@ -284,27 +285,6 @@ impl Database {
         Ok(self.inner.catalog.lock().newest.collections.iter().map(|entry| entry.name.clone()).collect())
     }
 
-    /// Drops a collection with all its rows. Open handles to it are closed.
-    pub fn drop_collection(&self, name: &str) -> Result<()> {
-        self.check()?;
-        self.check_writable()?;
-        let mut catalog = self.catalog_at_rest(name, true)?;
-        let Some(entry) = catalog.newest.find(name).cloned() else {
-            return Err(Error::not_found(format!("there is no collection {name:?} in {}", self.inner.uri)));
-        };
-        let next = catalog.newest.without(entry.folder);
-        reach(Failpoint::CatalogCommit)?;
-        catalog.store.commit(&next)?;
-        catalog.newest = next;
-        // From here it is gone; what cannot be deleted is removed by the next open.
-        let folder = names::collection_dir(entry.folder);
-        let deleted = reach(Failpoint::DropFolder).and_then(|()| self.inner.backend.delete_tree(&folder));
-        if let Err(error) = deleted {
-            tracing::warn!(collection = name, %error, "files of a dropped collection stay until the next opening");
-        }
-        Ok(())
-    }
-
     /// Closes the database and its collections; waits for running jobs. Everything acknowledged stays in the log.
     /// Closing twice is no error.
     pub fn close(&self) -> Result<()> {
@@ -341,9 +321,9 @@ impl Database {
         Ok(catalog)
     }
 
-    /// The catalog, once the collection is closed for good that some thread is closing, or that is to be `closed`. Meanwhile
-    /// the catalog is free: what the closing waits for may ask for it.
-    fn catalog_at_rest(&self, name: &str, closed: bool) -> Result<MutexGuard<'_, OpenCatalog>> {
+    /// The catalog, once the collection is closed for good if some thread is closing it. Meanwhile the catalog is free: what
+    /// the closing waits for may ask for it.
+    fn catalog_at_rest(&self, name: &str) -> Result<MutexGuard<'_, OpenCatalog>> {
         let mut ended: Option<Arc<OpenCollection>> = None;
         loop {
             let mut catalog = self.catalog()?;
@@ -352,7 +332,7 @@ impl Database {
             {
                 catalog.open.remove(name);
             }
-            let Some(open) = catalog.open.get(name).filter(|open| closed || open.is_closed()).cloned() else {
+            let Some(open) = catalog.open.get(name).filter(|open| open.is_closed()).cloned() else {
                 return Ok(catalog);
             };
             drop(catalog);
@@ -424,19 +404,6 @@ fn check_free(backend: &dyn Backend) -> Result<()> {
     }
     let store = backend.describe();
     Err(Error::invalid(format!("{store} is a folder of backups, not a database: drift.restore makes one of it")))
-}
-
-/// Deletes folders of collections that the catalog does not name: dropped, or never finished, as `salvage::catalog` has made
-/// sure. What else is there is not drift's.
-fn remove_dropped(backend: &dyn Backend, catalog: &Catalog) {
-    let is_known = |folder: u128| catalog.collections.iter().any(|entry| entry.folder == folder);
-    let Ok(listed) = backend.list(names::COLLECTIONS) else { return };
-    let is_dropped = |name: &&String| names::collection_of(name).is_some_and(|folder| !is_known(folder));
-    for name in listed.iter().filter(is_dropped) {
-        if let Err(error) = backend.delete(name) {
-            tracing::warn!(name, %error, "a file of a dropped collection stays");
-        }
-    }
 }
 
 fn check_collection_name(name: &str) -> Result<()> {

@@ -13,5 +13,5 @@ mod write;
 
 pub use load::{OnProgress, load};
 pub use write::{
-    add, apply_delete, apply_upsert, delete, delete_versions, expire_versions, replace_versions, seal, upsert,
+    abandon, add, apply_delete, apply_upsert, delete, delete_versions, expire_versions, replace_versions, seal, upsert,
 };

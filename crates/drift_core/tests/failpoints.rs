@@ -2,6 +2,9 @@
 //! go on, and the database opens again with all that was acknowledged.
 
 #[allow(dead_code)] // Shared with the power-loss tests, which use the rest.
+#[path = "power_loss/rows.rs"]
+mod rows;
+#[allow(dead_code)]
 #[path = "power_loss/timeline.rs"]
 mod timeline;
 #[allow(dead_code)]
@@ -15,10 +18,11 @@ use drift_core::error::ErrorKind;
 use drift_core::storage::failpoint::{self, Failpoint};
 use drift_core::storage::{Backend, MemoryBackend};
 use drift_core::types::{IdType, Ids, Metric, Schema, Vectors};
+use rows::{check_allowed, read_all, verify_all};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use timeline::Crash;
-use world::{Step, World, check_allowed, open, read_all, verify_all};
+use world::{Step, World, open};
 
 /// Failpoints that only repair and salvage take; they have a test of their own.
 const OF_REPAIR: [Failpoint; 5] = [
@@ -36,7 +40,7 @@ const MANY_ROWS: i64 = 4_200;
 const FEW_ROWS: i64 = 90;
 
 fn script(rows: i64) -> Vec<Step> {
-    use Step::{Background, Create, Delete, Drop, Flush, Load, Maintain, Optimize, Reopen, Upsert};
+    use Step::{Background, Create, Delete, Drop, Flush, Load, Maintain, Optimize, Reopen, Search, Upsert};
     vec![
         Reopen,
         Create("b"),
@@ -55,6 +59,9 @@ fn script(rows: i64) -> Vec<Step> {
         Maintain("a"),
         Optimize("a"),
         Upsert("a", vec![1]),
+        // Its recall is measured, and saved by the close.
+        Search("a", 7),
+        Background("a", Chore::Shadows),
         Reopen,
         Upsert("a", vec![2, 3]),
     ]
@@ -62,7 +69,10 @@ fn script(rows: i64) -> Vec<Step> {
 
 fn world(rows: i64) -> World {
     let mut world = World::new(Durability::Always, 1);
-    world.config.bucket_rows_target = if rows == MANY_ROWS { 64 } else { 8 };
+    if rows == MANY_ROWS {
+        world.config.bucket_rows_target = 64;
+        world.config.load_bytes_max = usize::MAX;
+    }
     world
 }
 

@@ -20,6 +20,7 @@ use crate::types::{
     Rows, Schema, SearchOptions, Stats, Vectors, VerifyReport, unwatched,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const OTHER_PATHS: maintain::OtherPaths =
@@ -41,6 +42,8 @@ pub(super) struct OpenCollection {
     /// What a read-only collection was read from; held while it is refreshed or closed.
     pub(super) seen: Mutex<Option<Seen>>,
     background: Mutex<Option<Background>>,
+    /// Whether it was dropped: its closing keeps nothing.
+    dropped: AtomicBool,
 }
 
 impl OpenCollection {
@@ -59,6 +62,7 @@ impl OpenCollection {
             state: ArcSwap::new(state),
             seen: Mutex::new(seen),
             background: Mutex::new(background),
+            dropped: AtomicBool::new(false),
         })
     }
 
@@ -75,6 +79,12 @@ impl OpenCollection {
         self.state.store(Arc::new(state));
     }
 
+    /// Marks it dropped and closed. [`OpenCollection::close`] waits for what is under way.
+    pub(super) fn give_up(&self) {
+        self.dropped.store(true, Ordering::Release);
+        self.state().mark_closed();
+    }
+
     /// Ends background work and makes the log durable; waits for a call that commits. Closing twice is no error.
     pub(super) fn close(&self) -> Result<()> {
         self.state().check_unheld()?;
@@ -86,6 +96,12 @@ impl OpenCollection {
         let stopped = background.stop();
         // Waits for calls that are about to commit; those that come to it later must not: the lock on the folder goes next.
         let mut maintenance = state.maintenance.lock();
+        if self.dropped.load(Ordering::Acquire) {
+            // A disk without room for what is in memory must not keep it from going.
+            maintenance.closed = true;
+            ingest::abandon(state);
+            return stopped;
+        }
         // Without a log, what is in memory is durable only by a flush.
         let flushed = match state.config.durability {
             Durability::None => maintain::flush_last(state, &mut maintenance),

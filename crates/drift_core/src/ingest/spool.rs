@@ -14,9 +14,6 @@ use half::f16;
 use rand::RngExt;
 use std::sync::Arc;
 
-/// Share of the memory limit that the vectors in memory may take; encoding and training need the rest.
-const MEMORY_SHARE: usize = 3;
-
 /// Rows that buckets are trained on at most: 600 MB of f32 at d = 384, and eight rows for each of 50,000 buckets. As f32 they
 /// take a share of the memory limit at most, as chunks do.
 const SAMPLE_ROWS_MAX: usize = 400_000;
@@ -56,7 +53,7 @@ pub struct Spool<'a> {
 impl<'a> Spool<'a> {
     /// An empty spool.
     pub fn new(collection: &'a CollectionState) -> Spool<'a> {
-        let bytes_max = collection.config.memory_limit_bytes / MEMORY_SHARE;
+        let bytes_max = collection.config.load_bytes();
         Spool {
             collection,
             full: Vec::new(),

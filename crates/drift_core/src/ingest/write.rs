@@ -169,6 +169,11 @@ pub fn seal(collection: &CollectionState) -> Result<()> {
     collection.writes.lock().wal.take().map_or(Ok(()), |mut wal| wal.seal())
 }
 
+/// Lets go of the log of a collection that was dropped.
+pub fn abandon(collection: &CollectionState) {
+    collection.writes.lock().wal = None;
+}
+
 /// Inserts logged rows into the active memtable and returns how many live rows they superseded. An id whose newest row
 /// is younger than the record (a bulk load committed it in between) keeps that row.
 pub fn apply_upsert(

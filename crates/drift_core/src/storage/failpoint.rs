@@ -37,6 +37,8 @@ pub enum Failpoint {
     RetrainCommit,
     /// Measured stop rules are committed.
     CalibrationCommit,
+    /// Recall that was measured of live queries, and rules that followed them, are committed.
+    RecallCommit,
     /// A bulk load reserves its seqs.
     LoadReserve,
     /// A bulk load commits.
@@ -69,7 +71,7 @@ pub enum Failpoint {
 
 impl Failpoint {
     /// Each of them.
-    pub const ALL: [Failpoint; 28] = [
+    pub const ALL: [Failpoint; 29] = [
         Failpoint::LogAppend,
         Failpoint::LogSync,
         Failpoint::LogCreate,
@@ -84,6 +86,7 @@ impl Failpoint {
         Failpoint::RestructureCommit,
         Failpoint::RetrainCommit,
         Failpoint::CalibrationCommit,
+        Failpoint::RecallCommit,
         Failpoint::LoadReserve,
         Failpoint::LoadCommit,
         Failpoint::RecoverCommit,

@@ -3,7 +3,7 @@
 //! The first tier flips every `STRIDE`-th byte, others for each `DRIFT_SEED`; `DRIFT_FLIPS=all` flips each.
 
 use crate::seed;
-use crate::sound::{open, sound, store, vector};
+use crate::sound::{Files, open, restructured, sound, store, vector};
 use drift_core::db::Collection;
 use drift_core::error::{ErrorKind, Result};
 use drift_core::storage::MemoryBackend;
@@ -64,11 +64,10 @@ fn is_damage(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Corrupt | ErrorKind::UnsupportedFormat)
 }
 
-#[test]
-fn every_flipped_byte_is_found_and_changes_no_answer() {
-    let files = sound();
-    let truth = ask(&open(&store(&files).0).expect("open")).expect("answers");
-    assert!(!is_found(&store(&files).0), "the sound database verifies");
+/// Flips bytes of every file.
+fn flip(files: &Files) {
+    let truth = ask(&open(&store(files).0).expect("open")).expect("answers");
+    assert!(!is_found(&store(files).0), "the sound database verifies");
     let (step, start) = step_and_start();
     let (mut flips, mut total, mut harmless) = (0, 0, 0);
     for at in 0..files.len() {
@@ -87,4 +86,14 @@ fn every_flipped_byte_is_found_and_changes_no_answer() {
     }
     println!("{flips} of {total} bytes flipped, each found; {harmless} of them change no answer");
     assert!(flips >= total / step, "{flips} flips");
+}
+
+#[test]
+fn every_flipped_byte_is_found_and_changes_no_answer() {
+    flip(&sound());
+}
+
+#[test]
+fn every_flipped_byte_of_moved_rows_is_found_and_changes_no_answer() {
+    flip(&restructured());
 }

@@ -1,9 +1,10 @@
-//! A small database with every kind of file, in memory.
+//! Small databases with every kind of file, in memory.
 
 use drift_core::clock::Components;
 use drift_core::config::{Config, Durability};
-use drift_core::db::{Collection, Database};
+use drift_core::db::{Collection, Database, Job};
 use drift_core::error::Result;
+use drift_core::manifest::MANIFESTS_KEPT;
 use drift_core::storage::{Backend, MemoryBackend};
 use drift_core::types::{Column, Columns, FieldType, IdType, Ids, Metric, Schema, Value, Vectors};
 use std::sync::Arc;
@@ -43,27 +44,55 @@ fn upsert(collection: &Collection, ids: &[i64]) {
     collection.upsert(&Ids::Int(ids.to_vec()), Vectors::F32(&values), Some(&payload)).expect("upsert");
 }
 
-/// A closed database with every kind of file: segments, buckets, tombstones, a bitstore, logs, manifests, a catalog.
-pub fn sound() -> Files {
+/// The files of a database after `fill`, its closing and so many openings; each of `kinds` is among them.
+fn build(config: Config, kinds: &[&str], openings: u64, fill: impl FnOnce(&Collection)) -> Files {
     let backend = MemoryBackend::open("", true, false).expect("a store in memory");
     let components = Components::simulated(1);
-    let database = Database::open_on(Arc::new(backend.clone()), config(), components).expect("open");
+    let open = || Database::open_on(Arc::new(backend.clone()), config.clone(), components.clone()).expect("open");
+    let database = open();
     let schema = Schema::new(DIM, Metric::L2, IdType::Int).expect("a schema");
-    let collection = database.create_collection("rows", schema, false).expect("create");
-    upsert(&collection, &(0..40).collect::<Vec<_>>());
-    collection.flush().expect("flush");
-    collection.delete(&Ids::Int(vec![3, 7])).expect("delete");
-    upsert(&collection, &[5, 41, 42]);
-    collection.flush().expect("flush");
-    upsert(&collection, &[50, 51, 9]);
-    collection.delete(&Ids::Int(vec![8])).expect("delete");
+    fill(&database.create_collection("rows", schema, false).expect("create"));
     database.close().expect("close");
+    for _ in 0..openings {
+        let database = open();
+        database.open_collection("rows").expect("open the collection");
+        database.close().expect("close");
+    }
     let names = backend.list("").expect("list");
     let files: Files = names.into_iter().map(|name| (name.clone(), backend.read(&name).expect("read"))).collect();
-    for kind in ["segments", "buckets", "tombstones", "bitstore", "wal", "manifest", "catalog"] {
+    for kind in kinds {
         assert!(files.iter().any(|(name, _)| name.contains(kind)), "no file of {kind}");
     }
     files
+}
+
+/// A closed database with every kind of file but moves: segments, buckets, tombstones, a bitstore, logs, manifests, a catalog.
+pub fn sound() -> Files {
+    let kinds = ["segments", "buckets", "tombstones", "bitstore", "wal", "manifest", "catalog"];
+    build(config(), &kinds, 0, |collection| {
+        upsert(collection, &(0..40).collect::<Vec<_>>());
+        collection.flush().expect("flush");
+        collection.delete(&Ids::Int(vec![3, 7])).expect("delete");
+        upsert(collection, &[5, 41, 42]);
+        collection.flush().expect("flush");
+        upsert(collection, &[50, 51, 9]);
+        collection.delete(&Ids::Int(vec![8])).expect("delete");
+    })
+}
+
+/// A closed database whose buckets were split as they grew: rows have moved between them without being written anew. It was
+/// opened until no kept manifest names a file that the newest one does not, as `verify` reads what that one names.
+pub fn restructured() -> Files {
+    let config = Config { bucket_rows_target: 8, ..config() };
+    build(config, &["segments", "buckets", "moves"], MANIFESTS_KEPT as u64, |collection| {
+        for rows in [0..8, 8..70] {
+            upsert(collection, &rows.collect::<Vec<_>>());
+            collection.flush().expect("flush");
+        }
+        let jobs = collection.run_maintenance().expect("maintenance");
+        assert!(jobs.iter().all(|job| job.job == Job::Restructure), "no segment is written anew: {jobs:?}");
+        upsert(collection, &[70]);
+    })
 }
 
 /// A store of these files, to read and to write.

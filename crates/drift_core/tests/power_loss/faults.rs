@@ -90,6 +90,8 @@ fn every_call_of_the_script(durability: Durability, default: u64) {
         let call = clean.fs.call(number).expect("a call that was made");
         cases.extend(Fault::ALL.into_iter().filter(|fault| fault.fits(call.action)).map(|fault| (number, fault)));
     }
+    let spooled = |number| clean.fs.call(number).is_some_and(|call| call.path.contains("/spool/"));
+    assert!((0..clean.fs.calls()).any(spooled), "the longest load of the script does not fit into memory");
     let (count, images) = (cases.len() as u64, images(default).min(2 * cases.len() as u64));
     for image in 0..images {
         let (number, fault) = cases[place(image, images, count) as usize];
@@ -119,6 +121,35 @@ fn any_call_may_fail_under_os() {
 #[test]
 fn any_call_may_fail_under_interval() {
     alone(|| every_call_of_the_script(Durability::Interval, 300));
+}
+
+#[test]
+fn any_call_may_fail_under_none() {
+    alone(|| every_call_of_the_script(Durability::None, 300));
+}
+
+#[test]
+fn regression_a_drop_that_fails_leaves_every_row_in_memory() {
+    alone(|| {
+        let mut failed = 0;
+        for call in 0.. {
+            let mut world = World::new(Durability::None, seed());
+            for step in [Step::Reopen, Step::Create("a"), Step::Upsert("a", vec![1, 2])] {
+                world.run(&step).expect("the disk works");
+            }
+            let failing = world.fs.calls() + call;
+            world.fs.fail(failing..failing + 1, Fault::Full);
+            let outcome = world.run(&Step::Drop("a"));
+            if world.fs.calls() <= failing {
+                break;
+            }
+            world.fs.heal();
+            failed += u64::from(outcome.is_err());
+            world.run(&Step::Search("a", 1)).expect("the disk works again");
+            world.check().unwrap_or_else(|error| panic!("call {call} of the drop failed: {error}"));
+        }
+        assert!(failed > 0, "no call of a drop fails on a full disk");
+    });
 }
 
 #[test]

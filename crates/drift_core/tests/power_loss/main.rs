@@ -5,8 +5,10 @@
 //! and take new writes. `DRIFT_SEED` runs the same choices again; `DRIFT_CRASH_IMAGES` says how many disks each test
 //! looks at.
 
+mod amid;
 mod crash;
 mod faults;
+mod rows;
 mod script;
 mod simulation;
 mod timeline;

@@ -1,6 +1,7 @@
 //! What is done to a database before it crashes: one script in which every job occurs, and random ones.
 
-use crate::world::{NAMES, Step};
+use crate::rows::NAMES;
+use crate::world::Step;
 use drift_core::clock::Rng;
 use rand::RngExt;
 

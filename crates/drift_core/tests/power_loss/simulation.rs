@@ -7,9 +7,10 @@
 //! `DRIFT_SEED` on, each seed is one run.
 
 use crate::crash::Remains;
+use crate::rows::{COMPARED, NAMES, draw_dim, verify_all};
 use crate::script;
 use crate::timeline::Crash;
-use crate::world::{COMPARED, NAMES, Step, World, open, verify_all};
+use crate::world::{Step, World, open};
 use crate::{Doing, number_of, seed};
 use drift_core::clock::{self, Clock, Rng};
 use drift_core::config::Durability;
@@ -69,12 +70,13 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Run {
-        const MODES: [Durability; 3] = [Durability::Always, Durability::Interval, Durability::Os];
+        const MODES: [Durability; 4] = [Durability::Always, Durability::Interval, Durability::Os, Durability::None];
         let mut rng = clock::rng(seed);
         let durability = MODES[rng.random_range(0..MODES.len())];
         let clock = Arc::new(ManualClock::default());
         let mut world = World::new(durability, seed);
         world.components.clock = clock.clone();
+        world.dim = draw_dim(&mut rng);
         Run { world, rng, clock, trace: Trace::default(), hasher: DefaultHasher::new() }
     }
 

@@ -72,6 +72,13 @@ impl Timeline {
         self.events.push(Event { started, returned, promise, states });
     }
 
+    /// Notes that what was in memory alone is gone with the handle, after `operations` operations of the disk: its close has
+    /// failed, and what opens next finds what a dead process would have left.
+    pub fn forget_memory(&mut self, operations: u64) {
+        let states = self.after(Crash::Kill, operations);
+        self.events.push(Event { started: operations, returned: Some(operations), promise: Promise::Nothing, states });
+    }
+
     /// States that a crash after `operation` operations may leave.
     pub fn after(&self, crash: Crash, operation: u64) -> Vec<State> {
         let returned = |event: &Event| event.returned.is_some_and(|at| at <= operation);

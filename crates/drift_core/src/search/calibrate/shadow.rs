@@ -14,6 +14,7 @@ use crate::search::{confidence, filter, memory, rerank, scratch};
 use crate::state::{
     Calibration, CollectionState, Maintenance, Measured, RecallLog, SCAN_ALL_ROWS, ScanCodes, Shadow, Version,
 };
+use crate::storage::failpoint::{Failpoint, reach};
 use crate::sync::Pool;
 use crate::types::BucketId;
 use std::sync::atomic::Ordering;
@@ -131,6 +132,7 @@ pub fn save(maintenance: &mut Maintenance) -> Result<()> {
         return Ok(());
     }
     let next = maintenance.manifest.next();
+    reach(Failpoint::RecallCommit)?;
     maintenance.commit(next)
 }
 
