@@ -137,6 +137,9 @@ pub fn restructure(
     let mut next = index.reassigned(router.clone(), assignments, &change, version.seq)?;
     next.calibration = Arc::new(next.calibration.moved_on(done.moved));
     let mut manifest = maintenance.manifest.next();
+    if next.calibration.is_stale() {
+        manifest.forget_rules();
+    }
     done.bytes = write(collection, maintenance, &mut manifest, &draft, &router, &next, moves)?;
     reach(Failpoint::RestructureCommit)?;
     maintenance.commit(manifest)?;

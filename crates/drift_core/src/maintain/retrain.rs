@@ -71,9 +71,7 @@ pub fn retrain(collection: &CollectionState) -> Result<Retrained> {
     let change = Reassignment { rebuilt: Vec::new(), added: Vec::new() };
     let mut next = index.reassigned(router.clone(), assignments, &change, version.seq)?;
     next.calibration = Arc::new(next.calibration.moved_on(done.rows));
-    // Whoever opens the collection before rules are measured on these buckets has none.
-    manifest.calibration.clear();
-    manifest.calibrated_rows = 0;
+    manifest.forget_rules();
     manifest.bucket_files.clear();
     manifest.removed_buckets.clear();
     done.bytes += collection.add_bucket_file(router.table(), &mut manifest)?;

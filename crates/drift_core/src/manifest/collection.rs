@@ -152,6 +152,13 @@ impl Manifest {
         }
     }
 
+    /// Forgets the stop rules, as they speak of other buckets: whoever opens the collection before they are measured again has
+    /// none, and measures.
+    pub fn forget_rules(&mut self) {
+        self.calibration.clear();
+        self.calibrated_rows = 0;
+    }
+
     /// The manifest to commit after this one: the same, with the next number.
     pub fn next(&self) -> Manifest {
         Manifest { number: self.number + 1, ..self.clone() }

@@ -129,6 +129,11 @@ impl Calibration {
         Calibration { moved: self.moved + rows, ..self.clone() }
     }
 
+    /// Whether so many rows have come into other buckets since that the rules do not hold.
+    pub fn is_stale(&self) -> bool {
+        self.live > 0 && self.moved as f64 >= STALE_SHARE * self.live as f64
+    }
+
     /// See [`Calibration::measured`].
     pub fn live(&self) -> u64 {
         self.live
@@ -164,7 +169,7 @@ impl Calibration {
         if self.live > 0 && (self.moved >= self.live || live < self.live / 2) {
             return StopRule::ALL;
         }
-        let is_stale = self.live > 0 && self.moved as f64 >= STALE_SHARE * self.live as f64;
+        let is_stale = self.is_stale();
         let scale = scale * (self.live as f64 / live.max(1) as f64).max(1.0) * if is_stale { 2.0 } else { 1.0 };
         let more = CODES_PER_NEIGHBOUR * k.saturating_sub(USUAL_K) as u64;
         StopRule {
@@ -222,6 +227,7 @@ mod tests {
         assert_eq!([900, 800, 640, 400].map(|live| rule(&rules, live).rows), [10, 10, 13, 20]);
         assert_eq!([rule(&rules, 399), rule(&rules.moved_on(800), 800)], [StopRule::ALL; 2]);
         let (little, much) = (rules.moved_on(200), rules.moved_on(200).moved_on(100));
+        assert!(!little.is_stale() && much.is_stale());
         assert_eq!((rule(&little, 800).rows, rule(&little, 800).difference), (10, 1.0));
         assert_eq!((rule(&much, 800).rows, rule(&much, 800).difference), (20, f32::INFINITY));
     }
