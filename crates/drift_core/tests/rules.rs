@@ -28,7 +28,10 @@ fn vectors(count: usize, seed: u64) -> Vec<f32> {
 /// A collection whose memtable is frozen as soon as it has all rows, without threads of its own.
 fn collection() -> Collection {
     let config = Config { memtable_rows_max: ROWS, ..Config::default() };
-    let database = Database::open("memory://", config, Components::simulated(3)).expect("a database");
+    collection_of(&Database::open("memory://", config, Components::simulated(3)).expect("a database"))
+}
+
+fn collection_of(database: &Database) -> Collection {
     let schema = Schema::new(DIM, Metric::L2, IdType::Int).expect("a schema");
     let collection = database.create_collection("rows", schema, false).expect("a collection");
     upsert(&collection, 0, &vectors(ROWS, 1));
@@ -62,6 +65,17 @@ fn budget(collection: &Collection) -> u64 {
     collection.explain(&vectors(1, 3), &options).expect("an explanation").budget
 }
 
+/// Does all jobs that are due, and measures nothing.
+fn run_jobs(collection: &Collection) {
+    loop {
+        let before = collection.jobs().expect("jobs").len();
+        collection.run_chore(Chore::Job).expect("a job");
+        if collection.jobs().expect("jobs").len() == before {
+            break;
+        }
+    }
+}
+
 #[test]
 fn regression_rules_measured_while_rows_were_in_memory_are_measured_anew_when_these_are_flushed() {
     let collection = collection();
@@ -79,13 +93,7 @@ fn regression_rules_measured_while_rows_were_in_memory_are_measured_anew_when_th
 fn regression_optimize_leaves_rules_though_others_did_its_work_before() {
     let collection = collection();
     collection.run_chore(Chore::Flush).expect("a flush");
-    loop {
-        let before = collection.jobs().expect("jobs").len();
-        collection.run_chore(Chore::Job).expect("a job");
-        if collection.jobs().expect("jobs").len() == before {
-            break;
-        }
-    }
+    run_jobs(&collection);
     assert_eq!(budget(&collection), u64::MAX, "nothing is measured yet");
     let report = collection.optimize().expect("nothing to do");
     assert_eq!((report.rows_moved, report.rows_written), (0, 0));
@@ -104,4 +112,21 @@ fn rules_that_most_rows_came_after_are_not_followed_until_these_are_measured() {
     assert_eq!(budget(&collection), u64::MAX, "three of four rows are new");
     collection.run_chore(Chore::Measure).expect("rules");
     assert!(budget(&collection) < ROWS as u64);
+}
+
+#[test]
+fn rules_that_were_not_measured_before_a_collection_was_closed_are_doubted_when_it_is_opened() {
+    let config = Config { memtable_rows_max: ROWS, ..Config::default() };
+    let database = Database::open("memory://", config, Components::simulated(3)).expect("a database");
+    let collection = collection_of(&database);
+    collection.optimize().expect("buckets and rules");
+    // About as many rows as there were when the rules were measured.
+    upsert(&collection, 0, &vectors(ROWS, 4));
+    collection.run_chore(Chore::Flush).expect("a flush");
+    run_jobs(&collection);
+    collection.close().expect("closed");
+    let collection = database.open_collection("rows").expect("opened again");
+    assert_eq!(budget(&collection), u64::MAX, "all rows came after the rules");
+    collection.run_chore(Chore::Measure).expect("rules");
+    assert!(budget(&collection) < ROWS as u64, "measured at the first opportunity");
 }

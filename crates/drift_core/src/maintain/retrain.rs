@@ -92,6 +92,8 @@ pub fn retrain(collection: &CollectionState) -> Result<Retrained> {
     done.bytes += moves.write(&*collection.backend, number, collection.identity)?;
     manifest.move_files.push(number);
     manifest.trained_seq = version.seq;
+    // Rules are measured on these buckets right behind; who opens the collection before has none to follow.
+    manifest.unmeasured_rows = done.rows;
     reach(Failpoint::RetrainCommit)?;
     maintenance.commit(manifest)?;
     let upkeep = &mut maintenance.upkeep;

@@ -124,6 +124,10 @@ impl Scheduler {
 
     fn run(mut self) {
         self.want_shadows();
+        if self.collection.pin().is_doubted() {
+            // The process before has not come to measuring.
+            self.job_due = Some(self.collection.components.clock.monotonic());
+        }
         loop {
             let now = self.collection.components.clock.monotonic();
             let job_due = self.job_due.filter(|_| !self.collection.schedule.is_paused());

@@ -83,7 +83,7 @@ fn refresh_if_due(collection: &CollectionState, state: Unrest) -> Result<bool> {
     let known = collection.maintenance.lock().manifest.calibrated_rows;
     let Some(before) = (if state == Unrest::Settled { settled_at } else { traced_at }) else {
         // Just opened: the rules in the manifest hold for the rows that they were measured on.
-        if known > 0 && (rows.abs_diff(known) as f64) < CHANGED_SHARE * known as f64 {
+        if known > 0 && !version.is_doubted() && (rows.abs_diff(known) as f64) < CHANGED_SHARE * known as f64 {
             let mut log = collection.recall.log.lock();
             (log.traced_at, log.settled_at) = (Some(now), Some(now));
             log.note_rows(version.live_rows, version.seq);
@@ -175,7 +175,7 @@ fn trace_and_fit(
     manifest.calibrated_codes = version.index.codes();
     (manifest.usual_distance, manifest.spare_rows) = (usual, spare);
     // What a flush has brought while traces were taken remains.
-    let unmeasured = manifest.unmeasured_rows.saturating_sub(version.index.unmeasured());
+    let unmeasured = collection.pin().index.unmeasured().saturating_sub(version.index.unmeasured());
     manifest.unmeasured_rows = unmeasured;
     let calibration = Calibration::of(&manifest);
     reach(Failpoint::CalibrationCommit)?;

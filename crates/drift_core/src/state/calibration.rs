@@ -85,7 +85,7 @@ const CODES_PER_NEIGHBOUR: u64 = 4;
 
 /// Share of the rows that have come since the rules were measured from which on these are doubted, and from which on they say
 /// nothing: as many as let the background measure anew, when it is at rest and in any case. That takes it a moment.
-const DOUBTED_SHARE: f64 = 0.1;
+pub(super) const DOUBTED_SHARE: f64 = 0.1;
 const VOID_SHARE: f64 = 0.3;
 
 /// The recall whose rule is to be followed for one of `recall`, when such a share of the rows has come since rules were measured.

@@ -3,8 +3,8 @@
 //! Layer 5. Written by whoever holds the write lock, pinned by readers. A row is visible in a version iff its seq is
 //! at most the version's and no write up to it superseded it; every id has at most one visible row.
 
-use super::calibration::doubted;
-use super::{Index, StopRule};
+use super::calibration::{DOUBTED_SHARE, doubted};
+use super::{Index, SCAN_ALL_ROWS, StopRule};
 use crate::memtable::Memtable;
 use crate::types::Seq;
 use std::sync::Arc;
@@ -32,8 +32,17 @@ impl Version {
 
     /// When a search for the `k` nearest with recall at `recall` stops.
     pub fn rule(&self, recall: f32, k: usize) -> StopRule {
-        let share = self.index.unmeasured() as f64 / self.live_rows.max(1) as f64;
-        self.index.rule(doubted(recall, share), k)
+        self.index.rule(doubted(recall, self.unmeasured_share()), k)
+    }
+
+    /// Rows that came after the stop rules were measured, as a share of those there are.
+    pub fn unmeasured_share(&self) -> f64 {
+        self.index.unmeasured() as f64 / self.live_rows.max(1) as f64
+    }
+
+    /// Whether rules are to be measured, whatever else is due, because too many rows came after them.
+    pub fn is_doubted(&self) -> bool {
+        self.index.rows() > SCAN_ALL_ROWS && self.unmeasured_share() >= DOUBTED_SHARE
     }
 
     /// Rows in memtables, visible or not.
