@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import drift
 import numpy as np
 import pytest
-
-import drift
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
