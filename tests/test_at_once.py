@@ -36,7 +36,7 @@ class Clusters:
     def draw(self, count: int, clusters: range) -> NDArray[np.float32]:
         """Return rows of these clusters."""
         chosen = self.rng.choice(list(clusters), count)
-        return (self.centres[chosen] + self.rng.standard_normal((count, DIM))).astype(np.float32)
+        return np.asarray(self.centres[chosen] + self.rng.standard_normal((count, DIM)), dtype=np.float32)
 
 
 def recall(collection: drift.Collection, queries: NDArray[np.float32]) -> float:
