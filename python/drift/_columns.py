@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,12 +14,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pandas as pd
+    import polars as pl
+    import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "named", "series", "shown"]
+__all__ = ["Columns", "Tabular", "named", "series", "shown"]
 
 # A notebook shows so many characters of a text.
 TEXT_SHOWN = 80
+
+
+class Tabular(ABC):
+    """Rows that Arrow can take as columns, and so all that takes Arrow."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the columns as the capsule of an Arrow stream."""
+
+    def to_arrow(self) -> pa.Table:
+        """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
+        import pyarrow as pa
+
+        return pa.table(self)
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
+        import polars as pl
+
+        return pl.DataFrame(self)
 
 
 class Columns(NamedTuple):

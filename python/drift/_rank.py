@@ -15,7 +15,7 @@ import numpy as np
 
 from drift import _core, _metadata
 from drift._arguments import hinted
-from drift._columns import Columns
+from drift._columns import Columns, Tabular
 from drift._errors import InvalidArgumentError
 from drift._filter import to_tree
 from drift._filter.tree import fields as fields_of
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from typing import Literal, Self
 
     import pandas as pd
-    import polars as pl
-    import pyarrow as pa
     from numpy.typing import ArrayLike, NDArray
 
     from drift._filter import FilterLike
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Ranking", "fuse", "rank"]
 
 
-class Ranking:
+class Ranking(Tabular):
     """Rows of one query or of several by descending score. `rank` and `fuse` make it; it is immutable.
 
     Attributes
@@ -242,21 +240,9 @@ class Ranking:
         """
         return self._columns().stream(requested_schema)
 
-    def to_arrow(self) -> pa.Table:
-        """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
-        import pyarrow as pa
-
-        return pa.table(self)
-
     def to_pandas(self) -> pd.DataFrame:
         """Return a ``pandas.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``pandas``."""
         return self._columns().frame()
-
-    def to_polars(self) -> pl.DataFrame:
-        """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
-        import polars as pl
-
-        return pl.DataFrame(self)
 
     def __len__(self) -> int:
         """Return the length of `ids`: k for one query, the number of queries for several."""

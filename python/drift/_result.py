@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drift import _core, _metadata
-from drift._columns import Columns, named, series, shown
+from drift._columns import Columns, Tabular, named, series, shown
 from drift._errors import InvalidArgumentError
 from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
     import pandas as pd
-    import polars as pl
-    import pyarrow as pa
     from numpy.typing import NDArray
 
 __all__ = ["Page", "Rows", "SearchResult"]
@@ -39,7 +37,7 @@ def _found(ids: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(ids >= 0)
 
 
-class SearchResult:
+class SearchResult(Tabular):
     """The nearest rows of one query or of several.
 
     Attributes
@@ -145,21 +143,9 @@ class SearchResult:
         """
         return self._columns().stream(requested_schema)
 
-    def to_arrow(self) -> pa.Table:
-        """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
-        import pyarrow as pa
-
-        return pa.table(self)
-
     def to_pandas(self) -> pd.DataFrame:
         """Return a ``pandas.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``pandas``."""
         return self._columns().frame()
-
-    def to_polars(self) -> pl.DataFrame:
-        """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
-        import polars as pl
-
-        return pl.DataFrame(self)
 
     def __repr__(self) -> str:
         if self.ids.ndim == 2:
@@ -211,7 +197,7 @@ def _rows_html(
     return html_table(title, [*head, *names], rows, len(ids))
 
 
-class Rows:
+class Rows(Tabular):
     """Rows found by their ids.
 
     Attributes
@@ -285,21 +271,9 @@ class Rows:
         """
         return _core.stream(_arrow_columns(self.ids, self.vectors, self._fields or []), requested_schema)
 
-    def to_arrow(self) -> pa.Table:
-        """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
-        import pyarrow as pa
-
-        return pa.table(self)
-
     def to_pandas(self) -> pd.DataFrame:
         """Return a ``pandas.DataFrame``: ``id``, ``vector`` with an array in each row, metadata. Needs ``pandas``."""
         return _frame(self.ids, self.vectors, self._fields or [])
-
-    def to_polars(self) -> pl.DataFrame:
-        """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
-        import polars as pl
-
-        return pl.DataFrame(self)
 
     def __repr__(self) -> str:
         return f"Rows({count(len(self), 'row')}, dim={self.vectors.shape[1]})"
@@ -308,7 +282,7 @@ class Rows:
         return _rows_html(repr(self), self.ids, self.vectors, self._fields or [])
 
 
-class Page:
+class Page(Tabular):
     """Rows in order of id, as `Collection.scroll` returns them.
 
     Attributes
@@ -374,21 +348,9 @@ class Page:
         """
         return _core.stream(_arrow_columns(self.ids, self.vectors, self._fields), requested_schema)
 
-    def to_arrow(self) -> pa.Table:
-        """Return a ``pyarrow.Table`` with the columns of `__arrow_c_stream__`. Needs the extra ``arrow``."""
-        import pyarrow as pa
-
-        return pa.table(self)
-
     def to_pandas(self) -> pd.DataFrame:
         """Return a ``pandas.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``pandas``."""
         return _frame(self.ids, self.vectors, self._fields)
-
-    def to_polars(self) -> pl.DataFrame:
-        """Return a ``polars.DataFrame`` with the columns of `__arrow_c_stream__`. Needs the extra ``polars``."""
-        import polars as pl
-
-        return pl.DataFrame(self)
 
     def __repr__(self) -> str:
         return f"Page({count(len(self), 'row')}, cursor={self.cursor!r})"

@@ -15,7 +15,7 @@ pub struct StopRule {
     pub difference: f32,
     /// Rows after which the search stops whatever the difference.
     pub rows: u64,
-    /// Distance of a near neighbour, see [`StopRule::far`], beyond which both are widened; infinite for never.
+    /// Distance of a near neighbour, see [`Reached::near`], beyond which both are widened; infinite for never.
     pub usual: f32,
     /// Whether as many rows as are wanted must be known before the budget counts: without a filter nothing else sees to them.
     pub fills: bool,
