@@ -119,7 +119,8 @@ def test_searches_run_beside_writes_when_asked_for() -> None:
 
 
 def test_without_settling_new_rows_stay_in_memory_and_are_counted() -> None:
-    last = run(small("sliding-window"), settings=Settings(durability="os", passes=1, settle=False)).records[-1]
+    # Of inserts alone: where rows are deleted, a compaction in the background may flush.
+    last = run(small("needles"), settings=Settings(durability="os", passes=1, settle=False)).records[-1]
     assert last.gauges["memtable_rows"] > 0
     assert last.codes is not None
     assert last.codes >= last.gauges["memtable_rows"]

@@ -5,13 +5,13 @@
 //! buckets there are do not suit define their own (`define`).
 
 use super::checkpoint::checkpoint_if_stale;
-use super::define::buckets_for;
+use super::define;
 use super::remove::{remove_leftovers, remove_logs_below};
 use crate::config::Durability;
 use crate::error::Result;
 use crate::manifest::{Manifest, TombstoneFile};
 use crate::memtable::{Extract, Memtable};
-use crate::state::{CollectionState, Index, LiveSegment, Maintenance, Ordered, ResidualSums, Router, Version};
+use crate::state::{CollectionState, Index, LiveSegment, Maintenance, Ordered, Placement, Version};
 use crate::storage::failpoint::{Failpoint, reach};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,9 +52,10 @@ fn write_oldest(collection: &CollectionState, maintenance: &mut Maintenance) -> 
     let mut router = version.index.router.clone();
     let mut written = None;
     if !extract.ids.is_empty() {
-        router = buckets_for(collection, &extract, &router, &mut manifest)?;
+        let placement;
+        (placement, router) = define::place(collection, &mut extract, &router, &mut manifest)?;
         reach(Failpoint::FlushSegment)?;
-        written = Some(write_segment(collection, &mut extract, &router, &mut manifest)?);
+        written = Some(write_segment(collection, &mut extract, &placement, &mut manifest)?);
     }
     if !extract.tombstone_seqs.is_empty() {
         reach(Failpoint::FlushTombstones)?;
@@ -92,13 +93,9 @@ struct Written {
 fn write_segment(
     collection: &CollectionState,
     extract: &mut Extract,
-    router: &Router,
+    placement: &Placement,
     manifest: &mut Manifest,
 ) -> Result<Written> {
-    let ids = extract.ids.clone();
-    let seqs = std::mem::take(&mut extract.seqs);
-    let vectors = std::mem::replace(&mut extract.vectors, crate::types::VectorBuf::F32(Vec::new()));
-    let placement = collection.place(ids, seqs, vectors, router, &mut ResidualSums::new(router.len()));
     let order = placement.order();
     let mut writer = collection.begin_segment(placement.vectors.element_type(), order.len())?;
     placement.write(&order, collection.schema.dim, &mut writer)?;

@@ -64,13 +64,26 @@ impl CollectionState {
         self.encode_blocks(&mut placement, |placement, rotated| {
             let homes = self.pool.install(|| router.homes(rotated));
             sums.add(&homes);
-            placement.buckets.extend(homes.iter().map(|homes| router.table().ids[homes.first as usize]));
-            self.set_seconds(placement, router, &homes);
+            self.add_homes(placement, router, &homes);
         });
         placement
     }
 
-    fn set_seconds(&self, placement: &mut Placement, router: &Router, homes: &[Homes]) {
+    /// Assigns every row anew, to buckets of another `router`; codes stay.
+    pub fn place_again(&self, placement: &mut Placement, router: &Router) {
+        let dim = self.schema.dim;
+        placement.buckets.clear();
+        placement.seconds.clear();
+        for start in (0..placement.ids.len()).step_by(BLOCK_ROWS) {
+            let end = placement.ids.len().min(start + BLOCK_ROWS);
+            let rotated = self.rotate_rows(&placement.vectors.as_ref().slice(start * dim, end * dim));
+            let homes = self.pool.install(|| router.homes(&rotated));
+            self.add_homes(placement, router, &homes);
+        }
+    }
+
+    fn add_homes(&self, placement: &mut Placement, router: &Router, homes: &[Homes]) {
+        placement.buckets.extend(homes.iter().map(|homes| router.table().ids[homes.first as usize]));
         if self.schema.precision == Precision::OneBit {
             let second = |homes: &Homes| homes.second.map_or(NO_BUCKET, |at| router.table().ids[at as usize].0);
             placement.seconds.extend(homes.iter().map(second));
