@@ -40,7 +40,7 @@ mod version;
 
 pub use assignment::{Assignment, NO_BUCKET};
 pub use buckets::{BucketTable, ResidualSums};
-pub use calibration::{BLURRED, Calibration, Reached, SCAN_ALL_ROWS, StopRule, USUAL_K, USUAL_K_MAX, gap, widening};
+pub use calibration::{BLURRED, Calibration, Reached, SCAN_ALL_ROWS, StopRule, USUAL_K, WIDE_KS, gap, widening};
 pub use cost::{BUCKET_ENTRIES, ScanCost};
 pub use density::{Density, DensityCache, live_rows};
 use expiry::Expiry;
@@ -54,7 +54,7 @@ pub use latency::Latencies;
 pub use lookup::{Found, Place};
 pub use physical::PhysicalRuns;
 pub use placement::Placement;
-pub use recall::{Mark, Measured, ROW_TRACES_MAX, Recall, RecallLog, Shadow, Trace, Unrest};
+pub use recall::{Mark, Measured, NEVER_FOUND, ROW_TRACES_MAX, Recall, RecallLog, Shadow, Trace, Unrest};
 pub use router::{Order, RankScratch, Ranked, Router, SPREAD_WEIGHT};
 pub use runs::BucketRuns;
 pub use schedule::{Budget, Schedule};

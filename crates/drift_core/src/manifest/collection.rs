@@ -112,9 +112,14 @@ pub struct SegmentEntry {
     pub settled: u64,
 }
 
+/// Neighbours that stop rules of former versions were measured for.
+const CALIBRATED_K: u32 = 10;
+
 /// A measured stop rule of the search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CalibrationPoint {
+    /// Neighbours that it was measured for.
+    pub k: u32,
     /// Recall reached.
     pub recall: f32,
     /// Largest (bucket score - k-th distance) still scanned.
@@ -187,6 +192,7 @@ impl Manifest {
             recall: point.recall,
             difference: point.difference,
             row_share: point.row_share,
+            k: point.k,
         });
         let fields = self
             .fields
@@ -258,6 +264,7 @@ impl Manifest {
             recall: point.recall,
             difference: point.difference,
             row_share: point.row_share,
+            k: if point.k == 0 { CALIBRATED_K } else { point.k },
         });
         let manifest = Manifest {
             number: link.number,

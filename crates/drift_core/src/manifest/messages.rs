@@ -131,6 +131,9 @@ pub(super) struct CalibrationMessage {
     pub(super) difference: f32,
     #[prost(float, tag = "3")]
     pub(super) row_share: f32,
+    /// 0 for ten.
+    #[prost(uint32, tag = "4")]
+    pub(super) k: u32,
 }
 
 /// A catalog.

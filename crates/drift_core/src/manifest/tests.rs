@@ -42,7 +42,7 @@ fn manifest(number: u64) -> Manifest {
             targets: vec![TargetSum { target: 0.95, queries: 64, sum: 61.5, squares: 60.0 }],
             timeline: vec![TimelinePoint { time: 1.5e9, recall: 0.96, codes: 3_301.5, rows: 10, buckets: 2 }],
         },
-        calibration: vec![CalibrationPoint { recall: 0.9, difference: f32::INFINITY, row_share: 0.01 }],
+        calibration: vec![CalibrationPoint { k: 10, recall: 0.9, difference: f32::INFINITY, row_share: 0.01 }],
         ..Manifest::first(IDENTITY, Schema::new(8, Metric::Cosine, IdType::Str).unwrap(), 99)
     }
 }

@@ -12,9 +12,7 @@ use super::{confidence, filter, geometry};
 use crate::kernels::{kernels, prefetch};
 use crate::quant::sq8::{Factors, QueryCode};
 use crate::segment::Segment;
-use crate::state::{
-    BucketRuns, CollectionState, Order, Ranked, Reached, Run, ScanCodes, StopRule, USUAL_K, USUAL_K_MAX, Version,
-};
+use crate::state::{BucketRuns, CollectionState, Order, Ranked, Reached, Run, ScanCodes, StopRule, USUAL_K, Version};
 use crate::types::{Confidence, Estimate, Metric, Seq, Stop, TopK};
 use std::sync::atomic::Ordering;
 
@@ -56,8 +54,8 @@ impl Limits {
     /// How near the best rows by estimate are so far, as the search goes by it.
     #[inline]
     pub fn reached(&self, estimates: &TopK) -> Reached {
-        let threshold = estimates.nth(self.rule_k());
-        Reached { threshold, near: if self.k <= USUAL_K_MAX { threshold } else { estimates.nth(USUAL_K) } }
+        let k = self.rule_k();
+        Reached { threshold: estimates.nth(k), near: estimates.nth(k.min(USUAL_K)) }
     }
 
     /// Whether the stop rule alone decides; an expert may say how many buckets to scan.

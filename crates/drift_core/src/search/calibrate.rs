@@ -8,6 +8,7 @@
 
 mod candidates;
 mod fit;
+mod neighbours;
 mod resolution;
 mod shadow;
 mod trace;
@@ -57,6 +58,9 @@ const PASSING_TRACES: usize = 256;
 /// queries worse, and more codes cost little.
 const UNKNOWN_MARGIN: f32 = 0.15;
 const FEW_ROWS: f32 = 10_000.0;
+
+/// Rows that are traced for more than ten neighbours as well: a hundred of each tell as much as ten of ten times as many rows.
+const WAYS: usize = 256;
 
 /// Rows of which one is among the newest.
 const NEWEST_OF: usize = 8;
@@ -150,23 +154,24 @@ fn trace_and_fit(
     let now: Vec<(&[f32], Seq)> =
         queries[queries.len() - live..].iter().map(|query| (&query[..], version.seq)).collect();
     let newest = if has_changed { (wanted - live) / 2 } else { 0 };
-    let mut scanned = scan_rows(collection, version, &sample(collection, version, wanted - live - newest))?;
+    let mut scanned = scan_rows(collection, version, &sample(collection, version, wanted - live - newest), WAYS)?;
     let usual = trace::usual_distance(collection.schema.metric, &mut scanned);
     let spare = resolution::spare(collection, version, &scanned)?;
     let live = trace_groups(collection, version, &now, (usual, spare), Wanted::Way)?;
     let rows = trace_rows(collection, version, scanned, (usual, spare))?;
-    let newest = scan_rows(collection, version, &sample_newest(collection, version, newest))?;
+    let newest = scan_rows(collection, version, &sample_newest(collection, version, newest), 0)?;
     let newest = trace_rows(collection, version, newest, (usual, spare))?;
     let points = {
         let mut log = collection.recall.log.lock();
-        log.add_rows(rows);
-        log.newest = newest;
+        log.ways = rows.iter().filter_map(neighbours::ways).collect();
+        log.add_rows(rows.into_iter().map(|traced| traced.trace));
+        log.newest = newest.into_iter().map(|traced| traced.trace).collect();
         log.add_older(queries, live.into_iter().map(|traced| traced.trace).collect());
         log.traced_at = Some(changes);
         if state != Unrest::Passing {
             log.settled_at = log.traced_at;
         }
-        fit_log(&mut log, version.live_rows)
+        fit_log(&mut log, version)
     };
     let mut maintenance = collection.maintenance.lock();
     let mut manifest = maintenance.manifest.next();
@@ -184,9 +189,12 @@ fn trace_and_fit(
     Ok(())
 }
 
-/// Finds the candidates of rows. Runs on the caller's pool.
-fn scan_rows(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Result<Vec<Scanned>> {
-    rows.par_chunks(GROUP).map(|rows| Scanned::rows(collection, version, rows)).collect()
+/// Finds the candidates of rows, some `ways` of which are to be traced for more than ten neighbours as well. Runs on the caller's pool.
+fn scan_rows(collection: &CollectionState, version: &Version, rows: &[Origin], ways: usize) -> Result<Vec<Scanned>> {
+    // Samples are drawn in no order, so the first are as good as any.
+    let wanted = |group: usize| if group * GROUP < ways { Wanted::Ways } else { Wanted::Way };
+    let scan = |(group, rows): (usize, &[Origin])| Scanned::rows(collection, version, rows, wanted(group));
+    rows.par_chunks(GROUP).enumerate().map(scan).collect()
 }
 
 /// Traces rows whose candidates are known. Runs on the caller's pool.
@@ -195,10 +203,10 @@ fn trace_rows(
     version: &Version,
     scanned: Vec<Scanned>,
     known: (f32, u32),
-) -> Result<Vec<Trace>> {
+) -> Result<Vec<Traced>> {
     let traced: Result<Vec<Vec<Traced>>> =
-        scanned.into_par_iter().map(|scanned| scanned.trace(collection, version, known, Wanted::Way)).collect();
-    Ok(traced?.into_iter().flatten().map(|traced| traced.trace).collect())
+        scanned.into_par_iter().map(|scanned| scanned.trace(collection, version, known)).collect();
+    Ok(traced?.into_iter().flatten().collect())
 }
 
 /// Traces live queries, each as of a write. Runs on the caller's pool.
@@ -211,23 +219,32 @@ fn trace_groups(
 ) -> Result<Vec<Traced>> {
     let groups: Result<Vec<Vec<Traced>>> = queries
         .par_chunks(GROUP)
-        .map(|group| Scanned::queries(collection, version, group).trace(collection, version, known, wanted))
+        .map(|group| Scanned::queries(collection, version, group, wanted).trace(collection, version, known))
         .collect();
     Ok(groups?.into_iter().flatten().collect())
 }
 
 /// The rules that the kept traces speak for. Runs on the caller's pool.
-fn fit_log(log: &mut RecallLog, live_rows: u64) -> Vec<CalibrationPoint> {
+fn fit_log(log: &mut RecallLog, version: &Version) -> Vec<CalibrationPoint> {
     log.unfitted = 0;
-    let few = (FEW_ROWS / live_rows.max(1) as f32).min(1.0);
+    let few = (FEW_ROWS / version.live_rows.max(1) as f32).min(1.0);
     let unknown = if log.fresh < fit::FRESH_ENOUGH { UNKNOWN_MARGIN * few } else { 0.0 };
-    fit::fit(&Evidence {
+    let mut points = fit::fit(&Evidence {
         rows: log.rows.iter().collect(),
         newest: log.newest.iter().collect(),
         live: log.live.iter().map(|(_, trace)| trace).collect(),
         fresh: log.fresh,
         margin: log.margin + unknown,
-    })
+    });
+    let traces: Vec<&Trace> =
+        log.rows.iter().chain(&log.newest).chain(log.live.iter().map(|(_, trace)| trace)).collect();
+    let nearest = neighbours::fit_nearest(&points, &traces);
+    let wide = match log.ways.is_empty() {
+        true => neighbours::carried_wide(version.index.calibration().points(), &points),
+        false => neighbours::fit_wide(&points, &log.ways),
+    };
+    points.extend(nearest.into_iter().chain(wide));
+    points
 }
 
 /// Lets searches follow the rules, which so many rows came after. The caller holds the maintenance lock.

@@ -47,7 +47,7 @@ impl StopRule {
 pub struct Reached {
     /// Distance of the k-th; infinite while there are fewer.
     pub threshold: f32,
-    /// Distance of the k-th or, of more than [`USUAL_K_MAX`], of the [`USUAL_K`]-th: what is compared with the usual one.
+    /// Distance of the [`USUAL_K`]-th, or of the k-th if that is nearer: what is compared with the usual one.
     pub near: f32,
 }
 
@@ -76,11 +76,11 @@ pub const SCAN_ALL_ROWS: u64 = 1_000;
 /// The neighbour whose distance is known to be usual or not, counted from 1.
 pub const USUAL_K: usize = 10;
 
-/// Neighbours wanted up to which the distance of the last of them tells as well which queries are far.
-pub const USUAL_K_MAX: usize = 20;
+/// Numbers of neighbours, beside one and [`USUAL_K`], that rules are measured for, ascending. What lies between two of them is taken from both.
+pub const WIDE_KS: [usize; 3] = [20, 50, 100];
 
-/// Codes that each neighbour beyond [`USUAL_K`] is given at least: where the rows that queries want lie together, budgets are
-/// hardly larger than what is wanted.
+/// Codes that each neighbour beyond those that rules were measured for is given at least: where the rows that queries want lie together,
+/// budgets are hardly larger than what is wanted.
 const CODES_PER_NEIGHBOUR: u64 = 4;
 
 /// Share of the rows that have come since the rules were measured from which on these are doubted, and from which on they say
@@ -139,20 +139,56 @@ impl Calibration {
         self.usual
     }
 
+    /// The measured points.
+    pub fn points(&self) -> &[CalibrationPoint] {
+        &self.points
+    }
+
     /// The rule for a target in (0, 1] among `codes` codes to scan, for the `k` nearest: the first measured point at or
-    /// above the target. Above the highest one, or where nothing was measured, everything is scanned. The budget was
-    /// measured for ten neighbours and grows with the square root of `k`, and, until it is measured again, with that of the
-    /// codes; it does not shrink with them, for codes that go are seldom ones that were scanned in vain.
+    /// above the target; between two numbers of neighbours that were measured, what lies between their points. Above the highest target,
+    /// or where nothing was measured, everything is scanned. The budget grows with the square root of neighbours beyond those
+    /// measured, and, until it is measured again, with that of the codes; it does not shrink with them, for codes that go are seldom
+    /// ones that were scanned in vain.
     pub fn rule(&self, recall: f32, k: usize, codes: u64) -> StopRule {
-        let Some(point) = self.points.iter().find(|point| point.recall >= recall - 1e-6) else { return StopRule::ALL };
+        let Some(point) = self.point(recall, k as u32) else { return StopRule::ALL };
         let growth = (codes as f64 / self.codes.max(1) as f64).max(1.0).sqrt();
-        let scale = (k as f64 / USUAL_K as f64).max(1.0).sqrt() * growth;
-        let more = CODES_PER_NEIGHBOUR * k.saturating_sub(USUAL_K) as u64;
+        let beyond = k.saturating_sub(point.k as usize);
+        let scale = ((point.k as usize + beyond) as f64 / f64::from(point.k)).sqrt() * growth;
         StopRule {
             difference: point.difference,
-            rows: (f64::from(point.row_share) * self.codes as f64 * scale).ceil() as u64 + more,
+            rows: (f64::from(point.row_share) * self.codes as f64 * scale).ceil() as u64
+                + CODES_PER_NEIGHBOUR * beyond as u64,
             usual: self.usual,
             fills: true,
+        }
+    }
+
+    /// What is known of a target for the `k` nearest, or for the most below that were measured.
+    fn point(&self, recall: f32, k: u32) -> Option<CalibrationPoint> {
+        let measured = |k: u32| self.points.iter().find(|point| point.k == k && point.recall >= recall - 1e-6);
+        let below = self.points.iter().map(|point| point.k).filter(|measured| *measured <= k).max();
+        let above = self.points.iter().map(|point| point.k).filter(|measured| *measured >= k).min();
+        match (below, above) {
+            (Some(below), Some(above)) if below < above => Some(measured(below)?.towards(measured(above)?, k)),
+            (below, above) => measured(below.or(above)?).copied(),
+        }
+    }
+}
+
+impl CalibrationPoint {
+    /// The point for `k` neighbours, between this one and one for more.
+    fn towards(&self, other: &CalibrationPoint, k: u32) -> CalibrationPoint {
+        let part = (k as f32 / self.k as f32).ln() / (other.k as f32 / self.k as f32).ln();
+        let is_bounded = self.difference.is_finite() && other.difference.is_finite();
+        CalibrationPoint {
+            k,
+            difference: if is_bounded {
+                self.difference + part * (other.difference - self.difference)
+            } else {
+                f32::INFINITY
+            },
+            row_share: self.row_share * (other.row_share / self.row_share).powf(part),
+            ..*self
         }
     }
 }
@@ -189,10 +225,31 @@ mod tests {
 
     #[test]
     fn budgets_grow_with_the_neighbours_wanted() {
-        let point = CalibrationPoint { recall: 0.9, difference: 1.0, row_share: 0.01 };
+        let point = CalibrationPoint { k: 10, recall: 0.9, difference: 1.0, row_share: 0.01 };
         let rules = Calibration::new(vec![point], 1_000, 0.0, 0);
         let budgets = [1, 10, 40, 100].map(|k| rules.rule(0.9, k, 1_000).rows);
         assert_eq!(budgets, [10, 10, 140, 392], "ten codes for ten neighbours cannot hold a hundred");
+    }
+
+    #[test]
+    fn what_was_measured_for_more_neighbours_counts_for_them_and_towards_them() {
+        let point = |k, recall, difference, row_share| CalibrationPoint { k, recall, difference, row_share };
+        let points = vec![
+            point(10, 0.9, 1.0, 0.01),
+            point(10, 0.99, 2.0, 0.02),
+            point(40, 0.9, 3.0, 0.04),
+            point(40, 0.99, f32::INFINITY, 0.5),
+        ];
+        let rules = Calibration::new(points, 1_000, 0.0, 0);
+        let rule = |recall, k| {
+            let rule = rules.rule(recall, k, 1_000);
+            (rule.difference, rule.rows)
+        };
+        assert_eq!([rule(0.9, 1), rule(0.9, 10), rule(0.9, 40)], [(1.0, 10), (1.0, 10), (3.0, 40)]);
+        assert_eq!(rule(0.9, 20), (2.0, 20), "halfway on a scale of ratios");
+        assert_eq!(rule(0.9, 160), (3.0, 80 + 480));
+        assert_eq!(rule(0.95, 20), (f32::INFINITY, 100), "between a bound and none there is none");
+        assert_eq!(rules.rule(0.999, 40, 1_000), StopRule::ALL);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! give way to new ones, and are taken again when a share of the rows has changed since, so that the rules follow the data
 //! and the queries.
 
-use super::PhysicalRuns;
+use super::{PhysicalRuns, WIDE_KS};
 use crate::manifest::{TargetSum, TimelinePoint};
 use crate::sync::Mutex;
 use crate::types::Seq;
@@ -26,17 +26,17 @@ pub struct Mark {
 }
 
 /// One query's way through all buckets, as if it had never stopped.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Trace {
     /// Marks along the way: every step at first, then at distances of a fiftieth of the way so far.
     pub marks: Vec<Mark>,
-    /// Steps at which the true neighbours that survive filter and re-ranking are found.
+    /// Buckets to be scanned until each true neighbour, nearest first, is found: 0 where it is among the rows that give a search its first
+    /// threshold, and [`NEVER_FOUND`] where it does not survive filter and re-ranking.
     pub found: Vec<u32>,
-    /// How many of them are found before the first bucket is scanned, among the rows that give a search its first threshold.
-    pub begun: usize,
-    /// How many true neighbours there are.
-    pub truth: usize,
 }
+
+/// See [`Trace::found`].
+pub const NEVER_FOUND: u32 = u32::MAX;
 
 /// A live query and what it was answered.
 #[derive(Default)]
@@ -115,6 +115,8 @@ pub struct RecallLog {
     pub rows: VecDeque<Trace>,
     /// Of rows that came last, where rows have changed.
     pub newest: Vec<Trace>,
+    /// Of some sampled rows, as they were traced last, asking for ten neighbours and for each of [`WIDE_KS`](super::WIDE_KS).
+    pub ways: Vec<[Trace; 1 + WIDE_KS.len()]>,
     /// Live queries as given, oldest first, with their traces.
     pub live: VecDeque<(Vec<f32>, Trace)>,
     /// Live queries that were traced once and have not been since so much changed, oldest first; all of them are older than
@@ -149,6 +151,7 @@ impl Default for RecallLog {
         RecallLog {
             rows: VecDeque::new(),
             newest: Vec::new(),
+            ways: Vec::new(),
             live: VecDeque::new(),
             untraced: VecDeque::new(),
             measured: VecDeque::new(),
@@ -249,6 +252,7 @@ impl RecallLog {
     pub fn forget_traces(&mut self) -> Vec<Vec<f32>> {
         self.rows.clear();
         self.newest.clear();
+        self.ways.clear();
         self.fresh = 0;
         self.unfitted = 0;
         self.untraced.drain(..).chain(self.live.drain(..).map(|(query, _)| query)).collect()

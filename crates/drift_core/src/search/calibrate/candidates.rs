@@ -13,8 +13,10 @@ use crate::types::{Metric, Seq};
 use std::cmp::Ordering;
 use std::ops::Range;
 
-/// Estimated candidates that the thresholds along the way are taken from.
+/// Estimated candidates that the thresholds along the way are taken from, and where more than ten neighbours are asked for: a search
+/// has farther rows among its best until it has met these.
 pub const CANDIDATES: usize = 128;
+pub const CANDIDATES_WIDE: usize = 512;
 
 /// How many times as many are gathered before all but the nearest are dropped.
 const CUT_FACTOR: usize = 4;
@@ -49,9 +51,11 @@ pub struct Sampled {
     pub best: Nearest,
 }
 
-/// The [`CANDIDATES`] nearest rows so far, and more that were found since the last cut: sorting is left to the end.
+/// Some nearest rows so far, and more that were found since the last cut: sorting is left to the end.
 #[derive(Clone, Default)]
 pub struct Nearest {
+    /// How many are kept.
+    count: usize,
     /// Distance and key of each.
     found: Vec<(f32, u64)>,
     /// What a distance must be below to get in, once there has been a cut.
@@ -59,16 +63,21 @@ pub struct Nearest {
 }
 
 impl Nearest {
+    /// To keep as many.
+    pub fn new(count: usize) -> Nearest {
+        Nearest { count, ..Nearest::default() }
+    }
+
     fn threshold(&self) -> f32 {
         self.limit.unwrap_or(f32::INFINITY)
     }
 
     fn push(&mut self, distance: f32, key: u64) {
         self.found.push((distance, key));
-        if self.found.len() == CUT_FACTOR * CANDIDATES {
-            let (_, last, _) = self.found.select_nth_unstable_by(CANDIDATES - 1, compare);
+        if self.found.len() == CUT_FACTOR * self.count {
+            let (_, last, _) = self.found.select_nth_unstable_by(self.count - 1, compare);
             self.limit = Some(last.0);
-            self.found.truncate(CANDIDATES);
+            self.found.truncate(self.count);
         }
     }
 
@@ -80,7 +89,7 @@ impl Nearest {
     /// The nearest, in order.
     pub fn sorted(mut self) -> Vec<(f32, u64)> {
         self.found.sort_unstable_by(compare);
-        self.found.truncate(CANDIDATES);
+        self.found.truncate(self.count);
         self.found
     }
 }
@@ -89,11 +98,12 @@ fn compare(a: &(f32, u64), b: &(f32, u64)) -> Ordering {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
 }
 
-/// Samples of some rows, with their candidates.
+/// Samples of some rows, with so many candidates each.
 pub fn scanned_rows(
     collection: &CollectionState,
     version: &Version,
     rows: &[Origin],
+    candidates: usize,
     scratch: &mut Scratch,
 ) -> Result<Vec<Sampled>> {
     let mut samples = Vec::with_capacity(rows.len());
@@ -101,19 +111,20 @@ pub fn scanned_rows(
         let mut vector = vec![0.0; collection.schema.dim];
         version.index.segments[segment as usize].segment.read_row(row, &mut vector, &mut scratch.cold)?;
         let own = Some((key(segment, row), position));
-        samples.push(Sampled::new(collection, version, &vector, own, scratch));
+        samples.push(Sampled::new(collection, version, &vector, own, candidates, scratch));
     }
     scan(collection, version, &mut samples);
     Ok(samples)
 }
 
 impl Sampled {
-    /// A query without candidates.
+    /// A query that so many candidates are to be found for.
     pub fn new(
         collection: &CollectionState,
         version: &Version,
         query: &[f32],
         row: Option<(u64, usize)>,
+        candidates: usize,
         scratch: &mut Scratch,
     ) -> Sampled {
         scratch.set_query(collection, &version.index.router, query);
@@ -123,7 +134,7 @@ impl Sampled {
             query: scratch.query.prepared.clone(),
             code: scratch.code.clone(),
             bits: scratch.bits.clone(),
-            best: Nearest::default(),
+            best: Nearest::new(candidates),
         }
     }
 }

@@ -8,7 +8,7 @@
 //! apart.
 
 use crate::manifest::CalibrationPoint;
-use crate::state::{Mark, Trace};
+use crate::state::{Mark, NEVER_FOUND, Trace, USUAL_K};
 use rayon::prelude::*;
 
 /// Recall targets that rules are measured for.
@@ -49,16 +49,16 @@ struct Quantiles {
 }
 
 /// What a rule achieves on traces of one kind.
-#[derive(Clone, Copy)]
-struct Outcome {
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
     /// Mean recall.
-    mean: f32,
+    pub mean: f32,
     /// Its squared standard error.
     error2: f32,
     /// Mean recall of the worse half.
     worse_half: f32,
     /// Mean share of the codes scanned.
-    cost: f32,
+    pub cost: f32,
 }
 
 /// For one limit, be it a difference or a budget: what each trace has found and scanned when it stops there.
@@ -83,17 +83,12 @@ pub struct Evidence<'a> {
 
 /// The cheapest rule per target that is good enough; targets that no rule reaches have none. Runs on the caller's pool.
 pub fn fit(evidence: &Evidence<'_>) -> Vec<CalibrationPoint> {
-    let mut differences = needed(evidence, &DIFFERENCES, |mark| mark.gap);
-    differences.push(f32::INFINITY);
-    // A budget is spent once as much as it has been scanned.
-    let mut shares: Vec<f32> =
-        needed(evidence, &BUDGETS, |mark| mark.spent).into_iter().map(|spent| spent.next_up().min(1.0)).collect();
-    shares.push(1.0);
     let all: Vec<&Trace> = evidence.rows.iter().chain(&evidence.newest).copied().collect();
-    let live = outcomes(&evidence.live, &differences, &shares);
-    let rows = outcomes(&all, &differences, &shares);
-    let rules: Vec<(f32, f32)> =
-        differences.iter().flat_map(|&difference| shares.iter().map(move |&share| (difference, share))).collect();
+    let every: Vec<&Trace> = all.iter().chain(&evidence.live).copied().collect();
+    let (differences, shares) = limits(&every, all_found);
+    let live = outcomes(&evidence.live, all_found, &differences, &shares);
+    let rows = outcomes(&all, all_found, &differences, &shares);
+    let rules = rules(&differences, &shares);
     let tried: Vec<Outcome> =
         rows.iter().zip(&live).map(|(rows, live)| pooled(rows, live, all.len(), evidence.live.len())).collect();
     let is_foreseen = evidence.fresh < FRESH_ENOUGH && !all.is_empty();
@@ -102,7 +97,7 @@ pub fn fit(evidence: &Evidence<'_>) -> Vec<CalibrationPoint> {
         0 if evidence.live.is_empty() => None,
         0 => Some(mixed(&live, &rows)),
         _ => {
-            let newest = outcomes(&evidence.newest, &differences, &shares);
+            let newest = outcomes(&evidence.newest, all_found, &differences, &shares);
             Some(if evidence.live.len() < LIVE_SOME { mixed(&rows, &newest) } else { mixed(&live, &newest) })
         }
     };
@@ -122,9 +117,25 @@ pub fn fit(evidence: &Evidence<'_>) -> Vec<CalibrationPoint> {
                 .filter(is_enough)
                 .min_by(|a, b| tried[*a].cost.total_cmp(&tried[*b].cost).then(a.cmp(b)))?;
             let (difference, row_share) = rules[rule];
-            Some(CalibrationPoint { recall, difference, row_share })
+            Some(CalibrationPoint { k: USUAL_K as u32, recall, difference, row_share })
         })
         .collect()
+}
+
+/// Differences and shares of codes that are worth trying on these traces.
+fn limits(traces: &[&Trace], found: Found) -> (Vec<f32>, Vec<f32>) {
+    let mut differences = needed(traces, found, &DIFFERENCES, |mark| mark.gap);
+    differences.push(f32::INFINITY);
+    // A budget is spent once as much as it has been scanned.
+    let mut shares: Vec<f32> =
+        needed(traces, found, &BUDGETS, |mark| mark.spent).into_iter().map(|spent| spent.next_up().min(1.0)).collect();
+    shares.push(1.0);
+    (differences, shares)
+}
+
+/// Every difference with every share, in the order of [`outcomes`].
+fn rules(differences: &[f32], shares: &[f32]) -> Vec<(f32, f32)> {
+    differences.iter().flat_map(|&difference| shares.iter().map(move |&share| (difference, share))).collect()
 }
 
 /// What is to be expected of those who ask next, where part of them is like `newest`.
@@ -168,22 +179,37 @@ fn pooled(rows: &Outcome, live: &Outcome, row_count: usize, count: usize) -> Out
     Outcome { error2: if total > 0.0 { as_rows * as_live / total } else { 0.0 }, ..live.mixed(rows, weight) }
 }
 
+/// Which of a trace's neighbours count.
+type Found = fn(&Trace) -> &[u32];
+
+/// All of them.
+pub fn all_found(trace: &Trace) -> &[u32] {
+    &trace.found
+}
+
+/// The nearest alone.
+pub fn nearest_found(trace: &Trace) -> &[u32] {
+    &trace.found[..trace.found.len().min(1)]
+}
+
 /// What each rule achieves on the traces: every difference with every share.
-fn outcomes(traces: &[&Trace], differences: &[f32], shares: &[f32]) -> Vec<Outcome> {
+fn outcomes(traces: &[&Trace], found: Found, differences: &[f32], shares: &[f32]) -> Vec<Outcome> {
     let by_difference: Vec<Stopped> =
-        differences.par_iter().map(|limit| stopped(traces, |mark| mark.gap <= *limit)).collect();
-    let by_share: Vec<Stopped> = shares.par_iter().map(|share| stopped(traces, |mark| mark.spent < *share)).collect();
+        differences.par_iter().map(|limit| stopped(traces, found, |mark| mark.gap <= *limit)).collect();
+    let by_share: Vec<Stopped> =
+        shares.par_iter().map(|share| stopped(traces, found, |mark| mark.spent < *share)).collect();
     by_difference.par_iter().flat_map_iter(|a| by_share.iter().map(move |b| outcome(a, b))).collect()
 }
 
 /// What reaching the true neighbours took, at some quantiles.
-fn needed(evidence: &Evidence<'_>, quantiles: &Quantiles, of: fn(&Mark) -> f32) -> Vec<f32> {
-    let at = |trace: &Trace, step: u32| {
-        let place = trace.marks.partition_point(|mark| mark.step < step);
+fn needed(traces: &[&Trace], found: Found, quantiles: &Quantiles, of: fn(&Mark) -> f32) -> Vec<f32> {
+    let at = |trace: &Trace, buckets: u32| {
+        let place = trace.marks.partition_point(|mark| mark.step + 1 < buckets);
         trace.marks.get(place).map_or(f32::INFINITY, of)
     };
-    let traces = evidence.rows.iter().chain(&evidence.newest).chain(&evidence.live);
-    let mut needed: Vec<f32> = traces.flat_map(|trace| trace.found.iter().map(|&step| at(trace, step))).collect();
+    let reached = |trace| found(trace).iter().filter(|buckets| **buckets != NEVER_FOUND);
+    let mut needed: Vec<f32> =
+        traces.iter().flat_map(|trace| reached(trace).map(|&buckets| at(trace, buckets))).collect();
     needed.sort_unstable_by(f32::total_cmp);
     let last = needed.len().saturating_sub(1) as f64;
     let shares = (0..quantiles.count).map(|n| 1.0 - 0.6 * quantiles.factor.powi(n));
@@ -194,13 +220,16 @@ fn needed(evidence: &Evidence<'_>, quantiles: &Quantiles, of: fn(&Mark) -> f32) 
 }
 
 /// Stops every trace behind the last mark that `goes_on`: what was scanned between it and the next counts as cost only.
-fn stopped(traces: &[&Trace], goes_on: impl Fn(&Mark) -> bool) -> Stopped {
+fn stopped(traces: &[&Trace], found: Found, goes_on: impl Fn(&Mark) -> bool) -> Stopped {
     let stop = |trace: &&Trace| {
         let place = trace.marks.partition_point(&goes_on);
-        let Some(last) = place.checked_sub(1) else { return (trace.begun as f32 / trace.truth.max(1) as f32, 0.0) };
-        let found = trace.found.iter().filter(|step| **step <= trace.marks[last].step).count();
-        let cost = trace.marks.get(place).unwrap_or(&trace.marks[last]).share;
-        (found as f32 / trace.truth.max(1) as f32, cost)
+        let (scanned, cost) = match place.checked_sub(1).map(|last| &trace.marks[last]) {
+            Some(last) => (last.step + 1, trace.marks.get(place).unwrap_or(last).share),
+            None => (0, 0.0),
+        };
+        let wanted = found(trace);
+        let found = wanted.iter().filter(|buckets| **buckets <= scanned).count();
+        (found as f32 / wanted.len().max(1) as f32, cost)
     };
     let (recall, shares) = traces.iter().map(stop).unzip();
     Stopped { recall, shares }
@@ -223,11 +252,55 @@ fn outcome(a: &Stopped, b: &Stopped) -> Outcome {
     Outcome { mean, error2, worse_half: of_half(0).min(of_half(1)), cost: cost / count }
 }
 
+/// Every rule that is worth trying on some traces, and what it achieves.
+pub struct Tried<'a> {
+    traces: Vec<&'a Trace>,
+    found: Found,
+    rules: Vec<(f32, f32)>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Tried<'_> {
+    /// All rules, where such neighbours count. Runs on the caller's pool.
+    pub fn all(traces: Vec<&Trace>, found: Found) -> Tried<'_> {
+        let (differences, shares) = limits(&traces, found);
+        let outcomes = outcomes(&traces, found, &differences, &shares);
+        Tried { traces, found, rules: rules(&differences, &shares), outcomes }
+    }
+
+    /// What a rule achieves, be it among those tried or not.
+    pub fn outcome(&self, (difference, share): (f32, f32)) -> Outcome {
+        let by_difference = stopped(&self.traces, self.found, |mark| mark.gap <= difference);
+        outcome(&by_difference, &stopped(&self.traces, self.found, |mark| mark.spent < share))
+    }
+
+    /// The rule with the highest recall among those that scan at most a share of the codes on average, if there are such.
+    pub fn best_within(&self, cost: f32) -> Option<(f32, f32)> {
+        let within = (0..self.rules.len()).filter(|rule| self.outcomes[*rule].cost <= cost);
+        let order = |rule: usize| (self.outcomes[rule].mean, -self.outcomes[rule].cost);
+        let (_, rule) = within
+            .map(|rule| (order(rule), rule))
+            .max_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)))?;
+        Some(self.rules[rule])
+    }
+
+    /// The cheapest rule that reaches a mean recall beyond doubt or, if none does, so far as these traces tell.
+    pub fn cheapest(&self, recall: f32) -> Option<(f32, f32)> {
+        let cost = |rule: usize| self.outcomes[rule].cost;
+        let cheapest = |is_enough: &dyn Fn(&Outcome) -> bool| {
+            let enough = (0..self.rules.len()).filter(|rule| is_enough(&self.outcomes[*rule]));
+            enough.min_by(|a, b| cost(*a).total_cmp(&cost(*b)).then(a.cmp(b)))
+        };
+        let rule = cheapest(&|tried| tried.reaches(recall)).or_else(|| cheapest(&|tried| tried.mean >= recall))?;
+        Some(self.rules[rule])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Traces of 1,000 buckets of ten codes: neighbour `n` of trace `t` is found at step `n * (t % 40)`.
+    /// Traces of 1,000 buckets of ten codes: neighbour `n` of trace `t` is found in bucket `n * (t % 40)`.
     fn traces(count: u32) -> Vec<Trace> {
         let mark = |step: u32| Mark {
             step,
@@ -238,9 +311,7 @@ mod tests {
         (0..count)
             .map(|t| Trace {
                 marks: (0..1_000).map(mark).collect(),
-                found: (0..10).map(|n| n * (t % 40)).collect(),
-                begun: 0,
-                truth: 10,
+                found: (0..10).map(|n| n * (t % 40) + 1).collect(),
             })
             .collect()
     }
@@ -250,7 +321,7 @@ mod tests {
         let found = |trace: &Trace| {
             let goes_on = |mark: &&Mark| mark.gap <= point.difference && mark.share < point.row_share;
             let stop = trace.marks.iter().take_while(goes_on).count();
-            trace.found.iter().filter(|step| (**step as usize) < stop).count()
+            trace.found.iter().filter(|buckets| (**buckets as usize) <= stop).count()
         };
         traces.iter().map(found).sum::<usize>() as f32 / (10.0 * traces.len() as f32)
     }
@@ -285,7 +356,7 @@ mod tests {
     #[test]
     fn live_queries_that_differ_from_rows_count_alone() {
         let (easy, mut hard) = (traces(800), traces(200));
-        hard.iter_mut().for_each(|trace| trace.found.iter_mut().for_each(|step| *step *= 2));
+        hard.iter_mut().for_each(|trace| trace.found.iter_mut().for_each(|buckets| *buckets *= 2));
         let points = fit(&evidence(&easy, &hard, 0));
         assert!(points.iter().all(|point| recall(&hard, point) >= point.recall), "harder ones at once");
         let eased = fit(&evidence(&hard, &easy, 100));
@@ -300,7 +371,7 @@ mod tests {
     #[test]
     fn rows_that_came_last_count_until_live_queries_have_come() {
         let (easy, mut hard) = (traces(800), traces(400));
-        hard.iter_mut().for_each(|trace| trace.found.iter_mut().for_each(|step| *step *= 2));
+        hard.iter_mut().for_each(|trace| trace.found.iter_mut().for_each(|buckets| *buckets *= 2));
         let fitted = |live, fresh| fit(&Evidence { newest: hard.iter().collect(), ..evidence(&easy, live, fresh) });
         let reached = |point: &CalibrationPoint| {
             (1.0 - NEWEST_SHARE) * recall(&easy, point) + NEWEST_SHARE * recall(&hard, point)
@@ -323,7 +394,7 @@ mod tests {
     #[test]
     fn a_target_beyond_what_was_found_has_no_rule() {
         let mut traces = traces(400);
-        traces.iter_mut().for_each(|trace| trace.found.truncate(9));
+        traces.iter_mut().for_each(|trace| trace.found[9] = NEVER_FOUND);
         let points = fit(&evidence(&traces, &[], 0));
         assert!(points.last().is_some_and(|point| point.recall < 0.9), "{points:?}");
     }

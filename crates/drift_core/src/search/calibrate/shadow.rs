@@ -76,7 +76,7 @@ fn check(collection: &CollectionState) -> Result<usize> {
     }
     log.correct();
     let is_enough = !log.rows.is_empty() || log.live.len() >= LIVE_ALONE;
-    let points = (log.unfitted >= REFIT_AFTER && is_enough).then(|| fit_log(&mut log, version.live_rows));
+    let points = (log.unfitted >= REFIT_AFTER && is_enough).then(|| fit_log(&mut log, &version));
     let summary = log.summary();
     drop(log);
     let mut maintenance = collection.maintenance.lock();

@@ -4,7 +4,7 @@
 //! of a search, which tells what the threshold would be at each step, and at which step each true neighbour passes the
 //! filter.
 
-use super::candidates::{CANDIDATES, Origin, Sampled, scan, scanned_rows};
+use super::candidates::{CANDIDATES, CANDIDATES_WIDE, Origin, Sampled, scan, scanned_rows};
 use crate::error::Result;
 use crate::kernels::kernels;
 use crate::quant::bits::BitCode;
@@ -14,12 +14,16 @@ use crate::search::filter;
 use crate::search::rerank::{self, exact_distance};
 use crate::search::scratch::{self, Scratch};
 use crate::state::{
-    CollectionState, Index, Mark, Order, Ranked, SPREAD_WEIGHT, StopRule, Trace, Version, gap, locate, widening,
+    CollectionState, Index, Mark, NEVER_FOUND, Order, Ranked, Reached, SPREAD_WEIGHT, StopRule, Trace, USUAL_K,
+    Version, WIDE_KS, gap, locate, widening,
 };
 use crate::types::{Metric, Seq, TopK};
 
 /// Neighbours that recall is measured for.
-pub const K: usize = 10;
+pub const K: usize = USUAL_K;
+
+/// Most of the neighbours that are looked for where recall is measured for more: every n-th of them.
+const PICKED_MAX: usize = 20;
 
 /// Estimated candidates among which the true neighbours are sought: SQ8 ranks a true tenth neighbour far within them.
 pub const TRUTH_WIDTH: usize = 40;
@@ -35,13 +39,15 @@ const RANKED_SHARE: f64 = 0.25;
 /// A mark's distance to the next is one part in so many of its step.
 const MARK_SHARE: usize = 50;
 
-/// Codes among which a search finds its first threshold, about.
-const FIRST_CODES: u64 = 16;
+/// Codes, beside as many as neighbours are wanted, among which a search finds its first threshold, about.
+const FIRST_SPARE: u64 = 6;
 
 /// A traced query.
 pub struct Traced {
     /// Its way.
     pub trace: Trace,
+    /// Its ways as a query for [`WIDE_KS`] neighbours, if these are wanted.
+    pub wide: Vec<Trace>,
     /// Exact distances of the nearest flushed rows that it could find, ascending: at least [`TRUTH_WIDTH`] less what is not
     /// there, and sure to be the nearest up to about half of them. More where codes tell rows apart badly.
     pub nearest: Vec<f32>,
@@ -55,48 +61,62 @@ const USUAL_SHARE: f64 = 0.9;
 pub enum Wanted {
     /// Its way alone.
     Way,
+    /// Its ways as a query for more neighbours as well.
+    Ways,
     /// Its nearest rows as well, to judge an answer by.
     Nearest,
 }
 
+impl Wanted {
+    fn candidates(self) -> usize {
+        match self {
+            Wanted::Way | Wanted::Nearest => CANDIDATES,
+            Wanted::Ways => CANDIDATES_WIDE,
+        }
+    }
+}
+
 /// Queries whose candidates are known, to be [traced](Scanned::trace).
-pub struct Scanned(Vec<Sampled>);
+pub struct Scanned {
+    samples: Vec<Sampled>,
+    wanted: Wanted,
+}
 
 impl Scanned {
     /// Finds the candidates of some rows together: one pass over the codes serves all of them.
-    pub fn rows(collection: &CollectionState, version: &Version, rows: &[Origin]) -> Result<Scanned> {
+    pub fn rows(collection: &CollectionState, version: &Version, rows: &[Origin], wanted: Wanted) -> Result<Scanned> {
         let mut scratch = scratch::take(collection);
-        Ok(Scanned(scanned_rows(collection, version, rows, &mut scratch)?))
+        let samples = scanned_rows(collection, version, rows, wanted.candidates(), &mut scratch)?;
+        Ok(Scanned { samples, wanted })
     }
 
     /// Finds the candidates of some queries together, each as of a write.
-    pub fn queries(collection: &CollectionState, version: &Version, queries: &[(&[f32], Seq)]) -> Scanned {
+    pub fn queries(
+        collection: &CollectionState,
+        version: &Version,
+        queries: &[(&[f32], Seq)],
+        wanted: Wanted,
+    ) -> Scanned {
         let mut scratch = scratch::take(collection);
         let sample = |&(query, seq): &(&[f32], Seq)| Sampled {
             seq,
-            ..Sampled::new(collection, version, query, None, &mut scratch)
+            ..Sampled::new(collection, version, query, None, wanted.candidates(), &mut scratch)
         };
         let mut samples: Vec<Sampled> = queries.iter().map(sample).collect();
         scan(collection, version, &mut samples);
-        Scanned(samples)
+        Scanned { samples, wanted }
     }
 
     /// The queries and their candidates.
     pub fn samples(&self) -> &[Sampled] {
-        &self.0
+        &self.samples
     }
 
-    /// Traces them; `known` is the usual distance and the spare rows that searches are to count with, `wanted` how many of the
-    /// nearest rows are to be told.
-    pub fn trace(
-        self,
-        collection: &CollectionState,
-        version: &Version,
-        known: (f32, u32),
-        wanted: Wanted,
-    ) -> Result<Vec<Traced>> {
+    /// Traces them; `known` is the usual distance and the spare rows that searches are to count with.
+    pub fn trace(self, collection: &CollectionState, version: &Version, known: (f32, u32)) -> Result<Vec<Traced>> {
         let mut scratch = scratch::take(collection);
-        self.0.into_iter().map(|sample| finish(collection, version, sample, known, wanted, &mut scratch)).collect()
+        let finish = |sample| finish(collection, version, sample, known, self.wanted, &mut scratch);
+        self.samples.into_iter().map(finish).collect()
     }
 }
 
@@ -105,7 +125,7 @@ pub fn usual_distance(metric: Metric, scanned: &mut [Scanned]) -> f32 {
     if metric == Metric::Dot {
         return 0.0;
     }
-    let samples = scanned.iter_mut().flat_map(|scanned| &mut scanned.0);
+    let samples = scanned.iter_mut().flat_map(|scanned| &mut scanned.samples);
     let mut tenths: Vec<f32> = samples.filter_map(|sample| sample.best.nth(K)).collect();
     tenths.sort_unstable_by(f32::total_cmp);
     tenths.get((USUAL_SHARE * tenths.len() as f64) as usize).copied().unwrap_or(0.0).max(0.0)
@@ -129,20 +149,31 @@ fn finish(
             (distance, index.position_of(segment, row) as u32, key)
         })
         .collect();
-    let reranked = rerank::width(K, spare);
-    let kept: Vec<(u32, u64)> = seen.iter().take(reranked).map(|&(_, position, key)| (position, key)).collect();
-    rank(index, &sample, &kept, scratch);
+    let width = match wanted {
+        _ if spare > 0 => (rerank::width(K, spare) + WAY_TRUTH_WIDTH - K).clamp(TRUTH_WIDTH, CANDIDATES),
+        Wanted::Way | Wanted::Ways => WAY_TRUTH_WIDTH,
+        Wanted::Nearest => TRUTH_WIDTH,
+    };
+    let truth = true_neighbours(collection, version, &sample.query, &seen[..width.min(seen.len())], scratch)?;
+    let best = &truth[..truth.len().min(K)];
+    let reranked = &seen[..rerank::width(K, spare).min(seen.len())];
+    let kept = |(_, key): &(f32, u64)| reranked.iter().find(|(_, _, seen)| seen == key).map(row_of);
+    let mut sought = vec![Sought { k: K, rows: best.iter().map(kept).collect() }];
+    if wanted == Wanted::Ways {
+        sought.extend(WIDE_KS.map(|k| Sought::of(k, &seen)));
+    }
+    let rows: Vec<(u32, u64)> = sought.iter().flat_map(|sought| &sought.rows).flatten().copied().collect();
+    rank(index, &sample, &rows, scratch);
     if let Some((_, home)) = sample.row {
         leave_out(metric, index, home, &mut scratch.rank.ranked);
     }
-    let first = first_rows(collection, version, &sample, scratch);
+    let first: Vec<Vec<(f32, u64)>> =
+        sought.iter().map(|sought| first_rows(collection, version, &sample, sought.k, scratch)).collect();
     let ranked = &scratch.rank.ranked;
     let mut step_of = vec![u32::MAX; index.router.len()];
     for (step, ranked) in ranked.iter().enumerate() {
         step_of[ranked.position as usize] = step as u32;
     }
-    let mut copies =
-        Copies { metric, index, sample: &mut sample, ranked, step_of: &step_of, row: vec![0.0; collection.schema.dim] };
     // Estimate, first step and key of each candidate, by estimate.
     let candidates: Vec<(f32, u32, u64)> = seen
         .iter()
@@ -151,36 +182,55 @@ fn finish(
             (distance, steps.min().unwrap_or(u32::MAX), key)
         })
         .collect();
-    let walk = Walk::new(index, ranked, thresholds(index, ranked, &candidates, &first), usual);
-    let steps: Vec<(u64, Option<u32>)> =
-        kept.iter().map(|&(position, key)| (key, copies.found_at(position, key, &walk.thresholds))).collect();
-    let width = match wanted {
-        _ if spare > 0 => CANDIDATES,
-        Wanted::Way => WAY_TRUTH_WIDTH,
-        Wanted::Nearest => TRUTH_WIDTH,
-    };
-    let truth =
-        true_neighbours(collection, version, &sample.query, &candidates[..width.min(candidates.len())], scratch)?;
-    let best = &truth[..truth.len().min(K)];
-    let is_true = |key: &u64| best.iter().any(|(_, found)| found == key);
-    let is_first = |key: &u64| first.iter().any(|(_, begun)| begun == key);
-    let step_of = |(key, step): &(u64, Option<u32>)| if is_first(key) { Some(0) } else { *step };
-    let found = steps.iter().filter(|(key, _)| is_true(key)).filter_map(step_of).collect();
-    let begun = steps.iter().filter(|(key, _)| is_true(key) && is_first(key)).count();
-    let trace = Trace { marks: walk.marks, found, begun, truth: best.len() };
-    Ok(Traced { trace, nearest: truth.iter().map(|(distance, _)| *distance).collect() })
+    let mut copies =
+        Copies { metric, index, sample: &mut sample, ranked, step_of: &step_of, row: vec![0.0; collection.schema.dim] };
+    let mut traces = sought.iter().zip(&first).map(|(sought, first)| {
+        let walk = Walk::new(index, ranked, reached(index, ranked, &candidates, first, sought.k), usual);
+        let is_first = |key: u64| first.iter().any(|(_, begun)| *begun == key);
+        let found = |row: &Option<(u32, u64)>| match *row {
+            Some((_, key)) if is_first(key) => 0,
+            Some((position, key)) => copies.found_at(position, key, &walk.reached).map_or(NEVER_FOUND, |step| step + 1),
+            None => NEVER_FOUND,
+        };
+        Trace { found: sought.rows.iter().map(found).collect(), marks: walk.marks }
+    });
+    let trace = traces.next().expect("invariant: ten neighbours are sought");
+    Ok(Traced { trace, wide: traces.collect(), nearest: truth.iter().map(|(distance, _)| *distance).collect() })
 }
 
-/// The rows that a search measures before it scans buckets, and their estimates.
+/// What one way is traced for.
+struct Sought {
+    /// Neighbours that are asked for.
+    k: usize,
+    /// Position of the bucket, and key, of each true neighbour that is looked for, nearest first; none where it does not survive re-ranking.
+    rows: Vec<Option<(u32, u64)>>,
+}
+
+impl Sought {
+    /// Every n-th of the `k` nearest of the rows `seen`, ascending by estimate: which these are, codes tell well enough of so many.
+    fn of(k: usize, seen: &[(f32, u32, u64)]) -> Sought {
+        let step = k.div_ceil(PICKED_MAX);
+        let rows = seen.iter().take(k).skip(step / 2).step_by(step).map(|seen| Some(row_of(seen))).collect();
+        Sought { k, rows }
+    }
+}
+
+/// Position of the bucket, and key, of a row that was seen.
+fn row_of(&(_, position, key): &(f32, u32, u64)) -> (u32, u64) {
+    (position, key)
+}
+
+/// The rows that a search for the `k` nearest measures before it scans buckets, and their estimates.
 fn first_rows(
     collection: &CollectionState,
     version: &Version,
     sample: &Sampled,
+    k: usize,
     scratch: &mut Scratch,
 ) -> Vec<(f32, u64)> {
     let Some(filter) = version.index.filter() else { return Vec::new() };
     scratch.bits.clone_from(&sample.bits);
-    let limits = Limits { stop: StopRule::ALL, buckets_max: usize::MAX, k: K, confidence: None };
+    let limits = Limits { stop: StopRule::ALL, buckets_max: usize::MAX, k, confidence: None };
     let metric = collection.schema.metric;
     filter::first_rows(metric, version, filter, &limits, scratch);
     let rows = scratch.survivors.iter().filter_map(|&row| {
@@ -233,8 +283,8 @@ struct Copies<'a> {
 }
 
 impl Copies<'_> {
-    /// The first step whose scan lets the row pass, given the threshold at each step.
-    fn found_at(&mut self, position: u32, key: u64, thresholds: &[f32]) -> Option<u32> {
+    /// The first step whose scan lets the row pass, given what is reached before each step.
+    fn found_at(&mut self, position: u32, key: u64, reached: &[Reached]) -> Option<u32> {
         if self.index.filter().is_none() {
             return Some(self.step_of[position as usize]).filter(|step| *step != u32::MAX);
         }
@@ -247,7 +297,7 @@ impl Copies<'_> {
             let step = self.step_of[position as usize];
             let centre = self.ranked.get(step as usize)?.centre;
             code.set(self.metric, &self.row, router.table().centroid(position as usize), router.origin());
-            (self.sample.bits.bound(&code, centre) < thresholds[step as usize]).then_some(step)
+            (self.sample.bits.bound(&code, centre) < reached[step as usize].threshold).then_some(step)
         });
         passed.min()
     }
@@ -278,20 +328,20 @@ fn leave_out(metric: Metric, index: &Index, home: usize, ranked: &mut Vec<Ranked
 struct Walk {
     /// See [`Trace::marks`].
     marks: Vec<Mark>,
-    /// Distance of the k-th row measured before each step.
-    thresholds: Vec<f32>,
+    /// What is reached before each step.
+    reached: Vec<Reached>,
 }
 
 impl Walk {
-    fn new(index: &Index, ranked: &[Ranked], thresholds: Vec<f32>, usual: f32) -> Walk {
+    fn new(index: &Index, ranked: &[Ranked], reached: Vec<Reached>, usual: f32) -> Walk {
         let mut marks = Vec::new();
         let (mut next_mark, mut largest, mut spent, mut codes) = (0, f32::NEG_INFINITY, 0.0f32, 0u64);
-        let all = index.codes().max(1) as f32;
-        for (step, (ranked, &threshold)) in ranked.iter().zip(&thresholds).enumerate() {
-            let (widening, share) = (widening(threshold, usual), codes as f32 / all);
-            largest = largest.max(gap(ranked.score, threshold, widening));
+        let (all, steps) = (index.codes().max(1) as f32, ranked.len());
+        for (step, (ranked, reached)) in ranked.iter().zip(&reached).enumerate() {
+            let (widening, share) = (widening(reached.near, usual), codes as f32 / all);
+            largest = largest.max(gap(ranked.score, reached.threshold, widening));
             spent = spent.max(share / widening);
-            if step == next_mark || step + 1 == thresholds.len() {
+            if step == next_mark || step + 1 == steps {
                 marks.push(Mark { step: step as u32, gap: largest, share, spent });
                 next_mark = step + 1 + step / MARK_SHARE;
             }
@@ -299,62 +349,71 @@ impl Walk {
         }
         // Thousands of traces are kept.
         marks.shrink_to_fit();
-        Walk { marks, thresholds }
+        Walk { marks, reached }
     }
 }
 
-/// Distance of the k-th row that a search has measured before each step, given the rows that it begins with.
-fn thresholds(index: &Index, ranked: &[Ranked], candidates: &[(f32, u32, u64)], first: &[(f32, u64)]) -> Vec<f32> {
+/// How near the rows are that a search for the `k` nearest has measured before each step, given those that it begins with.
+fn reached(
+    index: &Index,
+    ranked: &[Ranked],
+    candidates: &[(f32, u32, u64)],
+    first: &[(f32, u64)],
+    k: usize,
+) -> Vec<Reached> {
     let is_later = |key: u64| first.iter().all(|(_, begun)| *begun != key);
     let mut by_step: Vec<(u32, f32)> =
         candidates.iter().filter(|(_, _, key)| is_later(*key)).map(|&(distance, step, _)| (step, distance)).collect();
     by_step.sort_unstable_by_key(|(step, _)| *step);
-    let mut window = TopK::new(K);
+    let mut window = TopK::new(k);
     first.iter().for_each(|&(distance, key)| window.push(distance, key));
     // What passes the filter is measured some buckets later; without one, at once.
     let lag = index.filter().map_or(0, |_| filter::REFINE_LAG as u32);
     let mut next = 0;
-    let threshold = |step: u32| {
-        let threshold = window.threshold();
+    let before = |step: u32| {
+        let reached = Reached { threshold: window.threshold(), near: window.nth(k.min(USUAL_K)) };
         while let Some((_, distance)) = by_step.get(next).filter(|(at, _)| at.saturating_add(lag) <= step) {
             window.push(*distance, u64::MAX - next as u64);
             next += 1;
         }
-        threshold
+        reached
     };
-    let mut thresholds: Vec<f32> = (0..ranked.len() as u32).map(threshold).collect();
+    let mut reached: Vec<Reached> = (0..ranked.len() as u32).map(before).collect();
     if index.filter().is_none() {
-        expect_first(index, ranked, &mut thresholds);
+        expect_first(index, ranked, &mut reached, k);
     }
-    thresholds
+    reached
 }
 
 /// Lowers the thresholds of the first steps to what rows that are no candidates make of them: while none is known here, there is
 /// one as low as the first one there will be.
-fn expect_first(index: &Index, ranked: &[Ranked], thresholds: &mut [f32]) {
+fn expect_first(index: &Index, ranked: &[Ranked], reached: &mut [Reached], k: usize) {
     let mut before = 0;
-    let known = thresholds.iter().zip(ranked).position(|(threshold, ranked)| {
-        let is_known = before >= FIRST_CODES && *threshold < f32::INFINITY;
+    let known = reached.iter().zip(ranked).position(|(reached, ranked)| {
+        let is_known = before >= k as u64 + FIRST_SPARE && reached.threshold < f32::INFINITY;
         before += index.codes_of(ranked.position as usize);
         is_known
     });
     if let Some(step) = known {
-        let first = thresholds[step];
-        thresholds[..step].iter_mut().for_each(|threshold| *threshold = threshold.min(first));
+        let first = reached[step];
+        for reached in &mut reached[..step] {
+            reached.threshold = reached.threshold.min(first.threshold);
+            reached.near = reached.near.min(first.near);
+        }
     }
 }
 
-/// Exact distance and key of these candidates, nearest first.
+/// Exact distance and key of these rows, nearest first.
 fn true_neighbours(
     collection: &CollectionState,
     version: &Version,
     query: &[f32],
-    candidates: &[(f32, u32, u64)],
+    seen: &[(f32, u32, u64)],
     scratch: &mut Scratch,
 ) -> Result<Vec<(f32, u64)>> {
     let Scratch { vector, cold, .. } = scratch;
-    let mut nearest = Vec::with_capacity(candidates.len());
-    for &(_, _, candidate) in candidates {
+    let mut nearest = Vec::with_capacity(seen.len());
+    for &(_, _, candidate) in seen {
         let (segment, row) = buckets::place(candidate);
         version.index.segments[segment as usize].segment.read_row(row, vector, cold)?;
         nearest.push((exact_distance(collection.schema.metric, query, vector), candidate));
