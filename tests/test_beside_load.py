@@ -56,3 +56,24 @@ def test_a_delete_by_filter_spares_rows_that_a_load_has_replaced() -> None:
     load_beside(c, lambda: c.delete(filter=drift.col("batch") == 1))
     assert len(c) == ROWS
     assert c.count(drift.col("batch") == 2) == ROWS
+
+
+def test_whoever_asks_how_a_collection_does_waits_for_no_load() -> None:
+    c = filled()
+    found: list[object] = []
+
+    def ask() -> None:
+        found.extend([c.health().rows, c.stats()["rows"], len(c), c.count(), repr(c)])
+
+    def progress(done: int, total: int | None) -> None:
+        if total is None or found:
+            return
+        if done > 0:
+            asking = threading.Thread(target=ask)
+            asking.start()
+            # The load, which is in here, goes on only once it is answered.
+            asking.join(timeout=60)
+            assert not asking.is_alive()
+
+    c.load([(np.arange(ROWS, 2 * ROWS), np.zeros((ROWS, 8), dtype=np.float32))], progress=progress)
+    assert found[:4] == [ROWS] * 4

@@ -69,7 +69,7 @@ class Health:
         the mean: float32, shape (buckets,).
     backlog
         What is due: buckets to ``split``, ``merge``, ``clear`` of dead entries and ``examine``, ``segments`` to be
-        rewritten, ``memtables`` to be flushed.
+        rewritten, ``memtables`` to be flushed. Amid a job or a load that takes long, what was due before it.
     jobs
         The newest 256 finished jobs, oldest first.
     timeline

@@ -19,11 +19,10 @@ mod stats;
 mod update;
 mod verify;
 
-pub use crate::maintain::Backlog;
 #[cfg(feature = "sim")]
 pub use crate::maintain::Chore;
 pub use crate::manifest::TimelinePoint;
-pub use crate::state::{Budget, Job, JobRecord};
+pub use crate::state::{Backlog, Budget, Job, JobRecord};
 pub use backup::{BackupInfo, BackupProgress, Moment, OnBackup, backups, restore, restore_on, verify_backups};
 pub use collection::Collection;
 pub use health::{Health, TargetRecall};

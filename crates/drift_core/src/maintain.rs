@@ -26,4 +26,4 @@ pub use scheduler::{Background, OtherPaths, await_rest};
 #[cfg(feature = "sim")]
 pub use scheduler::{Chore, run_chore};
 pub use step::{expire_all, run_once, settle_buckets};
-pub use survey::{Backlog, backlog, shape};
+pub use survey::{backlog, shape};

@@ -49,7 +49,7 @@ pub use hold::Hold;
 pub use homes::{Homes, Residual};
 pub use index::{Index, LiveSegment, Reassignment, Run, ScanCodes, locate};
 pub use install::Installed;
-pub use jobs::{Job, JobHistory, JobRecord};
+pub use jobs::{Backlog, Job, JobHistory, JobRecord};
 pub use latency::Latencies;
 pub use lookup::{Found, Place};
 pub use physical::PhysicalRuns;

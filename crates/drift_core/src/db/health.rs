@@ -3,10 +3,10 @@
 //! Layer 7. Reads memory only: every row's bucket and death, and every live row's SQ8 code for the drift of its bucket.
 
 use crate::error::Result;
-use crate::maintain::{self, Backlog};
+use crate::maintain;
 use crate::manifest::{TargetSum, TimelinePoint};
 use crate::search;
-use crate::state::{CollectionState, JobRecord};
+use crate::state::{Backlog, CollectionState, JobRecord};
 use std::sync::atomic::Ordering;
 
 /// Standard errors on both sides of a mean between which the truth lies 19 times in 20.
@@ -47,7 +47,7 @@ pub struct Health {
     pub bucket_dead: Vec<u32>,
     /// See `bucket_rows`.
     pub bucket_drift: Vec<f32>,
-    /// What is due.
+    /// What is due; amid a job or a load that takes long, what was due before it.
     pub backlog: Backlog,
     /// Finished jobs, oldest first; the newest 256.
     pub jobs: Vec<JobRecord>,
@@ -67,7 +67,7 @@ pub struct Health {
 
 /// Looks at everything that is in memory.
 pub(super) fn health(collection: &CollectionState) -> Result<Health> {
-    let backlog = maintain::backlog(collection, &collection.maintenance.lock());
+    let backlog = maintain::backlog(collection);
     let shape = maintain::shape(&collection.pin().index);
     let version = collection.pin();
     let index = &version.index;

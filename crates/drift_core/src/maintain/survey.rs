@@ -5,8 +5,9 @@
 use super::policy::{self, Action, BucketStats, SegmentStats, Terms};
 use crate::kernels::kernels;
 use crate::quant::sq8;
-use crate::state::{CollectionState, Index, LiveSegment, Maintenance, Upkeep, Version};
+use crate::state::{Backlog, CollectionState, Index, LiveSegment, Maintenance, Upkeep, Version};
 use crate::types::Seq;
+use std::time::Duration;
 
 /// Figures of every segment, by place; rows whose death is not flushed yet count as alive, as they must be kept.
 pub fn segments(version: &Version) -> Vec<SegmentStats> {
@@ -58,23 +59,6 @@ pub fn buckets(index: &Index, upkeep: &Upkeep) -> Vec<BucketStats> {
     buckets
 }
 
-/// What is due, by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Buckets to be split.
-    pub split: u64,
-    /// Buckets to be merged into others.
-    pub merge: u64,
-    /// Buckets to be cleared of dead entries.
-    pub clear: u64,
-    /// Buckets whose centre is to be looked at.
-    pub examine: u64,
-    /// Segments to be written anew or removed.
-    pub segments: u64,
-    /// Memtables to be flushed.
-    pub memtables: u64,
-}
-
 /// What the policy goes by at present.
 pub fn terms(collection: &CollectionState, version: &Version, maintenance: &Maintenance) -> Terms {
     let (upkeep, buckets) = (&maintenance.upkeep, version.index.router.len());
@@ -83,8 +67,20 @@ pub fn terms(collection: &CollectionState, version: &Version, maintenance: &Main
     Terms { target, patience, bucket_entries: upkeep.cost.bucket_entries() }
 }
 
-/// Counts what is due.
-pub fn backlog(collection: &CollectionState, maintenance: &Maintenance) -> Backlog {
+/// How long a job or a load that is at work is waited for before what was due when it was last counted is told instead.
+const BACKLOG_WAIT: Duration = Duration::from_millis(100);
+
+/// Counts what is due; amid a long job, what was due when it was last counted.
+pub fn backlog(collection: &CollectionState) -> Backlog {
+    let Some(maintenance) = collection.maintenance.try_lock_for(BACKLOG_WAIT) else {
+        return Backlog { memtables: collection.pin().frozen.len() as u64, ..collection.jobs.backlog() };
+    };
+    let backlog = counted(collection, &maintenance);
+    collection.jobs.note_backlog(backlog);
+    backlog
+}
+
+fn counted(collection: &CollectionState, maintenance: &Maintenance) -> Backlog {
     let version = collection.pin();
     let stats = buckets(&version.index, &maintenance.upkeep);
     let actions = policy::buckets(&stats, &terms(collection, &version, maintenance), usize::MAX);

@@ -1,4 +1,4 @@
-//! Which jobs have run.
+//! Which jobs have run, and what is due.
 //!
 //! Layer 5. Memory only. It has its own lock, held for a moment, so whoever asks does not wait for a job or a load.
 
@@ -51,14 +51,34 @@ pub struct JobRecord {
     pub bytes: u64,
 }
 
-/// The newest finished jobs.
+/// What is due, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Buckets to be split.
+    pub split: u64,
+    /// Buckets to be merged into others.
+    pub merge: u64,
+    /// Buckets to be cleared of dead entries.
+    pub clear: u64,
+    /// Buckets whose centre is to be looked at.
+    pub examine: u64,
+    /// Segments to be written anew or removed.
+    pub segments: u64,
+    /// Memtables to be flushed.
+    pub memtables: u64,
+}
+
+/// The newest finished jobs, and what was due when it was last counted.
 #[derive(Default)]
-pub struct JobHistory(Mutex<VecDeque<JobRecord>>);
+pub struct JobHistory {
+    records: Mutex<VecDeque<JobRecord>>,
+    backlog: Mutex<Backlog>,
+}
 
 impl JobHistory {
     /// Adds a record, forgetting the oldest beyond the limit.
     pub fn add(&self, record: JobRecord) {
-        let mut records = self.0.lock();
+        let mut records = self.records.lock();
         if records.len() == HISTORY_MAX {
             records.pop_front();
         }
@@ -67,11 +87,21 @@ impl JobHistory {
 
     /// The kind of the newest.
     pub fn last(&self) -> Option<Job> {
-        self.0.lock().back().map(|record| record.job)
+        self.records.lock().back().map(|record| record.job)
+    }
+
+    /// What was due when it was last counted.
+    pub fn backlog(&self) -> Backlog {
+        *self.backlog.lock()
+    }
+
+    /// Notes what is due.
+    pub fn note_backlog(&self, backlog: Backlog) {
+        *self.backlog.lock() = backlog;
     }
 
     /// All, oldest first.
     pub fn records(&self) -> Vec<JobRecord> {
-        self.0.lock().iter().cloned().collect()
+        self.records.lock().iter().cloned().collect()
     }
 }

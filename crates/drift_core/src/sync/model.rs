@@ -118,6 +118,11 @@ impl<T> Mutex<T> {
         step();
         self.0.try_lock()
     }
+
+    /// See [`parking_lot::Mutex::try_lock_for`]; the time that a model has is none.
+    pub fn try_lock_for(&self, _: std::time::Duration) -> Option<parking_lot::MutexGuard<'_, T>> {
+        self.try_lock()
+    }
 }
 
 /// See [`parking_lot::RwLock`].
