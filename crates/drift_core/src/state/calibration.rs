@@ -97,10 +97,13 @@ pub fn doubted(recall: f32, share: f64) -> f32 {
 /// [`Calibration::spare`] where no number of rows would do.
 pub const BLURRED: u32 = u32::MAX;
 
-/// Stop rules of an index, ascending by recall.
+/// Stop rules of an index.
 #[derive(Clone, Debug)]
 pub struct Calibration {
+    /// By number of neighbours and, within one, by recall; ascending.
     points: Vec<CalibrationPoint>,
+    /// The numbers of neighbours, and where the points of each end.
+    measured: Vec<(u32, usize)>,
     /// Codes that there were to scan when the points were measured.
     codes: u64,
     /// See [`StopRule::usual`].
@@ -122,10 +125,17 @@ impl Calibration {
         Calibration::new(points, manifest.calibrated_codes, manifest.usual_distance, manifest.spare_rows)
     }
 
-    /// From points, ascending by recall, that were measured among `codes` codes, for rows whose tenth neighbours are mostly within
+    /// From points that were measured among `codes` codes, for rows whose tenth neighbours are mostly within
     /// `usual`, if that is known; `spare` is [`Calibration::spare`].
-    fn new(points: Vec<CalibrationPoint>, codes: u64, usual: f32, spare: u32) -> Calibration {
-        Calibration { points, codes, usual: if usual > 0.0 { usual } else { f32::INFINITY }, spare }
+    fn new(mut points: Vec<CalibrationPoint>, codes: u64, usual: f32, spare: u32) -> Calibration {
+        points.sort_by(|a, b| a.k.cmp(&b.k).then(a.recall.total_cmp(&b.recall)));
+        let mut end = 0;
+        let measured = points.chunk_by(|a, b| a.k == b.k).map(|points| {
+            end += points.len();
+            (points[0].k, end)
+        });
+        let measured = measured.collect();
+        Calibration { points, measured, codes, usual: if usual > 0.0 { usual } else { f32::INFINITY }, spare }
     }
 
     /// Rows that must be measured exactly beside the ten nearest by SQ8 so that the ten nearest are among them, where it takes
@@ -165,12 +175,17 @@ impl Calibration {
 
     /// What is known of a target for the `k` nearest, or for the most below that were measured.
     fn point(&self, recall: f32, k: u32) -> Option<CalibrationPoint> {
-        let measured = |k: u32| self.points.iter().find(|point| point.k == k && point.recall >= recall - 1e-6);
-        let below = self.points.iter().map(|point| point.k).filter(|measured| *measured <= k).max();
-        let above = self.points.iter().map(|point| point.k).filter(|measured| *measured >= k).min();
-        match (below, above) {
-            (Some(below), Some(above)) if below < above => Some(measured(below)?.towards(measured(above)?, k)),
-            (below, above) => measured(below.or(above)?).copied(),
+        let above = self.measured.partition_point(|(measured, _)| *measured < k);
+        let is_measured = self.measured.get(above).is_some_and(|(measured, _)| *measured == k);
+        let at = |place: usize| {
+            let begin = place.checked_sub(1).map_or(0, |before| self.measured[before].1);
+            let points = &self.points[begin..self.measured.get(place)?.1];
+            points.get(points.partition_point(|point| point.recall < recall - 1e-6))
+        };
+        match above.checked_sub(1) {
+            Some(below) if above == self.measured.len() => at(below).copied(),
+            Some(below) if !is_measured => Some(at(below)?.towards(at(above)?, k)),
+            _ => at(above).copied(),
         }
     }
 }

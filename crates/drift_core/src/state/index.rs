@@ -74,6 +74,7 @@ pub struct Index {
     metric: Metric,
     physical: Arc<PhysicalRuns>,
     rows: u64,
+    codes: u64,
     unmeasured: u64,
 }
 
@@ -97,6 +98,7 @@ impl Index {
             calibration: Arc::default(),
             physical: Arc::default(),
             rows: 0,
+            codes: 0,
             unmeasured: 0,
         }
     }
@@ -209,6 +211,7 @@ impl Index {
             metric: self.metric,
             physical: self.physical.clone(),
             rows: self.rows,
+            codes: self.codes,
             unmeasured,
         }
     }
@@ -221,8 +224,13 @@ impl Index {
         };
         let physical = Arc::new(PhysicalRuns::new(&segments));
         let rows = segments.iter().map(|live| u64::from(live.segment.rows())).sum();
+        // Counted here, as each search asks for it.
+        let codes = match &scan {
+            ScanCodes::Filter(filter) => filter.slots(),
+            ScanCodes::Runs(_) => rows,
+        };
         let (calibration, unmeasured) = (self.calibration.clone(), self.unmeasured);
-        Ok(Index { router, segments, scan, calibration, metric: self.metric, physical, rows, unmeasured })
+        Ok(Index { router, segments, scan, calibration, metric: self.metric, physical, rows, codes, unmeasured })
     }
 
     /// The 1-bit entries; none at precision sq8 and where there are few dimensions.
@@ -268,7 +276,7 @@ impl Index {
 
     /// Codes that a scan of everything reads: those of the filter's blocks, or of the rows.
     pub fn codes(&self) -> u64 {
-        self.filter().map_or(self.rows, Filter::slots)
+        self.codes
     }
 
     /// Names the rows and buckets of this index, whatever its stop rules; see [`Index::is_of`].
