@@ -52,7 +52,7 @@ fn first_call(wanted: impl Fn(&Call) -> bool) -> u64 {
 
 #[test]
 fn regression_a_load_that_has_committed_succeeds_though_its_checkpoint_cannot_be_written() {
-    let failing = first_call(|call| call.path.split('/').any(|part| part == "bitstore"));
+    let failing = first_call(|call| call.is_in("bitstore"));
     let fs = SimFs::default();
     let database = on_disk(&fs);
     let collection = create(&database);
@@ -69,7 +69,8 @@ fn regression_a_load_that_has_committed_succeeds_though_its_checkpoint_cannot_be
 
 #[test]
 fn regression_a_collection_is_dropped_though_its_files_cannot_be_deleted() {
-    let failing = first_call(|call| call.action == Action::Remove && call.path.ends_with(".drift"));
+    let failing =
+        first_call(|call| call.action == Action::Remove && call.path.extension().is_some_and(|kind| kind == "drift"));
     let fs = SimFs::default();
     let database = on_disk(&fs);
     create(&database).load(&mut source(200), &mut |_| ControlFlow::Continue(())).expect("a load");

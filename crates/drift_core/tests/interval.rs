@@ -49,7 +49,7 @@ fn await_log_sync(fs: &SimFs, first: u64, clock: &dyn Clock) {
             Some(call) if call.action == Action::Sync && written.as_ref() == Some(&call.path) => return,
             Some(call) => {
                 number += 1;
-                let is_write = call.action == Action::Write && call.path.split('/').any(|part| part == "wal");
+                let is_write = call.action == Action::Write && call.is_in("wal");
                 written = written.or(is_write.then_some(call.path));
             }
             None => std::thread::yield_now(),

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::io::{Error, ErrorKind, Result};
 use std::ops::Range;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 /// What a call to the disk does.
@@ -52,7 +52,14 @@ pub struct Call {
     /// What it does.
     pub action: Action,
     /// To which file or folder.
-    pub path: String,
+    pub path: PathBuf,
+}
+
+impl Call {
+    /// Whether its path leads through a folder of this name, or ends in it.
+    pub fn is_in(&self, folder: &str) -> bool {
+        self.path.components().any(|part| part.as_os_str() == folder)
+    }
 }
 
 /// How a call fails.
@@ -223,7 +230,7 @@ impl State {
     /// Counts a call, and says how it fails.
     fn enter(&mut self, action: Action, path: &Path) -> Option<Fault> {
         let number = self.calls.len() as u64;
-        self.calls.push(Call { action, path: path.display().to_string() });
+        self.calls.push(Call { action, path: path.to_owned() });
         let (calls, fault) = self.fault.as_ref()?;
         (calls.contains(&number) && fault.fits(action)).then_some(*fault)
     }

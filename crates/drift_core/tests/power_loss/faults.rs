@@ -90,7 +90,7 @@ fn every_call_of_the_script(durability: Durability, default: u64) {
         let call = clean.fs.call(number).expect("a call that was made");
         cases.extend(Fault::ALL.into_iter().filter(|fault| fault.fits(call.action)).map(|fault| (number, fault)));
     }
-    let spooled = |number| clean.fs.call(number).is_some_and(|call| call.path.contains("/spool/"));
+    let spooled = |number| clean.fs.call(number).is_some_and(|call| call.is_in("spool"));
     assert!((0..clean.fs.calls()).any(spooled), "the longest load of the script does not fit into memory");
     let (count, images) = (cases.len() as u64, images(default).min(2 * cases.len() as u64));
     for image in 0..images {

@@ -147,7 +147,7 @@ fn a_fault_hits_the_calls_that_it_fits() {
     fs.fail(0..u64::MAX, Fault::Short);
     assert!(file.write_all(b"1234").is_err());
     assert_eq!(content(&fs, "/f").unwrap(), b"12");
-    assert_eq!(fs.call(0).unwrap(), Call { action: Action::Create, path: "/f".to_owned() });
+    assert_eq!(fs.call(0).unwrap(), Call { action: Action::Create, path: "/f".into() });
 }
 
 #[test]
