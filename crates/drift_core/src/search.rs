@@ -31,6 +31,7 @@ pub use scratch::Scratch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::SearchMode;
 use crate::state::{BLURRED, CollectionState, SCAN_ALL_ROWS, StopRule, Version};
+use crate::sync::install_watched;
 use crate::types::{Estimate, Field, Hits, Interrupt, Metric, Predicate, SearchOptions, Vectors};
 use buckets::Limits;
 use payload::Payload;
@@ -84,7 +85,8 @@ pub fn search(
         return answer(queries);
     }
     let chunk = count.div_ceil(4 * threads).clamp(1, QUERIES_PER_CHUNK);
-    let parts: Result<Vec<Hits>> = collection.pool.install(|| queries.par_chunks(chunk * dim).map(answer).collect());
+    let parts: Result<Vec<Hits>> =
+        watched(collection, interrupt, || queries.par_chunks(chunk * dim).map(answer).collect());
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, count);
     parts?.into_iter().for_each(|part| hits.append(part));
     Ok(hits)
@@ -229,6 +231,13 @@ fn push_hits(version: &Version, best: &[(f32, u64)], hits: &mut Hits, payload: &
     hits.push(best.iter().map(|&(distance, key)| (get::id_at(version, get::place_of(key)), distance)));
     payload.pad(hits.queries * hits.k);
     Ok(())
+}
+
+/// Runs `work`, whose parts look at the interrupt, on all threads, while this one asks for it: signals come to it alone.
+fn watched<R: Send>(collection: &CollectionState, interrupt: Interrupt<'_>, work: impl FnOnce() -> R + Send) -> R {
+    install_watched(&collection.pool, work, || {
+        interrupt();
+    })
 }
 
 fn check(interrupt: Interrupt<'_>) -> Result<()> {

@@ -34,6 +34,30 @@ pub fn thread_id() -> ThreadId {
     std::thread::current().id()
 }
 
+/// Time between two looks of [`install_watched`].
+const WATCH_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Runs `work` on the pool while this thread, which may be the only one that can tell, `watch`es whether it is to stop.
+pub fn install_watched<R: Send>(pool: &Pool, work: impl FnOnce() -> R + Send, watch: impl Fn()) -> R {
+    let mut result = None;
+    pool.in_place_scope(|scope| {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        scope.spawn(move |_| {
+            // The receiver outlives all work.
+            let _ = sender.send(work());
+        });
+        loop {
+            match receiver.recv_timeout(WATCH_PAUSE) {
+                Ok(found) => break result = Some(found),
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => watch(),
+                // The work has panicked, and so will the scope.
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    });
+    result.expect("invariant: work that has not panicked has a result")
+}
+
 /// Starts the threads of a pool by `spawn`; 0 for one per core.
 ///
 /// # Errors

@@ -63,6 +63,9 @@ fn read<'a>(
             let place = source.locate((spool.rows() + row) as u64);
             return Err(Error::invalid(format!("{place}: the vector {problem}")));
         }
+        if let Some((row, problem)) = batch.payload.as_ref().and_then(Columns::find_bad_value) {
+            return Err(Error::invalid(format!("{}: {problem}", source.locate((spool.rows() + row) as u64))));
+        }
         let payload = timed(collection, batch.rows(), batch.payload.as_ref(), now);
         if let Some(payload) = payload.as_deref() {
             let grown = fields.grown(payload).map_err(|error| error.context(source.locate(spool.rows() as u64)))?;

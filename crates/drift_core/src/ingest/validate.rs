@@ -24,5 +24,8 @@ pub fn validate_batch(schema: &Schema, ids: &Ids, vectors: &Vectors<'_>, payload
             payload.rows()
         )));
     }
+    if let Some((row, problem)) = payload.and_then(Columns::find_bad_value) {
+        return Err(Error::invalid(format!("row {row}: {problem}")));
+    }
     schema.check_vectors("vector", ids.len(), vectors)
 }

@@ -10,7 +10,7 @@ use super::exact;
 use super::memory;
 use super::scratch::{self, Scratch};
 use super::wanted::Wanted;
-use super::{Call, QUERIES_PER_CHUNK, check, find, limits, push_hits, rerank::exact_distance};
+use super::{Call, QUERIES_PER_CHUNK, check, find, limits, push_hits, rerank::exact_distance, watched};
 use crate::error::{Error, Result};
 use crate::segment::NO_TIME;
 use crate::state::Version;
@@ -43,7 +43,9 @@ pub fn search(call: &Call<'_>, queries: &[f32], recall: f32) -> Result<Hits> {
     let found: Vec<Option<TopK>> = if count == 1 || threads == 1 {
         queries.chunks_exact(dim).enumerate().map(answer).collect::<Result<_>>()?
     } else {
-        collection.pool.install(|| queries.par_chunks_exact(dim).enumerate().map(answer).collect::<Result<_>>())?
+        watched(collection, call.interrupt, || {
+            queries.par_chunks_exact(dim).enumerate().map(answer).collect::<Result<_>>()
+        })?
     };
     let left: Vec<f32> = queries
         .chunks_exact(dim)

@@ -8,7 +8,7 @@ use super::decay::Fading;
 use super::memory;
 use super::payload::Payload;
 use super::wanted::Wanted;
-use super::{Call, check, push_hits, rerank::exact_distance, scratch};
+use super::{Call, check, push_hits, rerank::exact_distance, scratch, watched};
 use crate::error::Result;
 use crate::memtable::SearchMode;
 use crate::state::{CollectionState, Run, Version};
@@ -17,6 +17,9 @@ use rayon::prelude::*;
 
 /// Rows of one block: at d = 384 1.5 MiB of f32, which stays in L2 while every query passes over it.
 const BLOCK_ROWS: u32 = 1024;
+
+/// Queries that a block is compared with between two looks at the interrupt: a few milliseconds.
+const QUERIES_PER_LOOK: usize = 64;
 
 /// The exact nearest rows.
 pub fn search(call: &Call<'_>, queries: &[f32]) -> Result<Hits> {
@@ -44,12 +47,15 @@ pub fn nearest(call: &Call<'_>, queries: &[f32], fading: Option<&Fading<'_>>) ->
         Ok(vec![measure(&blocks)?])
     } else {
         let share = blocks.len().div_ceil(threads);
-        collection.pool.install(|| blocks.par_chunks(share).map(measure).collect())
+        watched(collection, interrupt, || blocks.par_chunks(share).map(measure).collect())
     };
     let parts = parts?;
     let mut scratch = scratch::take(collection);
     let mut found = Vec::with_capacity(queries.len() / dim);
     for (row, query) in queries.chunks_exact(dim).enumerate() {
+        if row % QUERIES_PER_LOOK == 0 {
+            check(interrupt)?;
+        }
         scratch.set_query(collection, &version.index.router, query);
         scratch.exact.reset(options.k);
         parts.iter().for_each(|part| scratch.exact.merge(&part[row]));
@@ -94,7 +100,6 @@ fn scan_blocks(
     let mut vectors = vec![0.0f32; BLOCK_ROWS as usize * dim];
     let mut cold = Vec::new();
     for block in blocks {
-        check(interrupt)?;
         let rows = block.start..block.start + block.rows;
         let has = |row: u32| wanted.is_none_or(|wanted| wanted.has(block.segment, row));
         if !rows.clone().any(has) {
@@ -103,7 +108,10 @@ fn scan_blocks(
         let segment = version.index.segment(block);
         let vectors = &mut vectors[..block.rows as usize * dim];
         segment.read_vectors(rows, vectors, &mut cold)?;
-        for (query, best) in queries.chunks_exact(dim).zip(&mut best) {
+        for (at, (query, best)) in queries.chunks_exact(dim).zip(&mut best).enumerate() {
+            if at % QUERIES_PER_LOOK == 0 {
+                check(interrupt)?;
+            }
             for (row, vector) in vectors.chunks_exact(dim).enumerate() {
                 let distance = exact_distance(collection.schema.metric, query, vector);
                 if distance <= best.threshold() {

@@ -16,7 +16,10 @@ pub fn get(collection: &CollectionState, ids: &Ids, missing: Missing, include: &
     Ok(get_with_seqs(collection, ids, missing, include)?.0)
 }
 
-/// The same, and the seq of each row.
+/// Times that rows are read while writes come in between, before writers are made to wait: each reading may see half of a write.
+const READS_MAX: usize = 3;
+
+/// The same, and the seq of each row. All of them are as of one moment: of a write either all is seen or nothing.
 pub fn get_with_seqs(
     collection: &CollectionState,
     ids: &Ids,
@@ -25,6 +28,21 @@ pub fn get_with_seqs(
 ) -> Result<(Rows, Vec<Seq>)> {
     collection.check_open()?;
     ids.validate(collection.schema.id_type)?;
+    if ids.len() > 1 {
+        for _ in 0..READS_MAX {
+            let before = collection.pin().seq;
+            let read = read_all(collection, ids, missing, include);
+            if collection.pin().seq == before {
+                return read;
+            }
+        }
+    }
+    // One id is found at one moment.
+    let _writes = (ids.len() > 1).then(|| collection.writes.lock());
+    read_all(collection, ids, missing, include)
+}
+
+fn read_all(collection: &CollectionState, ids: &Ids, missing: Missing, include: &Include) -> Result<(Rows, Vec<Seq>)> {
     let dim = collection.schema.dim;
     let fields = payload::fields(collection, include)?;
     let mut payload = Payload::new(&fields);

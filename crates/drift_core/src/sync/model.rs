@@ -317,6 +317,14 @@ impl Pool {
         }
     }
 
+    /// See [`rayon::ThreadPool::in_place_scope`]. Searches that take it have several threads, and a model has one.
+    pub fn in_place_scope<'scope, R>(&self, work: impl FnOnce(&rayon::Scope<'scope>) -> R) -> R {
+        match &self.0 {
+            Some(pool) if !exploring() => pool.in_place_scope(work),
+            _ => rayon::in_place_scope(work),
+        }
+    }
+
     /// Threads of the pool.
     pub fn current_num_threads(&self) -> usize {
         match &self.0 {

@@ -7,6 +7,10 @@ use super::{Metric, Schema, Vectors};
 use crate::error::{Error, Result};
 use half::slice::HalfFloatSliceExt;
 
+/// Largest squared norm under l2: the squared distance of two vectors is up to four times as much, and sums of some such fit a
+/// float32 as well.
+const L2_NORM2_MAX: f32 = f32::MAX / 16.0;
+
 impl Schema {
     /// Checks `rows` vectors; `what` is what an error calls one ("vector", "query").
     pub fn check_vectors(&self, what: &str, rows: usize, vectors: &Vectors<'_>) -> Result<()> {
@@ -41,12 +45,12 @@ impl Schema {
     /// Squares are summed first: the sum is finite only if every value is, so a good row costs one pass.
     fn problem(&self, (row, vector): (usize, &[f32])) -> Option<(usize, String)> {
         let norm2 = sum_of_squares(vector);
-        if !norm2.is_finite() {
+        let largest = if self.metric == Metric::L2 { L2_NORM2_MAX } else { f32::MAX };
+        if norm2.is_nan() || norm2 > largest {
             let column = vector.iter().position(|value| !value.is_finite());
             let problem = match column {
                 Some(column) => format!("has {} in column {column}: values must be finite", vector[column]),
-                None => "is too long: its squared norm does not fit a float32 (up to 3.4e38): scale the vectors down"
-                    .to_owned(),
+                None => format!("is too long: its squared norm may be up to {largest:.1e}: scale the vectors down"),
             };
             return Some((row, problem));
         }

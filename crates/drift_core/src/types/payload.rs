@@ -171,6 +171,9 @@ pub fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Timestamps that there may be, in microseconds since 1970: those of the years 1 to 9999, which whoever reads them can represent.
+const TIMESTAMPS: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+
 /// Payload of some rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
@@ -187,6 +190,26 @@ impl Columns {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// The first value that could be stored but not be read again, or not by filters: its row, and what is wrong with it.
+    pub fn find_bad_value(&self) -> Option<(usize, String)> {
+        let bad = |column: &Column, row: usize| match column.get(row) {
+            Value::Timestamp(time) if !TIMESTAMPS.contains(&time) => {
+                Some(format!("a moment {time} us from 1970: timestamps are of the years 1 to 9999"))
+            }
+            Value::Json(text) => serde_json::from_str::<serde_json::Value>(text)
+                .err()
+                .map(|error| format!("a value that is no JSON as drift reads it ({error})")),
+            _ => None,
+        };
+        let columns = self.iter().filter(|(name, column)| {
+            matches!(column.kind(), FieldType::Timestamp | FieldType::Json) && *name != EXPIRES_FIELD
+        });
+        let mut found = columns.filter_map(|(name, column)| {
+            (0..column.len()).find_map(|row| Some((row, format!("field {name:?} has {}", bad(column, row)?))))
+        });
+        found.next()
     }
 
     /// Adds a column, which must be as long as the others and of a new name.

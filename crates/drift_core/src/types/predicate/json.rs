@@ -5,7 +5,8 @@
 use super::{Comparison, Test, Value};
 use serde_json::Value as Json;
 
-/// Whether the JSON value, or what stands at `path` in it, passes. What is no JSON has nothing.
+/// Whether the JSON value, or what stands at `path` in it, passes. Writes refuse what is no JSON (`Columns::find_bad_value`); what an
+/// earlier version stored has nothing.
 pub fn holds(test: &Test, text: &str, path: Option<&str>) -> bool {
     let Ok(value) = serde_json::from_str::<Json>(text) else { return false };
     within(test, &value, path)
