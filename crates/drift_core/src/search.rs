@@ -188,6 +188,7 @@ fn limits(version: &Version, options: &SearchOptions, recall: f32, k: usize) -> 
     let overridden = options.nprobe.is_some() || options.confidence.is_some();
     Limits {
         stop: if overridden { StopRule::ALL } else { version.rule(recall, k) },
+        recall,
         buckets_max: options.nprobe.unwrap_or(usize::MAX),
         k,
         confidence: options.confidence,

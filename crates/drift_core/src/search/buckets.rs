@@ -34,6 +34,8 @@ pub fn place(key: u64) -> (u32, u32) {
 pub struct Limits {
     /// When it stops by itself.
     pub stop: StopRule,
+    /// The recall that this is for.
+    pub recall: f32,
     /// Most buckets that it reads.
     pub buckets_max: usize,
     /// Neighbours wanted.
@@ -220,7 +222,7 @@ fn scan_buckets(
     runs: &BucketRuns,
     limits: &mut Limits,
     wanted: Option<&Wanted>,
-    mut reach: Option<&mut Reach>,
+    mut reach: Option<&mut Reach<'_>>,
     scratch: &mut Scratch,
 ) -> Work {
     let index = &version.index;

@@ -163,7 +163,7 @@ fn trace_and_fit(
     let newest = trace_rows(collection, version, newest, (usual, spare))?;
     let points = {
         let mut log = collection.recall.log.lock();
-        log.ways = rows.iter().filter_map(neighbours::ways).collect();
+        let ways: Vec<_> = rows.iter().filter_map(neighbours::ways).collect();
         log.add_rows(rows.into_iter().map(|traced| traced.trace));
         log.newest = newest.into_iter().map(|traced| traced.trace).collect();
         log.add_older(queries, live.into_iter().map(|traced| traced.trace).collect());
@@ -171,7 +171,8 @@ fn trace_and_fit(
         if state != Unrest::Passing {
             log.settled_at = log.traced_at;
         }
-        fit_log(&mut log, version)
+        log.base = fit_log(&mut log, version, |points, _| neighbours::fit_wide(points, &ways));
+        log.base.clone()
     };
     let mut maintenance = collection.maintenance.lock();
     let mut manifest = maintenance.manifest.next();
@@ -224,8 +225,13 @@ fn trace_groups(
     Ok(groups?.into_iter().flatten().collect())
 }
 
-/// The rules that the kept traces speak for. Runs on the caller's pool.
-fn fit_log(log: &mut RecallLog, version: &Version) -> Vec<CalibrationPoint> {
+/// The rules that the kept traces speak for; those for more than ten neighbours follow from those for ten as `widen` says. Runs on the
+/// caller's pool.
+fn fit_log(
+    log: &mut RecallLog,
+    version: &Version,
+    widen: impl Fn(&[CalibrationPoint], &RecallLog) -> Vec<CalibrationPoint>,
+) -> Vec<CalibrationPoint> {
     log.unfitted = 0;
     let few = (FEW_ROWS / version.live_rows.max(1) as f32).min(1.0);
     let unknown = if log.fresh < fit::FRESH_ENOUGH { UNKNOWN_MARGIN * few } else { 0.0 };
@@ -239,10 +245,7 @@ fn fit_log(log: &mut RecallLog, version: &Version) -> Vec<CalibrationPoint> {
     let traces: Vec<&Trace> =
         log.rows.iter().chain(&log.newest).chain(log.live.iter().map(|(_, trace)| trace)).collect();
     let nearest = neighbours::fit_nearest(&points, &traces);
-    let wide = match log.ways.is_empty() {
-        true => neighbours::carried_wide(version.index.calibration().points(), &points),
-        false => neighbours::fit_wide(&points, &log.ways),
-    };
+    let wide = widen(&points, log);
     points.extend(nearest.into_iter().chain(wide));
     points
 }

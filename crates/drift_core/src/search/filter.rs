@@ -28,7 +28,7 @@ pub fn scan(
     filter: &Filter,
     limits: &mut Limits,
     wanted: Option<&Wanted>,
-    mut reach: Option<&mut Reach>,
+    mut reach: Option<&mut Reach<'_>>,
     scratch: &mut Scratch,
 ) -> Work {
     let mut work = Work::default();

@@ -1,10 +1,9 @@
 //! How much further a search goes for rows that satisfy a filter, and when it is cheaper to measure all of them.
 //!
 //! Layer 6. Stop rules are measured without a filter. Where one row in `x` matches, the k nearest matching rows lie as far as
-//! the `k x` nearest of all, so a budget of codes grows with `x`. What counts is `x` around the query; the share of all rows
+//! the `k x` nearest of all, so the rule for as many neighbours is followed. What counts is `x` around the query; the share of all rows
 //! says it only for filters that have nothing to do with the vectors. So it is counted on the way, among the rows that come
-//! near enough, and the share of all rows is what is believed before. How the exponents were measured:
-//! docs/decisions/0008-filtered-search.md.
+//! near enough, and the share of all rows is what is believed before (docs/decisions/0008-filtered-search.md and 0018).
 
 use super::buckets::Limits;
 use super::wanted::Wanted;
@@ -29,12 +28,9 @@ const fn direct_cost(scan: &ScanCodes) -> u64 {
 /// So few wanted rows are measured at once: that takes 5 us, less than choosing buckets.
 const DIRECT_ROWS: u64 = 128;
 
-/// The budget grows with this power of the rarity around the query.
-const BUDGET_EXPONENT: f64 = 0.6;
-
-/// The difference shrinks with this power of the rarity among all rows: the fewer rows of a bucket match, the less the
-/// nearest of them stands out.
-const DIFFERENCE_EXPONENT: f64 = 0.125;
+/// How many standard deviations farther than its mean the k-th matching row is taken to be among all rows: it is `k x` on average, with
+/// a deviation of `sqrt(k) x`.
+const RANK_DEVIATIONS: f64 = 2.0;
 
 /// The distance from which on a query is a far one grows with this power of the rarity around it, as the k-th wanted row is
 /// farther as a matter of course: as that of rows in ten dimensions. Where it is much farther than that, in other clusters than the
@@ -82,12 +78,14 @@ impl AddAssign for Met {
 }
 
 /// How far a search for rows that satisfy a filter goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Reach {
+#[derive(Clone, Copy)]
+pub struct Reach<'a> {
+    version: &'a Version,
     near: f64,
     wanted: f64,
-    /// The rule without a filter.
-    rule: StopRule,
+    /// Neighbours wanted, and with what recall.
+    k: usize,
+    recall: f32,
     /// What measuring all wanted rows costs, in codes.
     direct: u64,
     /// Rows, wanted or not, for each wanted one.
@@ -99,15 +97,17 @@ pub struct Reach {
     is_direct: bool,
 }
 
-impl Reach {
+impl Reach<'_> {
     /// Before any row was met.
-    pub fn new(version: &Version, wanted: &Wanted, limits: &Limits) -> Reach {
+    pub fn new<'a>(version: &'a Version, wanted: &Wanted, limits: &Limits) -> Reach<'a> {
         let all = version.index.rows() as f64 / wanted.flushed.max(1) as f64;
         let direct = wanted.flushed.saturating_mul(direct_cost(&version.index.scan));
         let mut reach = Reach {
+            version,
             near: PRIOR_ROWS,
             wanted: PRIOR_ROWS / all,
-            rule: limits.stop,
+            k: limits.k,
+            recall: limits.recall,
             direct,
             all,
             rarest: all,
@@ -140,13 +140,12 @@ impl Reach {
 
     /// Sets what follows from `rarest`. Its powers take as long as half a bucket, so they are taken only when it grows.
     fn settle(&mut self) {
-        let StopRule { rows, difference, usual, .. } = self.rule;
-        let difference = match self.rarest > ELSEWHERE * self.all {
-            true => f32::INFINITY,
-            false => difference * self.all.powf(-DIFFERENCE_EXPONENT) as f32,
-        };
-        // A cast from a float saturates: no budget stays none.
-        let rows = (rows as f64 * self.rarest.powf(BUDGET_EXPONENT)) as u64;
+        let k = self.k as f64;
+        let rank = self.rarest * (k + RANK_DEVIATIONS * k.sqrt());
+        // A cast from a float saturates.
+        let StopRule { rows, difference, usual, .. } =
+            self.version.rule(self.recall, rank.min(f64::from(u32::MAX)) as usize);
+        let difference = if self.rarest > ELSEWHERE * self.all { f32::INFINITY } else { difference };
         let usual = usual * self.rarest.powf(USUAL_EXPONENT) as f32;
         // Where too few rows are found, all that are wanted are measured: a search need not go on until it has met them.
         self.stop = StopRule { rows, difference, usual, fills: false };

@@ -27,7 +27,8 @@ const SPARE_SMALL: usize = 118;
 
 /// How many rows to re-rank for the `k` nearest, where `spare` beside ten have proved to be needed (0: no more than usual).
 pub fn width(k: usize, spare: u32) -> usize {
-    let usual = k + SPARE_MIN.max(k / 8);
+    // As many for fewer than ten, which codes confuse with as many: what is out of reach of the k-th is not read.
+    let usual = (k + SPARE_MIN.max(k / 8)).max(USUAL_K + SPARE_MIN);
     if spare == 0 {
         return usual;
     }

@@ -76,8 +76,8 @@ pub const SCAN_ALL_ROWS: u64 = 1_000;
 /// The neighbour whose distance is known to be usual or not, counted from 1.
 pub const USUAL_K: usize = 10;
 
-/// Numbers of neighbours, beside one and [`USUAL_K`], that rules are measured for, ascending. What lies between two of them is taken from both.
-pub const WIDE_KS: [usize; 3] = [20, 50, 100];
+/// Numbers of neighbours, beside one and [`USUAL_K`], that rules are measured for, ascending.
+pub const WIDE_KS: [usize; 6] = [20, 35, 60, 100, 200, 400];
 
 /// Codes that each neighbour beyond those that rules were measured for is given at least: where the rows that queries want lie together,
 /// budgets are hardly larger than what is wanted.
@@ -155,7 +155,7 @@ impl Calibration {
     }
 
     /// The rule for a target in (0, 1] among `codes` codes to scan, for the `k` nearest: the first measured point at or
-    /// above the target; between two numbers of neighbours that were measured, what lies between their points. Above the highest target,
+    /// above the target; between two numbers of neighbours that were measured, what neither would stop. Above the highest target,
     /// or where nothing was measured, everything is scanned. The budget grows with the square root of neighbours beyond those
     /// measured, and, until it is measured again, with that of the codes; it does not shrink with them, for codes that go are seldom
     /// ones that were scanned in vain.
@@ -165,7 +165,8 @@ impl Calibration {
         let beyond = k.saturating_sub(point.k as usize);
         let scale = ((point.k as usize + beyond) as f64 / f64::from(point.k)).sqrt() * growth;
         StopRule {
-            difference: point.difference,
+            // Where the ones that were measured lie together, the next may be in another region.
+            difference: if beyond > 0 && point.k > USUAL_K as u32 { f32::INFINITY } else { point.difference },
             rows: (f64::from(point.row_share) * self.codes as f64 * scale).ceil() as u64
                 + CODES_PER_NEIGHBOUR * beyond as u64,
             usual: self.usual,
@@ -184,27 +185,18 @@ impl Calibration {
         };
         match above.checked_sub(1) {
             Some(below) if above == self.measured.len() => at(below).copied(),
-            Some(below) if !is_measured => Some(at(below)?.towards(at(above)?, k)),
+            Some(below) if !is_measured => Some(at(below)?.with(at(above)?, k)),
             _ => at(above).copied(),
         }
     }
 }
 
 impl CalibrationPoint {
-    /// The point for `k` neighbours, between this one and one for more.
-    fn towards(&self, other: &CalibrationPoint, k: u32) -> CalibrationPoint {
-        let part = (k as f32 / self.k as f32).ln() / (other.k as f32 / self.k as f32).ln();
-        let is_bounded = self.difference.is_finite() && other.difference.is_finite();
-        CalibrationPoint {
-            k,
-            difference: if is_bounded {
-                self.difference + part * (other.difference - self.difference)
-            } else {
-                f32::INFINITY
-            },
-            row_share: self.row_share * (other.row_share / self.row_share).powf(part),
-            ..*self
-        }
+    /// The point for `k` neighbours, between this one and one for more: what neither would stop. One of them may be held by its difference
+    /// and the other by its budget, so that what lies between both limits would stop before either.
+    fn with(&self, other: &CalibrationPoint, k: u32) -> CalibrationPoint {
+        let difference = self.difference.max(other.difference);
+        CalibrationPoint { k, difference, row_share: self.row_share.max(other.row_share), ..*self }
     }
 }
 
@@ -261,9 +253,9 @@ mod tests {
             (rule.difference, rule.rows)
         };
         assert_eq!([rule(0.9, 1), rule(0.9, 10), rule(0.9, 40)], [(1.0, 10), (1.0, 10), (3.0, 40)]);
-        assert_eq!(rule(0.9, 20), (2.0, 20), "halfway on a scale of ratios");
-        assert_eq!(rule(0.9, 160), (3.0, 80 + 480));
-        assert_eq!(rule(0.95, 20), (f32::INFINITY, 100), "between a bound and none there is none");
+        assert_eq!(rule(0.9, 20), (3.0, 40), "what neither would stop");
+        assert_eq!(rule(0.9, 160), (f32::INFINITY, 80 + 480));
+        assert_eq!(rule(0.95, 20), (f32::INFINITY, 500));
         assert_eq!(rules.rule(0.999, 40, 1_000), StopRule::ALL);
     }
 

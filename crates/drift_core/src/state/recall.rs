@@ -4,8 +4,8 @@
 //! give way to new ones, and are taken again when a share of the rows has changed since, so that the rules follow the data
 //! and the queries.
 
-use super::{PhysicalRuns, WIDE_KS};
-use crate::manifest::{TargetSum, TimelinePoint};
+use super::PhysicalRuns;
+use crate::manifest::{CalibrationPoint, TargetSum, TimelinePoint};
 use crate::sync::Mutex;
 use crate::types::Seq;
 use std::collections::VecDeque;
@@ -115,8 +115,8 @@ pub struct RecallLog {
     pub rows: VecDeque<Trace>,
     /// Of rows that came last, where rows have changed.
     pub newest: Vec<Trace>,
-    /// Of some sampled rows, as they were traced last, asking for ten neighbours and for each of [`WIDE_KS`](super::WIDE_KS).
-    pub ways: Vec<[Trace; 1 + WIDE_KS.len()]>,
+    /// The rules as they were fitted when rows were traced last.
+    pub base: Vec<CalibrationPoint>,
     /// Live queries as given, oldest first, with their traces.
     pub live: VecDeque<(Vec<f32>, Trace)>,
     /// Live queries that were traced once and have not been since so much changed, oldest first; all of them are older than
@@ -151,7 +151,7 @@ impl Default for RecallLog {
         RecallLog {
             rows: VecDeque::new(),
             newest: Vec::new(),
-            ways: Vec::new(),
+            base: Vec::new(),
             live: VecDeque::new(),
             untraced: VecDeque::new(),
             measured: VecDeque::new(),
@@ -252,7 +252,7 @@ impl RecallLog {
     pub fn forget_traces(&mut self) -> Vec<Vec<f32>> {
         self.rows.clear();
         self.newest.clear();
-        self.ways.clear();
+        self.base.clear();
         self.fresh = 0;
         self.unfitted = 0;
         self.untraced.drain(..).chain(self.live.drain(..).map(|(query, _)| query)).collect()

@@ -16,7 +16,7 @@ use std::ops::Range;
 /// Estimated candidates that the thresholds along the way are taken from, and where more than ten neighbours are asked for: a search
 /// has farther rows among its best until it has met these.
 pub const CANDIDATES: usize = 128;
-pub const CANDIDATES_WIDE: usize = 512;
+pub const CANDIDATES_WIDE: usize = 1_024;
 
 /// How many times as many are gathered before all but the nearest are dropped.
 const CUT_FACTOR: usize = 4;

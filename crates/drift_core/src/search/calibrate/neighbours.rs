@@ -54,15 +54,23 @@ fn fit(points: &[CalibrationPoint], ten: &Tried<'_>, others: &Tried<'_>, k: u32)
 }
 
 /// The rules for [`WIDE_KS`] neighbours beside `points` for ten, where nothing was traced for more than ten since others were
-/// `known`: those that belong to the first of the known ones for ten that goes as far.
+/// `known`: those that belong to the first of the known ones for ten that goes as far. Where none does, the last, with as many times its
+/// budget as the rule for ten has.
 pub fn carried_wide(known: &[CalibrationPoint], points: &[CalibrationPoint]) -> Vec<CalibrationPoint> {
+    let ten: Vec<&CalibrationPoint> = known.iter().filter(|known| known.k == USUAL_K as u32).collect();
     let carry = |k: usize, point: &CalibrationPoint| {
-        let goes_as_far = |known: &&CalibrationPoint| {
-            known.k == USUAL_K as u32 && known.difference >= point.difference && known.row_share >= point.row_share
-        };
-        let base = known.iter().find(goes_as_far)?;
-        let wide = known.iter().find(|known| known.k == k as u32 && known.recall == base.recall)?;
-        Some(CalibrationPoint { recall: point.recall, ..*wide })
+        let goes_as_far =
+            |known: &&&CalibrationPoint| known.difference >= point.difference && known.row_share >= point.row_share;
+        let base = ten.iter().find(goes_as_far);
+        let last = ten.last()?;
+        let wide = known.iter().find(|known| known.k == k as u32 && known.recall == base.unwrap_or(last).recall)?;
+        let mut carried = CalibrationPoint { recall: point.recall, ..*wide };
+        if base.is_none() {
+            let times = (point.row_share / last.row_share).max(1.0);
+            carried.row_share = (wide.row_share * times).min(1.0);
+            carried.difference = if point.difference > last.difference { f32::INFINITY } else { wide.difference };
+        }
+        Some(carried)
     };
     WIDE_KS.iter().flat_map(|&k| points.iter().filter_map(move |point| carry(k, point))).collect()
 }
@@ -87,7 +95,9 @@ mod tests {
     /// Rows whose ten nearest are in buckets up to 39, and their next in as many buckets more as `further` says.
     fn ways(further: u32) -> Vec<Ways> {
         let way = |at: u32| {
-            [trace(at % 40, 10, 10), trace(at % 40, 10, 20), trace(at % 40 + further, 10, 20), trace(50, 1, 20)]
+            let near = [trace(at % 40, 10, 10), trace(at % 40, 10, 20)];
+            let far = trace(at % 40 + further, 10, 20);
+            near.into_iter().chain(std::iter::repeat_n(far, WIDE_KS.len() - 1)).collect::<Vec<_>>().try_into().unwrap()
         };
         (0..400).map(way).collect()
     }
@@ -106,7 +116,7 @@ mod tests {
         let ways = ways(20);
         let points = points(&ways);
         let wide = fit_wide(&points, &ways);
-        assert_eq!(wide.iter().map(|point| point.k).collect::<Vec<_>>(), [20, 20, 20, 50, 50, 50, 100, 100, 100]);
+        assert_eq!(wide.len(), 3 * WIDE_KS.len());
         let tried = |at: usize| Tried::all(ways.iter().map(|ways| &ways[at]).collect(), all_found);
         for (at, &k) in WIDE_KS.iter().enumerate() {
             for (point, ten) in wide.iter().filter(|point| point.k == k as u32).zip(&points) {
@@ -114,7 +124,7 @@ mod tests {
                     |at: usize, point: &CalibrationPoint| tried(at).outcome((point.difference, point.row_share));
                 let (wide, ten) = (found(1 + at, point), found(0, ten));
                 assert!(wide.mean >= ten.mean, "{k}: {wide:?} {ten:?}");
-                assert!(k < 50 || wide.cost > ten.cost + 0.15, "twenty buckets further on, or more");
+                assert!(k == WIDE_KS[0] || wide.cost > ten.cost + 0.15, "twenty buckets further on, or more");
             }
         }
     }
@@ -154,6 +164,7 @@ mod tests {
         let carried = |difference, row_share| carried_wide(&known, &[point(10, 0.7, difference, row_share)]);
         assert_eq!(carried(1.0, 0.1), WIDE_KS.map(|k| point(k as u32, 0.7, 3.0, 0.3)));
         assert_eq!(carried(0.5, 0.15), WIDE_KS.map(|k| point(k as u32, 0.7, 4.0, 0.4)), "both limits");
-        assert_eq!(carried(2.5, 0.1), [], "none goes as far");
+        let beyond = WIDE_KS.map(|k| point(k as u32, 0.7, f32::INFINITY, 0.8));
+        assert_eq!(carried(2.5, 0.4), beyond, "none goes as far: twice the budget of the last");
     }
 }

@@ -5,7 +5,7 @@
 //! corrects what the traces promise.
 
 use super::trace::{K, TRUTH_WIDTH, Wanted};
-use super::{fit_log, publish, trace_groups};
+use super::{fit_log, neighbours, publish, trace_groups};
 use crate::error::Result;
 use crate::manifest::TimelinePoint;
 use crate::memtable::SearchMode;
@@ -76,7 +76,13 @@ fn check(collection: &CollectionState) -> Result<usize> {
     }
     log.correct();
     let is_enough = !log.rows.is_empty() || log.live.len() >= LIVE_ALONE;
-    let points = (log.unfitted >= REFIT_AFTER && is_enough).then(|| fit_log(&mut log, &version));
+    let points = (log.unfitted >= REFIT_AFTER && is_enough).then(|| {
+        fit_log(&mut log, &version, |points, log| {
+            // Before rows were traced, what the manifest says.
+            let known = if log.base.is_empty() { version.index.calibration().points() } else { &log.base };
+            neighbours::carried_wide(known, points)
+        })
+    });
     let summary = log.summary();
     drop(log);
     let mut maintenance = collection.maintenance.lock();
@@ -112,8 +118,9 @@ fn retrace(
     let ScanCodes::Filter(filter) = &index.scan else { return (asked, timed) };
     let (mut scratch, clock) = (scratch::take(collection), &collection.components.clock);
     for (number, (query, _)) in queries.iter().enumerate() {
-        let stop = index.rule(TIMED_TARGETS[number % TIMED_TARGETS.len()], K);
-        let mut limits = Limits { stop, buckets_max: usize::MAX, k: K, confidence: None };
+        let recall = TIMED_TARGETS[number % TIMED_TARGETS.len()];
+        let stop = index.rule(recall, K);
+        let mut limits = Limits { stop, recall, buckets_max: usize::MAX, k: K, confidence: None };
         scratch.set_query(collection, &index.router, query);
         scratch.estimates.reset(rerank::width_in(index, K));
         confidence::begin(collection, version, &limits, &mut scratch);

@@ -53,6 +53,9 @@ pub struct Traced {
     pub nearest: Vec<f32>,
 }
 
+/// Distances that differ by less than this share are the same: sums in another order.
+const SAME_SHARE: f32 = 1e-6;
+
 /// Share of the rows whose tenth neighbours are nearer than the usual distance.
 const USUAL_SHARE: f64 = 0.9;
 
@@ -155,10 +158,8 @@ fn finish(
         Wanted::Nearest => TRUTH_WIDTH,
     };
     let truth = true_neighbours(collection, version, &sample.query, &seen[..width.min(seen.len())], scratch)?;
-    let best = &truth[..truth.len().min(K)];
     let reranked = &seen[..rerank::width(K, spare).min(seen.len())];
-    let kept = |(_, key): &(f32, u64)| reranked.iter().find(|(_, _, seen)| seen == key).map(row_of);
-    let mut sought = vec![Sought { k: K, rows: best.iter().map(kept).collect() }];
+    let mut sought = vec![Sought::among(reranked, &truth)];
     if wanted == Wanted::Ways {
         sought.extend(WIDE_KS.map(|k| Sought::of(k, &seen)));
     }
@@ -192,7 +193,10 @@ fn finish(
             Some((position, key)) => copies.found_at(position, key, &walk.reached).map_or(NEVER_FOUND, |step| step + 1),
             None => NEVER_FOUND,
         };
-        Trace { found: sought.rows.iter().map(found).collect(), marks: walk.marks }
+        let mut found: Vec<u32> = sought.rows.iter().map(found).collect();
+        found[sought.tied..].sort_unstable();
+        found.truncate(sought.truth);
+        Trace { found, marks: walk.marks }
     });
     let trace = traces.next().expect("invariant: ten neighbours are sought");
     Ok(Traced { trace, wide: traces.collect(), nearest: truth.iter().map(|(distance, _)| *distance).collect() })
@@ -204,14 +208,29 @@ struct Sought {
     k: usize,
     /// Position of the bucket, and key, of each true neighbour that is looked for, nearest first; none where it does not survive re-ranking.
     rows: Vec<Option<(u32, u64)>>,
+    /// Those from here on are as near as each other, so that any of them will do.
+    tied: usize,
+    /// How many are looked for.
+    truth: usize,
 }
 
 impl Sought {
+    /// The [`K`] nearest by exact distance of the rows `near`, ascending, where `reranked` ones survive.
+    fn among(reranked: &[(f32, u32, u64)], near: &[(f32, u64)]) -> Sought {
+        let truth = near.len().min(K);
+        let last = near[..truth].last().map_or(0.0, |(distance, _)| *distance);
+        let same = SAME_SHARE * last.abs();
+        let tied = near.iter().take_while(|(distance, _)| *distance < last - same).count();
+        let end = near.iter().take_while(|(distance, _)| *distance <= last + same).count();
+        let kept = |(_, key): &(f32, u64)| reranked.iter().find(|(_, _, seen)| seen == key).map(row_of);
+        Sought { k: K, rows: near[..end].iter().map(kept).collect(), tied, truth }
+    }
+
     /// Every n-th of the `k` nearest of the rows `seen`, ascending by estimate: which these are, codes tell well enough of so many.
     fn of(k: usize, seen: &[(f32, u32, u64)]) -> Sought {
         let step = k.div_ceil(PICKED_MAX);
-        let rows = seen.iter().take(k).skip(step / 2).step_by(step).map(|seen| Some(row_of(seen))).collect();
-        Sought { k, rows }
+        let rows: Vec<_> = seen.iter().take(k).skip(step / 2).step_by(step).map(|seen| Some(row_of(seen))).collect();
+        Sought { k, tied: rows.len(), truth: rows.len(), rows }
     }
 }
 
@@ -230,7 +249,7 @@ fn first_rows(
 ) -> Vec<(f32, u64)> {
     let Some(filter) = version.index.filter() else { return Vec::new() };
     scratch.bits.clone_from(&sample.bits);
-    let limits = Limits { stop: StopRule::ALL, buckets_max: usize::MAX, k, confidence: None };
+    let limits = Limits { stop: StopRule::ALL, recall: 1.0, buckets_max: usize::MAX, k, confidence: None };
     let metric = collection.schema.metric;
     filter::first_rows(metric, version, filter, &limits, scratch);
     let rows = scratch.survivors.iter().filter_map(|&row| {
