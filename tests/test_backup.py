@@ -87,7 +87,7 @@ def test_a_restore_equals_the_state_at_the_call(
         fill(docs, range(1000, 1010))
         named.delete(["a"])
         with restored(store, next(targets)) as again:
-            assert again.list_collections() == ["docs", "named", "empty"]
+            assert again.list_collections() == ["docs", "empty", "named"]
             check(again["docs"], {id_: 2 if 100 <= id_ < 120 else 1 for id_ in range(50, 300)})
             assert again["named"].ids().tolist() == ["a", "b"]
             assert (again["named"].get(["b"]).vectors == oracle.vectors(2, DIM, 72)[1]).all()

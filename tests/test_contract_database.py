@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from typing import TYPE_CHECKING, Any
 
 import drift
@@ -21,6 +22,35 @@ def test_connect_takes_a_path_a_path_object_and_a_file_uri(tmp_path: Path) -> No
         with drift.connect(target) as db:
             db.create_collection("docs", dim=2)
     assert {entry.name for entry in tmp_path.iterdir()} == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("name", ["my db", "a%20b", "ünïcode #?", "plain"])
+def test_a_file_uri_is_decoded_once(tmp_path: Path, name: str) -> None:
+    uri = (tmp_path / name).as_uri()
+    with drift.connect(uri) as db:
+        db.create_collection("docs", dim=2)
+        assert db.uri == str(tmp_path / name)
+    for again in (db.uri, uri.replace("file://", "file://localhost")):
+        with drift.connect(again, read_only=True) as db:
+            assert db.list_collections() == ["docs"]
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("uri", ["file://host/x", "file://x", "file://", "file://./x", "file:///%ff"])
+def test_a_file_uri_that_names_no_path_here_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(drift.InvalidArgumentError, match=re.escape(repr(uri))):
+        drift.connect(uri)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_collections_are_listed_by_name(db: drift.Database) -> None:
+    for name in ("b", "c", "a"):
+        db.create_collection(name, dim=2)
+    assert db.list_collections() == ["a", "b", "c"]
+    assert db._repr_html_().index(">a<") < db._repr_html_().index(">b<") < db._repr_html_().index(">c<")
 
 
 def test_memory_database_works_and_named_ones_are_kept_within_the_process() -> None:

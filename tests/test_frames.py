@@ -113,6 +113,35 @@ def test_duckdb_asks_answers_in_sql(answers: dict[str, Any]) -> None:
     assert rows.metadata[5] == {}
 
 
+class Relation:
+    """What has rows and columns and the Arrow protocol, but is no array."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self.shape = table.shape
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, at: object) -> Any:
+        raise RuntimeError(f"no column {at}")
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+def test_a_relation_is_a_query_as_it_is_vectors(db: drift.Database) -> None:
+    table = pa.table({"embedding": pa.array(VECTORS.tolist(), pa.list_(pa.float32()))})
+    for name, relation, one in (
+        ("class", Relation(table), Relation(table[:1])),
+        ("duckdb", duckdb.from_arrow(table), duckdb.from_arrow(table).limit(1)),
+    ):
+        c = db.create_collection(name, dim=DIM, metric="l2")
+        c.upsert(range(len(VECTORS)), relation)
+        assert c.search(relation, k=1, exact=True).ids.ravel().tolist() == list(range(len(VECTORS)))
+        assert c.explain(one, k=1).k == 1
+
+
 @pytest.mark.parametrize("through", ["pyarrow", "polars", "pandas", "duckdb", "rows"])
 def test_a_frame_of_rows_is_loaded_again(through: str, docs_of: drift.Collection, db: drift.Database) -> None:
     rows = docs_of.get(range(6), include=True)

@@ -72,6 +72,18 @@ def test_the_largest_page_ends_too() -> None:
         assert (last.ids.tolist(), last.cursor) == ([most], None)
 
 
+def test_a_cursor_that_is_no_id_is_refused(path: str) -> None:
+    wrong: dict[str, list[Any]] = {"numbers": [2**63, -(2**63) - 1, 1.5, True, "5"], "texts": [5, b"05", "\ud800"]}
+    with drift.connect(path, read_only=True) as db:
+        for name, cursors in wrong.items():
+            for cursor in cursors:
+                with pytest.raises(drift.InvalidArgumentError, match="cursor is"):
+                    db[name].scroll(cursor=cursor)
+        assert db["numbers"].scroll(cursor=2**63 - 1).ids.size == 0
+        first = db["numbers"].scroll(limit=3)
+        assert db["numbers"].scroll(cursor=np.int16(first.ids[1])).ids[0] == first.ids[2]  # type: ignore[arg-type]
+
+
 def test_pages_of_asyncio_end_too(path: str) -> None:
     async def cursors() -> list[Any]:
         async with aio.connect(path) as db:

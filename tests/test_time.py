@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import drift
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -349,6 +350,28 @@ def test_what_has_no_meaning_is_refused(make: Any, message: str) -> None:
             make(db, c)
         assert message in str(caught.value)
         assert c.get([1], include=True).metadata == [{"n": 1}]
+
+
+@pytest.mark.parametrize("far", [10**400, 10**5000, 1e300, np.longdouble(1e300), np.float16(0)], ids=type)
+def test_lengths_and_weights_out_of_bounds_are_refused(far: Any) -> None:
+    with drift.connect("memory://time-bounds") as db:
+        for call in (
+            lambda: drift.Decay(far, 1),
+            lambda: drift.Decay(1, far),
+            lambda: db.create_collection("c", dim=1, time="at", ttl=far),
+        ):
+            with pytest.raises(drift.InvalidArgumentError, match="above 0"):
+                call()
+    with pytest.raises(drift.InvalidArgumentError, match="number"):
+        drift.Decay(1, np.complex64(1))  # type: ignore[arg-type]
+
+
+def test_nat_in_a_list_of_expiries_is_never() -> None:
+    with drift.connect("memory://time-never") as db:
+        c = db.create_collection("c", dim=1, metric="l2")
+        for never in (np.datetime64("NaT"), pd.NaT, None):
+            c.upsert([1, 2], [[1.0], [2.0]], expires=[FUTURE, never])
+            assert c.get([1, 2], include=True).metadata == [{"_expires": FUTURE}, {}]
 
 
 def test_asyncio_has_the_same() -> None:

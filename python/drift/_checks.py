@@ -14,9 +14,20 @@ def natural(name: str, value: object, least: int = 0) -> int:
     return int(value)
 
 
+def is_unicode(value: str) -> bool:
+    """Whether UTF-8 can hold the text, which it cannot with half of a surrogate pair."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def text(name: str, value: object, *choices: str) -> str:
-    """Return `value` when it is a str; the engine checks that it is one of `choices`."""
+    """Return `value` when it is a str that UTF-8 can hold; the engine checks that it is one of `choices`."""
     if not isinstance(value, str):
         wanted = " or ".join(f'"{choice}"' for choice in choices) if choices else "a str"
         raise InvalidArgumentError(f"{name} is {value!r}: it must be {wanted}")
+    if not is_unicode(value):
+        raise InvalidArgumentError(f"{name} is {value!r}, which is no text that UTF-8 can hold")
     return value

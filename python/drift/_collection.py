@@ -10,9 +10,9 @@ import numpy as np
 
 from drift import _core, _input, _metadata, _source, _time
 from drift._arguments import hinted
-from drift._checks import text
+from drift._checks import is_unicode, text
 from drift._described import Described
-from drift._errors import DriftError, InvalidArgumentError
+from drift._errors import DriftError, InvalidArgumentError, NotFoundError
 from drift._health import Health
 from drift._maintenance import Maintenance
 from drift._progress import closing, display
@@ -91,7 +91,7 @@ class Collection(Described, Reading):
         rows = len(given) if isinstance(given, (np.ndarray, list)) else None
         fields = _metadata.columns(metadata, rows, lambda: self.fields)
         if expires is not None:
-            fields = [*(fields or []), _time.expiry(expires, rows)]
+            fields = [*(fields or []), _time.expiry(expires, _input.length(given, values))]
         return given, values, fields
 
     @hinted
@@ -178,7 +178,7 @@ class Collection(Described, Reading):
         Parameters
         ----------
         ids : sequence of int or str, integer array, Arrow array, int or str, optional
-            Rows that exist; all are changed, or none.
+            Rows that exist, each once; all are changed, or none.
         metadata : sequence of dict, dict of columns, or Arrow table
             As in `add`; with a filter one dict, which each row that matches is given. A field that is given as None is
             removed from its row; the time field then gets the clock's time.
@@ -193,7 +193,8 @@ class Collection(Described, Reading):
         NotFoundError
             When an id is unknown; the message names the id and the row.
         InvalidArgumentError
-            When a value is of another type than its field; the message names the field and the row.
+            When a value is of another type than its field; the message names the field and the row. When an id is
+            given twice; the message names both rows.
 
         Examples
         --------
@@ -224,7 +225,17 @@ class Collection(Described, Reading):
         if isinstance(metadata, dict) and rows == 1 and not isinstance(ids, (list, tuple, np.ndarray)):
             metadata = [metadata]
         changes, removed = _metadata.changes(metadata, rows, lambda: self.fields)
-        return self._inner.update_metadata(given, changes, removed)
+        if (twice := _input.repeated(given)) is not None:
+            id, first, second = twice  # noqa: A001 - a row's id.
+            raise InvalidArgumentError(
+                f"id {id} is given twice, at rows {first} and {second}: update_metadata takes each id once, with all "
+                "its changes"
+            )
+        try:
+            return self._inner.update_metadata(given, changes, removed)
+        except NotFoundError as error:
+            # The engine looks the rows up as for `get`, and its hint is an option of that.
+            raise NotFoundError(str(error).partition(": pass missing=")[0]) from None
 
     @hinted
     def delete(
@@ -348,7 +359,7 @@ class Collection(Described, Reading):
     def __contains__(self, id: object) -> bool:  # noqa: A002 - a row's id.
         if self._inner.id_type == "str":
             id = _input.id_text(id)  # noqa: A001
-            return isinstance(id, str) and self._inner.contains(id)
+            return isinstance(id, str) and is_unicode(id) and self._inner.contains(id)
         if isinstance(id, bool) or not isinstance(id, (int, np.integer)) or not 0 <= id < 2**63:
             return False
         return self._inner.contains(int(id))

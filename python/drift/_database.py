@@ -50,8 +50,8 @@ def connect(
     Parameters
     ----------
     uri : str or path
-        A folder, as a path (``~`` is the home folder) or as ``file://...``, or ``memory://name`` for a database in
-        the memory of this process.
+        A folder, as a path (``~`` is the home folder) or as ``file:///path`` with escapes such as ``%20``, which is
+        what ``Path.as_uri`` gives; or ``memory://name`` for a database in the memory of this process.
     read_only : bool
         Refuse every write, and create nothing. Any number of processes may read beside the one that writes: they see
         what was acknowledged when they opened a collection or last called `Database.refresh` or `Collection.refresh`.
@@ -158,7 +158,7 @@ class Database:
 
     @property
     def uri(self) -> str:
-        """The URI that the database was opened with, its path absolute."""
+        """The URI that the database was opened with, or its path, absolute; of a ``file://`` URI the path too."""
         return self._state[0]
 
     @property
@@ -264,7 +264,7 @@ class Database:
 
     def list_collections(self) -> list[str]:
         """Return the names of all collections, sorted."""
-        return self._inner.list_collections()
+        return sorted(self._inner.list_collections())
 
     def drop_collection(self, name: str) -> None:
         """Delete a collection and all its rows.
@@ -373,7 +373,7 @@ class Database:
 
     def _repr_html_(self) -> str:
         try:
-            names = [] if self._closed else self._inner.list_collections()
+            names = [] if self._closed else self.list_collections()
         except DriftError as error:
             return html_table(repr(self), ["", ""], [("error", str(error))])
         rows: list[tuple[object, ...]] = []

@@ -8,6 +8,7 @@ refused: bools and floats as ids, strings and integers-with-holes as vectors.
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
@@ -116,7 +117,7 @@ def ids(value: object, id_type: str) -> Ids:
     if isinstance(value, (int, np.integer, UUID)):
         return _list_ids([value], id_type)
     if isinstance(value, range):
-        return _array_ids(np.arange(value.start, value.stop, value.step, dtype=np.int64), id_type)
+        return _range_ids(value, id_type)
     if isinstance(value, (bytes, bytearray, dict)) or not hasattr(value, "__iter__"):
         raise InvalidArgumentError(f"ids must be a sequence of int or str, not {type(value).__name__}")
     if hasattr(value, "__array__"):
@@ -128,14 +129,15 @@ def _list_ids(values: Sequence[object], id_type: str) -> Ids:
     kinds = set(map(type, values))
     if any(issubclass(kind, UUID) for kind in kinds):
         return _list_ids(_uuid_texts(values, id_type), id_type)
-    if kinds <= {str, np.str_}:
-        return [str(value) for value in values] if values or id_type == _STR else np.empty(0, dtype=np.int64)
+    if all(issubclass(kind, str) for kind in kinds):
+        texts = [str.__str__(value) for value in values]  # Enumerations have another text for people.
+        return texts if texts or id_type == _STR else np.empty(0, dtype=np.int64)
     if kinds == {int}:
         try:
             return np.array(values, dtype=np.int64)
         except OverflowError:
             pass  # The loop below finds the row.
-    if any(issubclass(kind, (str, np.str_)) for kind in kinds) and id_type == _STR:
+    if any(issubclass(kind, str) for kind in kinds) and id_type == _STR:
         row = next(row for row, value in enumerate(values) if not isinstance(value, str))
         raise InvalidArgumentError(f"id at row {row} is {shown(values[row])}, not a str")
     for row, value in enumerate(values):
@@ -145,6 +147,31 @@ def _list_ids(values: Sequence[object], id_type: str) -> Ids:
         if not 0 <= int(value) < 2**63:
             raise InvalidArgumentError(f"id {value} at row {row} is out of range: ids are int64 >= 0")
     return np.array([int(value) for value in values], dtype=np.int64)  # type: ignore[call-overload]
+
+
+def _range_ids(values: range, id_type: str) -> Ids:
+    if values and not (0 <= values[0] < 2**63 and 0 <= values[-1] < 2**63):
+        ahead = 2**63 - 1 - values[0] if values.step > 0 else values[0]
+        row = ahead // abs(values.step) + 1 if 0 <= values[0] < 2**63 else 0
+        raise InvalidArgumentError(f"id {values[row]} at row {row} is out of range: ids are int64 >= 0")
+    return _array_ids(np.arange(values.start, values.stop, values.step, dtype=np.int64), id_type)
+
+
+def repeated(given: Ids) -> tuple[object, int, int] | None:
+    """Return the first id that is given twice and its two rows, if there is one; of Arrow ids, those NumPy can read."""
+    values: list[Any] = given if isinstance(given, list) else []
+    if hasattr(given, "__array__"):
+        values = np.asarray(given).ravel().tolist()
+    first: dict[object, int] = {}
+    for row, value in enumerate(values):
+        if first.setdefault(value, row) != row:
+            return value, first[value], row
+    return None
+
+
+def length(*columns: object) -> int | None:
+    """Return the number of rows that the first of these columns which tells it has."""
+    return next((len(column) for column in columns if isinstance(column, Sized)), None)
 
 
 def _uuid_texts(values: Sequence[object], id_type: str) -> list[object]:
@@ -236,6 +263,8 @@ def queries(value: object, dim: int) -> NDArray[np.float32] | ArrowArray | Arrow
     if type(value) is np.ndarray and value.dtype is _F32 and value.shape == (dim,) and value.flags.c_contiguous:
         return value
     if _is_column(value):
+        if not hasattr(value, "__array__"):
+            return value  # type: ignore[return-value]
         plain = _as_array(value, "the query")
         if plain.dtype.kind not in "fiu":
             return value  # type: ignore[return-value]
@@ -280,9 +309,9 @@ def _refuse_beyond(wide: NDArray[Any], narrow: NDArray[np.float32], what: str) -
 
 
 def _is_matrix(value: object, dim: int) -> bool:
-    """Whether `value` is a table of `dim` columns: a matrix, and not a column of vectors."""
-    shape = getattr(value, "shape", None)
-    return isinstance(shape, tuple) and len(shape) == 2 and shape[1] == dim and dim > 1
+    """Whether `value` is a table of `dim` columns that gives an array: a matrix, and not a column of vectors."""
+    shape = _shape(value)
+    return len(shape) == 2 and shape[1] == dim and dim > 1 and hasattr(value, "__array__")
 
 
 def _unmasked(array: NDArray[Any], what: str) -> NDArray[Any]:
@@ -367,5 +396,8 @@ def _count(count: int, noun: str) -> str:
 
 def shown(value: object) -> str:
     """Return a value and its type, short enough for a message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        text = "..."  # A list of lists that is too deep, or an integer of more than 4,300 digits.
     return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"

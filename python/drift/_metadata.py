@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from drift import _core, _input
+from drift._checks import text
 from drift._errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -28,8 +30,29 @@ EXPIRES = "_expires"
 
 TYPES = ("bool", "int", "float", "str", "timestamp", "list", "json")
 
+# What the engine reads of JSON: a deeper value, or one with a larger integer, would be missing for filters.
+JSON_DEPTH_MAX = 100
+JSON_INT_MIN, JSON_INT_MAX = -(2**63), 2**64 - 1
+
+_TOO_DEEP = f"is JSON of more than {JSON_DEPTH_MAX} levels, the most there may be: flatten it, or make it a text"
+_TOO_LARGE = "has an integer beyond those of 64 bits, from -2**63 to 2**64 - 1: make it a float or a text"
+
+# What most values are, and is taken as it is: told apart first, as every value of a write is looked at.
+_PLAIN = frozenset({bool, int, float, str, list, dict, dt.datetime})
+
+# Scalars that NumPy makes integers of, or nothing plainer.
+_NO_JSON = (np.datetime64, np.timedelta64, np.longdouble, np.clongdouble)
+
+# What a datetime can hold, and so what may come back.
+MOMENTS = "in the years 1 to 9999 of UTC"
+
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
+_MICROS_MIN = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND
+_MICROS_MAX = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND
+
+# An integer of fewer digits is within the bounds.
+_LONG_INT = re.compile(r"\d{19}")
 
 
 def fields(declared: object) -> list[tuple[str, str]]:
@@ -41,6 +64,10 @@ def fields(declared: object) -> list[tuple[str, str]]:
     for name, kind in declared.items():
         if not isinstance(name, str) or kind not in TYPES:
             raise InvalidArgumentError(f"fields[{name!r}] is {kind!r}: names are str, types one of {', '.join(TYPES)}")
+        if text("a name in fields", name) == EXPIRES and kind != "timestamp":
+            raise InvalidArgumentError(
+                f"fields[{name!r}] is {kind!r}: {EXPIRES} is the timestamp at which rows expire, use another name"
+            )
     return list(declared.items())
 
 
@@ -78,7 +105,7 @@ def changes(
     if isinstance(metadata, Sequence) and not isinstance(metadata, str):
         for row, one in enumerate(metadata):
             if isinstance(one, Mapping):
-                removed.extend((row, name) for name, value in one.items() if value is None)
+                removed.extend((row, name) for name, value in one.items() if missing(value))
     typed = columns(metadata, rows, known) or []
     if not isinstance(metadata, Sequence):
         removed.extend((row, name) for name, _, values in typed for row, value in enumerate(values) if value is None)
@@ -104,24 +131,43 @@ def _columns(metadata: MetadataLike, rows: int | None) -> dict[str, list[Any]] |
         if not isinstance(one, Mapping):
             raise InvalidArgumentError(f"metadata of row {row} is {_input.shown(one)}: it must be a dict or None")
         for name, value in one.items():
-            if value is not None:
-                given.setdefault(_name(name), [None] * len(metadata))[row] = value
+            if missing(value):
+                continue
+            if name not in given:
+                given[_name(name)] = [None] * len(metadata)
+            given[name][row] = value
     return given
 
 
 def _name(name: object) -> str:
     if not isinstance(name, str):
         raise InvalidArgumentError(f"a metadata field is named {_input.shown(name)}: names are str")
-    return name
+    return text("a metadata field's name", name)
+
+
+def missing(value: object) -> bool:
+    """Whether a value stands for none: None, NaT of NumPy, NaT and NA of pandas."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return False
+    if isinstance(value, np.datetime64):
+        return bool(np.isnat(value))
+    return value is None or (kind.__name__ in ("NaTType", "NAType") and kind.__module__.partition(".")[0] == "pandas")
 
 
 def _values(name: object, values: Any, rows: int | None) -> list[Any]:
-    if isinstance(values, np.ndarray):
-        listed = _times(values) if values.dtype.kind == "M" else values.tolist()
+    if isinstance(values, np.ndarray) and values.ndim > 0 and values.dtype.kind in "mM":
+        # As integers, which NumPy makes of nanoseconds, they would be no times any more.
+        listed = _times(str(name), values) if values.dtype.kind == "M" and values.ndim == 1 else list(values)
+    elif isinstance(values, np.ndarray):
+        listed = values.tolist()
     elif hasattr(values, "to_pylist"):
         listed = values.to_pylist()
     elif hasattr(values, "tolist"):
         listed = values.tolist()
+        if hasattr(values, "isna") and getattr(getattr(values, "dtype", None), "kind", "") != "f":
+            # Texts of pandas have NaN for what is missing; in a column of floats it is a value.
+            listed = [None if gone else value for value, gone in zip(listed, values.isna().tolist(), strict=True)]
     elif isinstance(values, (list, tuple, range)):
         listed = list(values)
     else:
@@ -135,8 +181,15 @@ def _values(name: object, values: Any, rows: int | None) -> list[Any]:
     return listed
 
 
-def _times(values: np.ndarray[Any, np.dtype[Any]]) -> list[Any]:
-    """Return datetime64 values as aware datetimes, NaT as None."""
+def _times(name: str, values: np.ndarray[Any, np.dtype[Any]], first: int = 0) -> list[Any]:
+    """Return datetime64 values, those of the rows from `first` on, as aware datetimes, NaT as None."""
+    if np.datetime_data(values.dtype)[0] in ("ps", "fs", "as"):
+        values = values.astype("datetime64[us]")  # They reach months, and NumPy has no way from them to years.
+    years = values.astype("datetime64[Y]").astype(np.int64) + 1970
+    beyond = np.flatnonzero(~np.isnat(values) & ((years < 1) | (years > 9999)))
+    if beyond.size:
+        row = int(beyond[0])
+        raise _beyond(name, first + row, values[row])
     micros = values.astype("datetime64[us]").astype(np.int64)
     nat = np.isnat(values)
     return [None if at else _EPOCH + int(value) * _MICROSECOND for value, at in zip(micros, nat, strict=True)]
@@ -144,9 +197,9 @@ def _times(values: np.ndarray[Any, np.dtype[Any]]) -> list[Any]:
 
 def typed(name: str, values: list[Any], known: str | None) -> Field:
     """Return one column with its type: the field's when it has one, else that of its values."""
-    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
     if known == "json":
-        return name, known, [None if value is None else _json(name, row, value) for row, value in enumerate(plain)]
+        return name, known, [None if missing(value) else _json(name, row, value) for row, value in enumerate(values)]
+    plain = [value if type(value) in _PLAIN else _plain_value(name, row, value) for row, value in enumerate(values)]
     kind = None
     for row, value in enumerate(plain):
         if value is None:
@@ -164,14 +217,28 @@ def typed(name: str, values: list[Any], known: str | None) -> Field:
             )
     kind = kind or known or "str"
     if kind == "float" or (kind == "int" and known == "float"):
-        return name, "float", [None if value is None else float(value) for value in plain]
+        return name, "float", [None if value is None else _float(name, row, value) for row, value in enumerate(plain)]
     if kind == "timestamp":
-        return name, kind, [None if value is None else micros(value) for value in plain]
+        return name, kind, [None if value is None else _micros(name, row, value) for row, value in enumerate(plain)]
     if kind == "list":
         return name, kind, [None if value is None else list(value) for value in plain]
     if kind == "json":
         return name, kind, [None if value is None else _json(name, row, value) for row, value in enumerate(plain)]
     return name, kind, plain
+
+
+def _plain_value(name: str, row: int, value: object) -> Any:
+    """Return a value without NumPy's scalars, and None for what is missing."""
+    if missing(value):
+        return None
+    if isinstance(value, np.datetime64):
+        return _times(name, np.asarray([value]), row)[0]
+    if isinstance(value, np.timedelta64):
+        raise InvalidArgumentError(
+            f"metadata {name!r} at row {row} is {_input.shown(value)}, a length of time: give a number, such as that "
+            'of its seconds, value / numpy.timedelta64(1, "s")'
+        )
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _kind(value: object) -> str:
@@ -191,30 +258,87 @@ def _kind(value: object) -> str:
     return "json"
 
 
-def micros(value: dt.date) -> int:
+def _float(name: str, row: int, value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise InvalidArgumentError(
+            f"metadata {name!r} at row {row} is {_input.shown(value)}, beyond float64 (up to 1.8e308)"
+        ) from None
+
+
+def _micros(name: str, row: int, value: dt.date) -> int:
     """Return microseconds since 1970 UTC; what has no time zone is UTC."""
+    given = value
     if not isinstance(value, dt.datetime):
         value = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
     elif value.tzinfo is None:
         value = value.replace(tzinfo=dt.UTC)
-    return (value - _EPOCH) // _MICROSECOND
+    micros = (value - _EPOCH) // _MICROSECOND
+    if not is_moment(micros):
+        raise _beyond(name, row, given)
+    return micros
+
+
+def is_moment(micros: int) -> bool:
+    """Whether a datetime in UTC can hold a moment, in microseconds since 1970."""
+    return _MICROS_MIN <= micros <= _MICROS_MAX
+
+
+def _beyond(name: str, row: int, value: object) -> InvalidArgumentError:
+    return InvalidArgumentError(f"metadata {name!r} at row {row} is {_input.shown(value)}: times must be {MOMENTS}")
 
 
 def _json(name: str, row: int, value: object) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+        written = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+        problem = _json_problem(written)
+    except RecursionError:
+        problem = _TOO_DEEP
     except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(f"metadata {name!r} at row {row} is no JSON: {error}") from None
+        # Of more than 4,300 digits Python writes none.
+        problem = _TOO_LARGE if "integer string conversion" in str(error) else f"is no JSON: {error}"
+    if problem is not None:
+        raise InvalidArgumentError(f"metadata {name!r} at row {row} {problem}")
+    return written
+
+
+def _json_problem(written: str) -> str | None:
+    """Return why the engine could not read a JSON text, None when it can; most texts are too plain to need a look."""
+    if written.count("[") + written.count("{") > JSON_DEPTH_MAX and _depth(json.loads(written)) > JSON_DEPTH_MAX:
+        return _TOO_DEEP
+    if _LONG_INT.search(written):
+        integers: list[str] = []
+        json.loads(written, parse_int=integers.append)
+        # Python reads no more than 4,300 digits.
+        if any(len(digits) > 20 or not JSON_INT_MIN <= int(digits) <= JSON_INT_MAX for digits in integers):
+            return _TOO_LARGE
+    return None
+
+
+def _depth(value: object) -> int:
+    """Return the levels of lists and objects of a JSON value."""
+    depth, level = 0, [value]
+    while level := [one for one in level if isinstance(one, (list, dict))]:
+        depth += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
+    if missing(value):
+        return None
+    plain: object = value
+    if isinstance(value, np.datetime64):
+        # Of nanoseconds NumPy would make an integer.
+        plain = value.item() if isinstance(value.item(), dt.date) else value.astype("datetime64[us]").item()
+    if isinstance(plain, dt.date):
+        return plain.isoformat()
+    if isinstance(value, np.generic) and not isinstance(value, _NO_JSON):
         return value.item()
-    if isinstance(value, dt.date):
-        return value.isoformat()
     if isinstance(value, (set, frozenset, tuple)):
         return list(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form: make it a number or a text")
+    raise TypeError(f"{type(value).__name__} has no JSON form: make it an int, a float or a text")
 
 
 def include(value: Include) -> list[str] | bool | None:
@@ -224,9 +348,9 @@ def include(value: Include) -> list[str] | bool | None:
     if value is True:
         return True
     if isinstance(value, str):
-        return [value]
+        return [text("include", value)]
     if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(name, str) for name in value):
-        return list(value)
+        return [text("a name in include", name) for name in value]
     raise InvalidArgumentError(f"include is {_input.shown(value)}: pass True for all fields, or a list of names")
 
 

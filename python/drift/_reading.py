@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import numpy as np
 
@@ -17,6 +16,8 @@ from drift._filter.doubts import doubts
 from drift._result import Page, Rows, SearchResult
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from drift._filter import FilterLike
     from drift._time import Decay
     from drift._types import IdsLike, Include, Missing, Routing, TimeLike, VectorsLike
@@ -123,15 +124,12 @@ class Reading:
         [3]
         """
         natural("limit", limit, 1)
-        if isinstance(cursor, UUID):
-            cursor = str(cursor)
-        if cursor is not None and isinstance(cursor, str) != (self._inner.id_type == "str"):
-            raise InvalidArgumentError(f"cursor is {cursor!r}: pass the .cursor of the page before")
+        start = None if cursor is None else _cursor(_input.id_text(cursor), self._inner.id_type)
         tree = _time.window(filter, since, until, self._inner)
         # One row more than the page has tells whether another page follows; the engine has no room for it beyond its
         # largest page, and is asked for that row alone.
         asked = limit + 1 if limit < _core.PAGE_ROWS_MAX else limit
-        ids, rows, fields = self._inner.page(tree, cursor, asked, bool(vectors), _metadata.include(include))
+        ids, rows, fields = self._inner.page(tree, start, asked, bool(vectors), _metadata.include(include))
         last = ids[limit - 1 : limit].tolist()
         more = len(ids) > limit
         if last and asked == limit:
@@ -322,6 +320,16 @@ class Reading:
             return Explanation.read(int(k), self._inner.explain(values, k, recall, nprobe, tree, confidence))
         except (TypeError, OverflowError) as error:
             raise _misfit(error, k, recall, False, nprobe, None) from None
+
+
+def _cursor(given: object, id_type: str) -> int | str:
+    """Return an id of the collection's type."""
+    if id_type == "str" and isinstance(given, str):
+        return text("cursor", given)
+    whole = int(given) if isinstance(given, (int, np.integer)) and not isinstance(given, bool) else None
+    if id_type == "int" and whole is not None and -(2**63) <= whole < 2**63:
+        return whole
+    raise InvalidArgumentError(f"cursor is {_input.shown(given)}: pass the .cursor of the page before")
 
 
 def _confidence(

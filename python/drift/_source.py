@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from drift import _input, _metadata
+from drift._checks import text
 from drift._errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def paths(values: Sequence[str | os.PathLike[str]]) -> list[str]:
         path = os.path.expanduser(os.fspath(value))  # noqa: PTH111 - it leaves bytes for the error below.
         if not isinstance(path, str):
             raise InvalidArgumentError(f"source is {path!r}: a path must be a str or a path of str")
+        text("source", path)
         if "://" in path:
             raise InvalidArgumentError(f"source is {path!r}: load reads local files, so download it first")
         if os.path.isdir(path):  # noqa: PTH112

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drift import _input, _metadata
+from drift._checks import text
 from drift._errors import InvalidArgumentError
 from drift._filter import to_tree
 from drift._filter.times import with_times
@@ -68,13 +69,15 @@ class Decay:
 
     def __post_init__(self) -> None:
         duration("half_life", self.half_life)
-        if isinstance(self.weight, bool) or not isinstance(self.weight, (int, float, np.number)):
-            raise InvalidArgumentError(f"weight is {self.weight!r}: it must be a number above 0")
+        if isinstance(self.weight, bool) or not isinstance(self.weight, (int, float, np.integer, np.floating)):
+            raise InvalidArgumentError(f"weight is {_input.shown(self.weight)}: it must be a number above 0")
         # It becomes a float32, as distances are.
-        if not 0 < float(self.weight) <= float(np.finfo(np.float32).max):
-            raise InvalidArgumentError(f"weight is {self.weight!r}: it must be above 0 and finite")
+        if not 0 < self.weight <= float(np.finfo(np.float32).max):
+            raise InvalidArgumentError(f"weight is {_input.shown(self.weight)}: it must be above 0 and finite")
         if self.field is not None and not isinstance(self.field, str):
             raise InvalidArgumentError(f"field is {self.field!r}: it must be the name of a timestamp field")
+        if self.field is not None:
+            text("field", self.field)
         if self.at is not None:
             moment("at", self.at)
 
@@ -128,12 +131,14 @@ def duration(name: str, given: object) -> int:
     """Return a length of time in microseconds, 1 or more; a number is seconds."""
     if isinstance(given, dt.timedelta):
         micros = given // _MICROSECOND
-    elif isinstance(given, (int, float, np.number)) and not isinstance(given, bool) and math.isfinite(given):
-        micros = round(float(given) * 1e6)
+    elif isinstance(given, (int, np.integer)) and not isinstance(given, bool):
+        micros = int(given) * 1_000_000
+    elif isinstance(given, (float, np.floating)) and math.isfinite(given):
+        micros = round(min(float(given) * 1e6, 2.0**63))
     else:
         raise InvalidArgumentError(f"{name} is {_input.shown(given)}: it must be a timedelta, or a number of seconds")
     if not 0 < micros < 2**63:
-        raise InvalidArgumentError(f"{name} is {given!r}: it must be above 0, and at most 292,000 years")
+        raise InvalidArgumentError(f"{name} is {_input.shown(given)}: it must be above 0, and at most 292,000 years")
     return micros
 
 
@@ -176,7 +181,7 @@ def expiry(given: ExpiresLike, rows: int | None) -> _metadata.Field:
     """
     listed: list[Any]
     if isinstance(given, np.ndarray) and given.dtype.kind == "M":
-        listed = [None if np.isnat(at) else at for at in given.ravel()]
+        listed = list(given.ravel())
     elif isinstance(given, (str, dt.date, np.datetime64)):
         if rows is None:
             raise InvalidArgumentError("expires is one moment for ids of unknown number: give one for each row")
@@ -189,5 +194,12 @@ def expiry(given: ExpiresLike, rows: int | None) -> _metadata.Field:
         raise InvalidArgumentError(
             f"expires has {len(listed):,} moments for {rows:,} ids: give one, or one for each row"
         )
-    moments = [None if at is None else moment(f"expires of row {row}", at) for row, at in enumerate(listed)]
+    moments = [None if _metadata.missing(at) else _expiry(row, at) for row, at in enumerate(listed)]
     return _metadata.EXPIRES, "timestamp", moments
+
+
+def _expiry(row: int, given: object) -> int:
+    micros = moment(name := f"expires of row {row}", given)
+    if not _metadata.is_moment(micros):
+        raise InvalidArgumentError(f"{name} is {_input.shown(given)}: it must be {_metadata.MOMENTS}")
+    return micros

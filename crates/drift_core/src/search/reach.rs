@@ -30,7 +30,7 @@ const DIRECT_ROWS: u64 = 128;
 
 /// How many standard deviations farther than its mean the k-th matching row is taken to be among all rows: it is `k x` on average, with
 /// a deviation of `sqrt(k) x`.
-const RANK_DEVIATIONS: f64 = 2.0;
+const RANK_DEVIATIONS: f64 = 1.5;
 
 /// The distance from which on a query is a far one grows with this power of the rarity around it, as the k-th wanted row is
 /// farther as a matter of course: as that of rows in ten dimensions. Where it is much farther than that, in other clusters than the
