@@ -65,3 +65,18 @@ def test_a_few_long_rows_are_the_nearest_of_all_by_inner_product(k: int) -> None
     recall = np.mean([len(set(a) & set(b)) / k for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
     # The standard error at k = 1 is .01.
     assert recall >= 0.92
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_of_many_dimensions_is_no_harder_than_its_rows(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    rows, queries = (random.normal(size=(count, 384)).astype(np.float32) for count in (8_000, 300))
+    with drift.connect("memory://") as db:
+        c = db.create_collection("c", dim=384, metric="l2")
+        for at in range(0, len(rows), 1_000):
+            c.upsert(np.arange(at, at + 1_000), rows[at : at + 1_000])
+        c.flush()
+        exact = c.search(queries, 10, exact=True).ids.tolist()
+        for asked in (0.7, 0.8, 0.9):
+            found = c.search(queries, 10, recall=asked).ids.tolist()
+            assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, exact, strict=True)]) >= asked - 0.01

@@ -470,7 +470,7 @@ class Collection(Described, Reading):
         return self._inner.stats()
 
     def close(self) -> None:
-        """Close this handle. Closing again does nothing."""
+        """Close the collection, for all handles to it of this database object. Closing again does nothing."""
         self._inner.close()
 
     def __enter__(self) -> Self:

@@ -177,7 +177,7 @@ class Reading:
     @hinted
     def search(
         self,
-        query: VectorsLike,
+        q: VectorsLike,
         k: int = 10,
         *,
         recall: float | None = 0.95,
@@ -198,7 +198,8 @@ class Reading:
 
         Parameters
         ----------
-        query : array_like or Arrow array, shape (dim,) or (n, dim)
+        q : array_like or Arrow array, shape (dim,) or (n, dim)
+            One query or several.
             A C-contiguous float32 array is not copied.
         k : int
             Results per query, 0 to 65,536.
@@ -255,7 +256,7 @@ class Reading:
         >>> r.ids.tolist(), r.distances.tolist()
         ([1, 2], [0.0, 1.0])
         """
-        values = _input.queries(query, self._dim)
+        values = _input.queries(q, self._dim)
         narrowed = filter is not None or since is not None or until is not None
         tree = _time.window(filter, since, until, self._inner) if narrowed else None
         faded = None if decay is None else _time.decay(decay, self._inner.time)
@@ -271,7 +272,7 @@ class Reading:
     @hinted
     def explain(
         self,
-        query: VectorsLike,
+        q: VectorsLike,
         k: int = 10,
         *,
         recall: float | None = 0.95,
@@ -288,7 +289,7 @@ class Reading:
 
         Parameters
         ----------
-        query : array_like or Arrow array, shape (dim,)
+        q : array_like or Arrow array, shape (dim,)
             One query.
         k, recall, filter, since, until, nprobe, target_confidence, routing, lambda_, tau
             As in `search`; `k` from 1.
@@ -313,7 +314,7 @@ class Reading:
         >>> e.stop, e.work.buckets, e.scanned.sum() == 2
         ('nprobe', 2, np.True_)
         """
-        values = _input.queries(query, self._dim)
+        values = _input.queries(q, self._dim)
         try:
             confidence = _confidence(target_confidence, routing, lambda_, tau)
             tree = _time.window(filter, since, until, self._inner)

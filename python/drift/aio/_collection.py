@@ -169,7 +169,7 @@ class Collection(Described):
     @hinted
     async def search(
         self,
-        query: VectorsLike,
+        q: VectorsLike,
         k: int = 10,
         *,
         recall: float | None = 0.95,
@@ -192,7 +192,7 @@ class Collection(Described):
         """
         return await self._calls.run(
             self._sync.search,
-            query,
+            q,
             k,
             recall=recall,
             exact=exact,
@@ -212,7 +212,7 @@ class Collection(Described):
     @hinted
     async def explain(
         self,
-        query: VectorsLike,
+        q: VectorsLike,
         k: int = 10,
         *,
         recall: float | None = 0.95,
@@ -228,7 +228,7 @@ class Collection(Described):
         """Search for one query, and explain how far the search went and why, as `drift.Collection.explain`."""
         return await self._calls.run(
             self._sync.explain,
-            query,
+            q,
             k,
             recall=recall,
             filter=filter,

@@ -37,6 +37,11 @@ const BEFORE_SHARE: f32 = 0.5;
 /// distance to full recall.
 const EXPECTED_DIFFERENCE: f32 = 0.1;
 
+/// A rule that is held by its budget alone is taken where it costs at most so many times as much. Where all distances are about the
+/// same, as among many dimensions of noise, scores of buckets tell rows, which these were trained on, from queries by about as much as they
+/// tell near buckets from far ones.
+const SURE_COST: f32 = 1.1;
+
 /// Differences and budgets that are tried: quantiles of what reaching a true neighbour took, ever closer to 1, as a high target is
 /// decided by the last few of a thousand.
 const DIFFERENCES: Quantiles = Quantiles { count: 100, factor: 0.93 };
@@ -113,10 +118,10 @@ pub fn fit(evidence: &Evidence<'_>) -> Vec<CalibrationPoint> {
                     suffices_alone && next[*rule].reaches(wanted(1.0)) && tried[*rule].reaches(wanted(BEFORE_SHARE))
                 }
             };
-            let rule = (0..rules.len())
-                .filter(is_enough)
-                .min_by(|a, b| tried[*a].cost.total_cmp(&tried[*b].cost).then(a.cmp(b)))?;
-            let (difference, row_share) = rules[rule];
+            let rule = cheapest(&tried, is_enough, |_| true)?;
+            let sure = cheapest(&tried, is_enough, |rule| rules[*rule].0 == f32::INFINITY);
+            let sure = sure.filter(|sure| tried[*sure].cost <= SURE_COST * tried[rule].cost);
+            let (difference, row_share) = rules[sure.unwrap_or(rule)];
             Some(CalibrationPoint { k: USUAL_K as u32, recall, difference, row_share })
         })
         .collect()
@@ -136,6 +141,16 @@ fn limits(traces: &[&Trace], found: Found) -> (Vec<f32>, Vec<f32>) {
 /// Every difference with every share, in the order of [`outcomes`].
 fn rules(differences: &[f32], shares: &[f32]) -> Vec<(f32, f32)> {
     differences.iter().flat_map(|&difference| shares.iter().map(move |&share| (difference, share))).collect()
+}
+
+/// The cheapest of some rules.
+fn cheapest(
+    tried: &[Outcome],
+    is_enough: impl Fn(&usize) -> bool,
+    is_admitted: impl Fn(&usize) -> bool,
+) -> Option<usize> {
+    let rules = (0..tried.len()).filter(|rule| is_admitted(rule) && is_enough(rule));
+    rules.min_by(|a, b| tried[*a].cost.total_cmp(&tried[*b].cost).then(a.cmp(b)))
 }
 
 /// What is to be expected of those who ask next, where part of them is like `newest`.
@@ -351,6 +366,19 @@ mod tests {
                 last = recall;
             }
         }
+    }
+
+    #[test]
+    fn a_budget_alone_is_taken_where_it_costs_hardly_more() {
+        // Here both limits stop at the same places.
+        assert!(fit(&evidence(&traces(800), &[], 0)).iter().all(|point| point.difference == f32::INFINITY));
+        let mut apart = traces(800);
+        for trace in &mut apart {
+            // Differences that tell what budgets cannot: how far each one has to go.
+            let last = trace.found.iter().max().copied().unwrap_or(1) as f32;
+            trace.marks.iter_mut().for_each(|mark| mark.gap = mark.step as f32 / last);
+        }
+        assert!(fit(&evidence(&apart, &[], 0)).iter().any(|point| point.difference.is_finite()));
     }
 
     #[test]
