@@ -137,9 +137,9 @@ ARGUMENTS: list[tuple[Callable[[Any], object], str]] = [
     (lambda c: c.search(ROWS[0], top_k=5), "search() has no argument 'top_k': it is called k here"),
     (lambda c: c.search(ROWS[0], limit=5), "search() has no argument 'limit': it is called k here"),
     (lambda c: c.search(ROWS[0], where={"a": 1}), "'where': it is called filter here"),
-    (lambda c: c.search(vector=ROWS[0]), "'vector': it is called query here"),
+    (lambda c: c.search(vector=ROWS[0]), "'vector': it is called q here"),
     (lambda c: c.search(ROWS[0], fliter="a = 1"), "'fliter': did you mean filter?"),
-    (lambda c: c.search(ROWS[0], zzz=1), "'zzz': there are query, k, recall, exact, filter"),
+    (lambda c: c.search(ROWS[0], zzz=1), "'zzz': there are q, k, recall, exact, filter"),
     (lambda c: c.scroll(k=5), "scroll() has no argument 'k': it is called limit here"),
     (lambda c: c.scroll(offset=5), "'offset': it is called cursor here"),
     (lambda c: c.get([1], with_vectors=True), "get() has no argument 'with_vectors'"),
@@ -168,7 +168,7 @@ def test_an_argument_that_is_called_otherwise_is_told(db: drift.Database, call: 
 
 def test_other_type_errors_stay_as_they_are(db: drift.Database) -> None:
     c: Any = db.create_collection("docs", dim=2)
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'query'"):
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'q'"):
         c.search()
     with pytest.raises(TypeError, match="multiple values for argument 'k'"):
         c.search(ROWS[0], 5, k=5)
@@ -184,6 +184,6 @@ def test_other_type_errors_stay_as_they_are(db: drift.Database) -> None:
 
 def test_signatures_are_those_of_the_methods() -> None:
     for cls in (drift.Collection, aio.Collection):
-        assert list(inspect.signature(cls.search).parameters)[:4] == ["self", "query", "k", "recall"]
+        assert list(inspect.signature(cls.search).parameters)[:4] == ["self", "q", "k", "recall"]
     assert inspect.iscoroutinefunction(aio.Collection.search)
     assert not inspect.iscoroutinefunction(drift.Collection.search)

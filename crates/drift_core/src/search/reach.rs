@@ -16,6 +16,10 @@ const PRIOR_ROWS: f64 = 64.0;
 /// Living rows that are taken to be near before any is met.
 const DEATH_PRIOR_ROWS: f64 = 16.0;
 
+/// Part of the distance to full recall that is aimed at beyond the target: the distance of the k-th match varies more than that of the
+/// `k x`-th row, and a search that is lucky at first stops too early.
+const MARGIN: f32 = 0.25;
+
 /// A row that is measured wherever it is costs as much as this many codes of buckets that are scanned. At d = 384 it is 400
 /// bytes at a random place, against 52 of an entry in a row, or as many in a row.
 const fn direct_cost(scan: &ScanCodes) -> u64 {
@@ -30,7 +34,7 @@ const DIRECT_ROWS: u64 = 128;
 
 /// How many standard deviations farther than its mean the k-th matching row is taken to be among all rows: it is `k x` on average, with
 /// a deviation of `sqrt(k) x`.
-const RANK_DEVIATIONS: f64 = 1.5;
+const RANK_DEVIATIONS: f64 = 2.0;
 
 /// The distance from which on a query is a far one grows with this power of the rarity around it, as the k-th wanted row is
 /// farther as a matter of course: as that of rows in ten dimensions. Where it is much farther than that, in other clusters than the
@@ -45,6 +49,9 @@ const SURE: f32 = 4.0;
 /// Where wanted rows are so many times as rare around the query as among all rows, they are elsewhere: at distances at
 /// which no difference was measured.
 const ELSEWHERE: f64 = 4.0;
+
+/// There the budget alone stops a search, and is so many times as large.
+const ELSEWHERE_BUDGET: f64 = 2.0;
 
 /// Rows whose estimates beat the threshold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,7 +114,7 @@ impl Reach<'_> {
             near: PRIOR_ROWS,
             wanted: PRIOR_ROWS / all,
             k: limits.k,
-            recall: limits.recall,
+            recall: limits.recall + MARGIN * (1.0 - limits.recall),
             direct,
             all,
             rarest: all,
@@ -145,7 +152,9 @@ impl Reach<'_> {
         // A cast from a float saturates.
         let StopRule { rows, difference, usual, .. } =
             self.version.rule(self.recall, rank.min(f64::from(u32::MAX)) as usize);
-        let difference = if self.rarest > ELSEWHERE * self.all { f32::INFINITY } else { difference };
+        let is_elsewhere = self.rarest > ELSEWHERE * self.all;
+        let difference = if is_elsewhere { f32::INFINITY } else { difference };
+        let rows = if is_elsewhere { (rows as f64 * ELSEWHERE_BUDGET) as u64 } else { rows };
         let usual = usual * self.rarest.powf(USUAL_EXPONENT) as f32;
         // Where too few rows are found, all that are wanted are measured: a search need not go on until it has met them.
         self.stop = StopRule { rows, difference, usual, fills: false };
