@@ -16,10 +16,6 @@ const PRIOR_ROWS: f64 = 64.0;
 /// Living rows that are taken to be near before any is met.
 const DEATH_PRIOR_ROWS: f64 = 16.0;
 
-/// Part of the distance to full recall that is aimed at beyond the target: the distance of the k-th match varies more than that of the
-/// `k x`-th row, and a search that is lucky at first stops too early.
-const MARGIN: f32 = 0.25;
-
 /// A row that is measured wherever it is costs as much as this many codes of buckets that are scanned. At d = 384 it is 400
 /// bytes at a random place, against 52 of an entry in a row, or as many in a row.
 const fn direct_cost(scan: &ScanCodes) -> u64 {
@@ -32,9 +28,12 @@ const fn direct_cost(scan: &ScanCodes) -> u64 {
 /// So few wanted rows are measured at once: that takes 5 us, less than choosing buckets.
 const DIRECT_ROWS: u64 = 128;
 
-/// How many standard deviations farther than its mean the k-th matching row is taken to be among all rows: it is `k x` on average, with
-/// a deviation of `sqrt(k) x`.
+/// How many standard deviations farther than its mean the k-th matching row may be among all rows, for the budget: it is the `k x`-th
+/// on average, with a deviation of `sqrt(k) x`.
 const RANK_DEVIATIONS: f64 = 2.0;
+
+/// Change of `x` from which on the rules for another number of neighbours are looked up: that takes as long as half a bucket.
+const CHANGE: f64 = 1.0 / 16.0;
 
 /// The distance from which on a query is a far one grows with this power of the rarity around it, as the k-th wanted row is
 /// farther as a matter of course: as that of rows in ten dimensions. Where it is much farther than that, in other clusters than the
@@ -97,9 +96,10 @@ pub struct Reach<'a> {
     direct: u64,
     /// Rows, wanted or not, for each wanted one.
     all: f64,
-    /// The largest `near / wanted` so far.
+    /// `near / wanted`, to [`CHANGE`], and the largest so far.
+    rarity: f64,
     rarest: f64,
-    /// The rule for `rarest`.
+    /// The rule for both.
     stop: StopRule,
     is_direct: bool,
 }
@@ -114,9 +114,10 @@ impl Reach<'_> {
             near: PRIOR_ROWS,
             wanted: PRIOR_ROWS / all,
             k: limits.k,
-            recall: limits.recall + MARGIN * (1.0 - limits.recall),
+            recall: limits.recall,
             direct,
             all,
+            rarity: all,
             rarest: all,
             stop: limits.stop,
             is_direct: false,
@@ -131,8 +132,9 @@ impl Reach<'_> {
         self.near += f64::from(met.near);
         self.wanted += f64::from(met.wanted);
         let rarity = self.near / self.wanted.max(f64::MIN_POSITIVE);
-        if rarity > self.rarest {
-            self.rarest = rarity;
+        if (rarity / self.rarity - 1.0).abs() > CHANGE {
+            self.rarity = rarity;
+            self.rarest = self.rarest.max(rarity);
             self.settle();
         }
         let widening = widening(reached.near, self.stop.usual);
@@ -145,13 +147,14 @@ impl Reach<'_> {
         self.is_direct
     }
 
-    /// Sets what follows from `rarest`. Its powers take as long as half a bucket, so they are taken only when it grows.
+    /// Sets what follows from `rarity` and `rarest`. The difference is that of what the k-th row is now: for a farther one it is smaller,
+    /// and would end the search early in a cluster more of which match than elsewhere.
     fn settle(&mut self) {
         let k = self.k as f64;
-        let rank = self.rarest * (k + RANK_DEVIATIONS * k.sqrt());
         // A cast from a float saturates.
-        let StopRule { rows, difference, usual, .. } =
-            self.version.rule(self.recall, rank.min(f64::from(u32::MAX)) as usize);
+        let rule = |rank: f64| self.version.rule(self.recall, rank.min(f64::from(u32::MAX)) as usize);
+        let StopRule { rows, usual, .. } = rule(self.rarest * (k + RANK_DEVIATIONS * k.sqrt()));
+        let StopRule { difference, .. } = rule(self.rarity * k);
         let is_elsewhere = self.rarest > ELSEWHERE * self.all;
         let difference = if is_elsewhere { f32::INFINITY } else { difference };
         let rows = if is_elsewhere { (rows as f64 * ELSEWHERE_BUDGET) as u64 } else { rows };
