@@ -4,6 +4,7 @@
 
 #[cfg(feature = "arrow")]
 pub mod arrow;
+mod commit;
 mod load;
 pub mod source;
 mod spool;

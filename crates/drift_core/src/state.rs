@@ -4,7 +4,7 @@
 //! and never wait; it is immutable but for deaths, which carry the seq that caused them, so a pinned reader can tell
 //! what happened after it began. State moves forward only by [`CollectionState::publish`], after the durable commit.
 //!
-//! Locks, in the order in which they may be taken: `job` (one job at a time), `recall.measuring` (one measurement at a time),
+//! Locks, in the order in which they may be taken: `job` (one job or load at a time), `recall.measuring` (one measurement at a time),
 //! `loading` (a bulk load, or writes that a load must not come between), `maintenance` (commits), `writes` (sequence numbers, log append, memtable insert, publication), `sync` inside the log.
 //! `fields`, `recall.log` and the lock of `jobs` are held for a moment, and none of the others is taken meanwhile.
 
@@ -119,6 +119,8 @@ pub struct Maintenance {
     pub newest: Arc<AtomicU64>,
     /// What maintenance remembers between jobs.
     pub upkeep: Upkeep,
+    /// Whether a bulk load writes files that no manifest names yet.
+    pub is_loading: bool,
     /// Whether the collection has been closed. A call that began before may still go on, and must change nothing.
     pub closed: bool,
     /// Live queries measured since the newest manifest, whose recall is in `manifest` and not in its file.
@@ -182,10 +184,11 @@ pub struct CollectionState {
     pub writes: Mutex<Writes>,
     /// The durable side.
     pub maintenance: Mutex<Maintenance>,
-    /// Held for the length of a job, also while it works without the maintenance lock.
+    /// Held for the length of a job or a bulk load, also while it works without the maintenance lock.
     pub job: Mutex<()>,
     /// Held to write by a bulk load from the reservation of its seqs to its commit, to read by writes that replace or delete
-    /// particular versions of rows: in between they would be younger than the row that the load brings in their place.
+    /// particular versions of rows: in between they would be younger than the row that the load brings in their place. A close reads, too:
+    /// the files are not another's before the load is done with them.
     pub loading: RwLock<()>,
     /// Signalled when a frozen memtable has been flushed: writers wait here for room.
     pub room: Condvar,

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const OTHER_PATHS: maintain::OtherPaths =
-    maintain::OtherPaths { refresh: calibrate::refresh, check_shadows: calibrate::check_shadows, expire };
+    maintain::OtherPaths { refresh: calibrate::try_refresh, check_shadows: calibrate::check_shadows, expire };
 
 /// Deletes rows that have expired, at most `limit`, unless they are written anew meanwhile; tells how many it met.
 fn expire(collection: &CollectionState, limit: usize) -> Result<u64> {
@@ -94,6 +94,7 @@ impl OpenCollection {
         state.wake_writers();
         let Some(background) = self.background.lock().take() else { return Ok(()) };
         let stopped = background.stop();
+        let _unloaded = state.loading.read();
         // Waits for calls that are about to commit; those that come to it later must not: the lock on the folder goes next.
         let mut maintenance = state.maintenance.lock();
         if self.dropped.load(Ordering::Acquire) {
@@ -332,10 +333,12 @@ impl Collection {
         Ok(records)
     }
 
-    /// Does one thing that the background thread does; simulations have no such thread.
+    /// Does one thing that the background thread does; simulations have no such thread. Flushes may come amid a job or a load.
     #[cfg(feature = "sim")]
     pub fn run_chore(&self, chore: maintain::Chore) -> Result<()> {
-        maintain::run_chore(&*self.unheld()?, OTHER_PATHS, chore)
+        use maintain::Chore;
+        let state = if matches!(chore, Chore::Freeze | Chore::Flush) { self.state()? } else { self.unheld()? };
+        maintain::run_chore(&state, OTHER_PATHS, chore)
     }
 
     /// Lets no further background job begin. Flushes go on.

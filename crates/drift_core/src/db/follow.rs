@@ -37,7 +37,10 @@ pub(super) fn follow(state: &CollectionState, opening: &Opening<'_>, newer: &Sna
         .iter()
         .map(|entry| opening.segment(entry, &state.schema, &manifest.fields));
     let added = added.collect::<Result<Vec<_>>>()?;
-    let tombstones = manifest.tombstone_files.iter().filter(|number| !old.tombstone_files.contains(number));
+    // Deletes that were flushed while a load was under way are younger than the load's rows, which come later.
+    let settled = manifest.segments[old.segments.len()..].iter().map(|entry| entry.settled).min().unwrap_or(u64::MAX);
+    let is_new = |number: &&u64| **number >= settled || !old.tombstone_files.contains(number);
+    let tombstones = manifest.tombstone_files.iter().filter(is_new);
     let read = |&number| TombstoneFile::read(&*newer.files, number, state.identity, state.schema.id_type);
     let tombstones = tombstones.map(read).collect::<Result<Vec<_>>>()?;
     let (records, end) = records(state, opening, newer)?;
@@ -87,7 +90,7 @@ fn install(state: &CollectionState, index: &Index, first: usize, tombstones: &[T
             index.segments[place as usize].segment.mark_dead(row, seq);
         }
     };
-    state.install_segments(index, first, |place, row, installed| match installed {
+    state.install_segments(index, first..index.segments.len(), |place, row, installed| match installed {
         Installed::New => {}
         Installed::Replaced(older) => kill(&older),
         Installed::Superseded(_) => index.segments[place as usize].segment.mark_dead(row, seq),

@@ -79,6 +79,7 @@ impl Opening<'_> {
                 store,
                 upkeep,
                 closed: false,
+                is_loading: false,
                 unsaved_queries: 0,
             },
             version,
@@ -175,7 +176,8 @@ impl Opening<'_> {
     fn fill(&self, state: &CollectionState, missing: usize) -> Result<()> {
         let version = state.pin();
         let manifest = state.maintenance.lock().manifest.clone();
-        state.install_segments(&version.index, missing, |_, _, _| ());
+        let segments = missing..version.index.segments.len();
+        state.install_segments(&version.index, segments, |_, _, _| ());
         for &number in &manifest.tombstone_files {
             let file = TombstoneFile::read(&*self.backend, number, self.identity, state.schema.id_type)
                 .map_err(named_but_missing)?;
@@ -290,7 +292,7 @@ impl Opening<'_> {
                 self.backend.delete(&names::wal(number))?;
             }
         }
-        remove_unreferenced(state, &maintenance.store)
+        remove_unreferenced(state, &maintenance)
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn repair(collection: &CollectionState, progress: OnWork<'_>) -> Resu
         reach(Failpoint::RepairCommit)?;
         maintenance.commit(next)?;
     }
-    maintain::remove_unreferenced(collection, &maintenance.store)?;
+    maintain::remove_unreferenced(collection, &maintenance)?;
     drop(maintenance);
     collection.clear_damage_notes();
     let mut after = verify(collection, progress)?;

@@ -4,17 +4,17 @@
 //! them; then assign, encode and write segment after segment; commit once. Before the commit nothing is visible, and an
 //! error or an interrupt leaves only orphans. Ids that exist are replaced; of an id given twice the last row wins.
 //!
-//! Seqs are taken when writing begins and reserved in the log before the manifest names them. From there to the commit
-//! the load holds the maintenance lock: were a delete flushed in between, its tombstone could pass the rows by.
+//! Seqs are taken when writing begins and reserved in the log before the manifest names them. Other jobs wait from there to the
+//! commit; writers and their flushes do not (`commit`).
 
+use super::commit::{Loaded, UnderWay, joined};
 use super::source::{LoadProgress, LoadReport, RowSource};
 use super::spool::{Chunk, Spool};
 use super::time::timed;
-use super::write::kill;
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::{BucketTable, CollectionState, Index, Installed, Ordered, ResidualSums, Router, Version, Writes};
+use crate::state::{BucketTable, CollectionState, Ordered, ResidualSums, Writes};
 use crate::storage::failpoint::{Failpoint, reach};
-use crate::types::{BucketId, Columns, Fields, NEVER, Seq};
+use crate::types::{BucketId, Columns, Fields, Seq};
 use crate::wal::{Record, WalSync};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -86,20 +86,13 @@ fn write(
 ) -> Result<()> {
     let rows = spool.rows();
     tell(progress, "train", 0, Some(rows as u64))?;
-    let old = collection.pin().index.router.clone();
-    let first = collection.maintenance.lock().manifest.next_bucket;
-    let sampled = train(collection, &mut spool, &old, first);
+    let sampled = train(collection, &mut spool);
     let _hold = collection.hold();
+    let _job = collection.job.lock();
     let _loading = collection.loading.write();
-    let mut maintenance = collection.maintenance.lock();
-    maintenance.check_open()?;
-    let mut manifest = maintenance.manifest.next();
-    // A flush or another load may have defined buckets since.
-    let first_bucket = BucketId(manifest.next_bucket);
-    let new = sampled.renumbered(first_bucket.0);
-    let old = collection.pin().index.router.clone();
-    let mut router =
-        if new.is_empty() { old } else { Arc::new(collection.next_router(&old, old.table().merged(&new, &[]))) };
+    let under_way = UnderWay::begin(collection, sampled.len() as u32)?;
+    let new = sampled.renumbered(under_way.first_bucket);
+    let router = joined(collection, &collection.pin().index.router, &new);
     let mut sums = ResidualSums::new(router.len());
     reach(Failpoint::LoadReserve)?;
     let first_seq = reserve(collection, rows as u64)?;
@@ -115,49 +108,29 @@ fn write(
         let mut writer = collection.begin_segment(placement.vectors.element_type(), count)?;
         placement.write(&order, collection.schema.dim, &mut writer)?;
         grow(collection, &payload)?;
-        segments.push(collection.end_segment(writer, &Ordered { columns: &payload, order: &order }, &mut manifest)?);
+        let payload = Ordered { columns: &payload, order: &order };
+        segments.push(collection.end_segment(writer, &payload, under_way.settled)?);
         done += count;
         tell(progress, "write", done, Some(rows as u64))?;
     }
-    if !new.is_empty() {
-        let mut table = router.table().clone();
-        table.set_spread(&sums);
-        if new.len() == table.len() {
-            manifest.trained_seq = first_seq + rows as Seq;
-        }
-        collection.add_bucket_file(&table.split_off(first_bucket), &mut manifest)?;
-        router = Arc::new(router.with_table(table));
-    }
     report.buckets = new.len() as u64;
     report.segments = segments.len() as u64;
-    manifest.next_seq = manifest.next_seq.max(first_seq + rows as Seq);
-    let version = collection.pin();
-    let first = version.index.segments.len();
-    let index = collection.pool.install(|| version.index.extended(router, segments, version.seq))?;
-    manifest.unmeasured_rows = index.unmeasured();
-    let expiries = index.segments[first..].iter().map(|live| live.segment.earliest_expiry(&collection.schema.lifetime));
-    let expiry = expiries.collect::<Result<Vec<_>>>()?.into_iter().min().unwrap_or(NEVER);
-    let mut writes = collection.writes.lock();
-    let commit_seq = reserve_locked(&mut writes, 1)?;
-    // What was acknowledged before the load is there must not be lost where the load is kept.
-    log_end(&writes).map_or(Ok(()), |(log, end)| log.sync_to(end))?;
-    manifest.fields.clone_from(&collection.fields.read().list);
-    reach(Failpoint::LoadCommit)?;
-    maintenance.commit(manifest)?;
-    collection.note_expiry(expiry);
-    publish(collection, &mut writes, Arc::new(index), first, commit_seq);
-    Ok(())
+    let mut table = router.table().clone();
+    table.set_spread(&sums);
+    let buckets = table.filtered(|id| new.position(id).is_some());
+    under_way.commit(Loaded { segments, buckets, seqs: first_seq..first_seq + rows as Seq })
 }
 
 /// Defines buckets on a sample of the rows, unless these are few and there are buckets already.
-fn train(collection: &CollectionState, spool: &mut Spool<'_>, old: &Router, first: u32) -> BucketTable {
-    let all = collection.pin().live_rows + spool.rows() as u64;
+fn train(collection: &CollectionState, spool: &mut Spool<'_>) -> BucketTable {
+    let version = collection.pin();
+    let all = version.live_rows + spool.rows() as u64;
     let few = NEW_BUCKETS_MIN * collection.bucket_rows(all);
-    if spool.rows() < few && !old.is_empty() {
+    if spool.rows() < few && !version.index.router.is_empty() {
         return BucketTable::default();
     }
     let rotated = collection.rotate_rows(&spool.take_sample().as_ref());
-    collection.train(&rotated, collection.bucket_count(spool.rows(), all), BucketId(first))
+    collection.train(&rotated, collection.bucket_count(spool.rows(), all), BucketId(0))
 }
 
 /// Adds the fields of a chunk to the collection's, as a write does. They stay when the load fails: a field that no row has
@@ -182,65 +155,16 @@ fn reserve(collection: &CollectionState, count: u64) -> Result<Seq> {
 }
 
 /// The log, if there is one, and where it ends.
-fn log_end(writes: &Writes) -> Option<(Arc<WalSync>, u64)> {
+pub(super) fn log_end(writes: &Writes) -> Option<(Arc<WalSync>, u64)> {
     writes.wal_sync.clone().zip(writes.wal.as_ref().map(|wal| wal.end()))
 }
 
-fn reserve_locked(writes: &mut Writes, count: u64) -> Result<Seq> {
+/// Takes `count` seqs; replay steps over them once the log is durable.
+pub(super) fn reserve_locked(writes: &mut Writes, count: u64) -> Result<Seq> {
     let first_seq = writes.next_seq;
     if let Some(wal) = &mut writes.wal {
         wal.append(&Record::Reserve { first_seq, count })?;
     }
     writes.next_seq += count;
     Ok(first_seq)
-}
-
-/// Shows the rows of the segments from place `first` on. What they supersede dies at `commit_seq`, which is newer than any snapshot that cannot see them.
-fn publish(collection: &CollectionState, writes: &mut Writes, index: Arc<Index>, first: usize, commit_seq: Seq) {
-    let version = collection.pin();
-    collection.commit_moves(writes, |_| {
-        let mut live_rows = version.live_rows as i64;
-        collection.install_segments(&index, first, |place, row, installed| {
-            let segment = &index.segments[place as usize].segment;
-            live_rows += settle(&version, &index, segment, row, installed, commit_seq);
-        });
-        Version { seq: commit_seq, live_rows: live_rows as u64, index: index.clone(), ..(*version).clone() }
-    });
-}
-
-/// Settles one new row against the other rows of its id; returns the change in live rows.
-fn settle(
-    version: &Version,
-    index: &Index,
-    segment: &crate::segment::Segment,
-    row: u32,
-    installed: Installed,
-    commit_seq: Seq,
-) -> i64 {
-    let seq = segment.seq(row);
-    let in_memory = version.find_in_memory(segment.id(row));
-    let flushed = match installed {
-        Installed::New => None,
-        Installed::Replaced(found) | Installed::Superseded(found) => Some((index, found)),
-    };
-    // A younger write of the id, be it a row or a delete, wins over the load. Its seq stays known: of an id given twice, the
-    // second row finds nothing but the first one.
-    let younger = [in_memory, flushed.map(|(_, found)| found)].into_iter().flatten();
-    let younger = younger.flat_map(|found| [found.seq, if found.death == commit_seq { 0 } else { found.death }]);
-    if let Some(younger) = younger.filter(|younger| *younger > seq).max() {
-        segment.mark_dead(row, younger);
-        return 0;
-    }
-    let mut change = 1;
-    if let Some(found) = in_memory.filter(|found| found.death == 0) {
-        kill(version, &found, commit_seq);
-        change -= 1;
-    }
-    if let Some((index, found)) = flushed.filter(|(_, found)| found.death == 0) {
-        if let crate::state::Place::Segment(place, old) = found.place {
-            index.segments[place as usize].segment.mark_dead(old, commit_seq);
-        }
-        change -= 1;
-    }
-    change
 }

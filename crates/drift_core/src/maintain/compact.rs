@@ -63,7 +63,7 @@ fn merge(collection: &CollectionState, maintenance: &mut Maintenance, places: &[
     maintenance.commit(manifest)?;
     publish(collection, index, next, added.map(|live| live.segment), &sources);
     checkpoint(collection, maintenance)?;
-    remove_unreferenced(collection, &maintenance.store)?;
+    remove_unreferenced(collection, maintenance)?;
     collection.counters.job_bytes_written.fetch_add(done.bytes, Ordering::Relaxed);
     collection.counters.compacted_bytes_written.fetch_add(done.bytes, Ordering::Relaxed);
     Ok(done)
@@ -110,7 +110,10 @@ fn write(
         run.fill(index, rows)?;
         run.push(rows[0].0, &mut writer)?;
     }
-    collection.end_segment(writer, &Gathered { collection, index, sources }, manifest)
+    let payload = Gathered { collection, index, sources };
+    let (entry, segment) = collection.end_segment(writer, &payload, manifest.next_file.peek())?;
+    manifest.segments.push(entry);
+    Ok(segment)
 }
 
 /// Payload of rows of several segments.

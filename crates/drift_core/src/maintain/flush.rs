@@ -100,7 +100,9 @@ fn write_segment(
     let mut writer = collection.begin_segment(placement.vectors.element_type(), order.len())?;
     placement.write(&order, collection.schema.dim, &mut writer)?;
     let payload = std::mem::take(&mut extract.payload);
-    let segment = collection.end_segment(writer, &Ordered { columns: &payload, order: &order }, manifest)?;
+    let payload = Ordered { columns: &payload, order: &order };
+    let (entry, segment) = collection.end_segment(writer, &payload, manifest.next_file.peek())?;
+    manifest.segments.push(entry);
     manifest.fields.clone_from(&collection.fields.read().list);
     let rows = order.iter().map(|&row| extract.rows[row as usize]).collect();
     Ok(Written { segment, rows })
@@ -127,7 +129,7 @@ fn publish(
                 }
             }
         }
-        collection.install_segments(&index, first, |_, _, _| ());
+        collection.install_segments(&index, first..index.segments.len(), |_, _, _| ());
         collection.uninstall(&index, &extract.tombstone_ids, &extract.tombstone_seqs);
         let frozen = version.frozen[1..].to_vec().into();
         Version { index, frozen, ..(*version).clone() }

@@ -19,7 +19,7 @@ pub fn after_load(collection: &CollectionState) -> Result<()> {
         return Ok(());
     }
     checkpoint_if_stale(collection, &mut maintenance)?;
-    remove_unreferenced(collection, &maintenance.store)
+    remove_unreferenced(collection, &maintenance)
 }
 
 /// Deletes what a bulk load that has failed left.
@@ -33,7 +33,7 @@ pub fn after_failed_load(collection: &CollectionState) {
 /// Deletes what a change that was not committed has written: on a disk that is nearly full each try would leave less room for
 /// the next. Where the manifest of the change may be there after all, its files stay.
 pub fn remove_leftovers(collection: &CollectionState, maintenance: &Maintenance) {
-    if let Err(error) = remove_unreferenced(collection, &maintenance.store) {
+    if let Err(error) = remove_unreferenced(collection, maintenance) {
         tracing::warn!(collection = %collection.name, %error, "files of a change that failed stay");
     }
 }
@@ -49,10 +49,13 @@ pub fn remove_logs_below(collection: &CollectionState, floor: u64) {
     }
 }
 
-/// Deletes segments, bucket, move, tombstone and bitstore files that no kept manifest names. The caller holds the maintenance
-/// lock or is alone, so no commit is under way.
-pub fn remove_unreferenced(collection: &CollectionState, store: &crate::manifest::ManifestStore) -> Result<()> {
-    let kept: HashSet<String> = store.kept()?.iter().flat_map(|manifest| manifest.files()).collect();
+/// Deletes segments, bucket, move, tombstone and bitstore files that no kept manifest names. While a load writes some that the next
+/// manifest is to name, it does nothing: the end of the load comes here again.
+pub fn remove_unreferenced(collection: &CollectionState, maintenance: &Maintenance) -> Result<()> {
+    if maintenance.is_loading {
+        return Ok(());
+    }
+    let kept: HashSet<String> = maintenance.store.kept()?.iter().flat_map(|manifest| manifest.files()).collect();
     for folder in [names::SEGMENTS, names::BUCKETS, names::MOVES, names::TOMBSTONES, names::BITSTORES] {
         for name in collection.backend.list(folder)? {
             // What drift did not name is somebody's, and stays.

@@ -24,11 +24,15 @@ use std::time::Duration;
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// How long until background work is tried again for which another thread holds the lock, that of a load for one: nothing tells when it
+/// lets go. Flushes go on meanwhile.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
 /// What background work asks of the read and the write path.
 #[derive(Clone, Copy)]
 pub struct OtherPaths {
-    /// Measures the stop rules anew if enough has changed.
-    pub refresh: fn(&CollectionState, &Pool, Unrest) -> Result<bool>,
+    /// Measures the stop rules anew if enough has changed, and tells whether it did; none where another thread is about to.
+    pub refresh: fn(&CollectionState, &Pool, Unrest) -> Result<Option<bool>>,
     /// Searches live queries again; tells how many.
     pub check_shadows: fn(&CollectionState, &Pool) -> Result<usize>,
     /// Deletes rows that have expired, at most so many; tells how many it met.
@@ -208,7 +212,13 @@ impl Scheduler {
             self.job_due = Some(now + quiet);
             return;
         }
-        match self.job() {
+        let Some(job) = collection.job.try_lock() else {
+            self.job_due = Some(now + BUSY_PAUSE);
+            return;
+        };
+        let outcome = self.job();
+        drop(job);
+        match outcome {
             Ok(Some(step)) => {
                 let pause = schedule.budget().pause_after(step.record.took, step.rows, step.record.bytes);
                 self.job_due = Some(clock.monotonic().saturating_add(pause));
@@ -235,7 +245,11 @@ impl Scheduler {
 
     fn refresh(&mut self, state: Unrest) -> Result<()> {
         let (collection, refresh) = (self.collection.clone(), self.paths.refresh);
-        refresh(&collection, self.pool()?, state).map(|_| ())
+        if refresh(&collection, self.pool()?, state)?.is_none() {
+            let due = collection.components.clock.monotonic() + BUSY_PAUSE;
+            self.job_due = Some(self.job_due.map_or(due, |known| known.max(due)));
+        }
+        Ok(())
     }
 
     fn pool(&mut self) -> Result<&Pool> {
@@ -281,7 +295,9 @@ fn start_job_pool(collection: &CollectionState) -> Result<Pool> {
 #[cfg(feature = "sim")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chore {
-    /// Flushes the oldest frozen memtable.
+    /// Freezes the active memtable, as the write does that fills it.
+    Freeze,
+    /// Flushes the oldest frozen memtable, unless a job that this runs amid is about to commit.
     Flush,
     /// Fsyncs the log, as under `durability="interval"`.
     Sync,
@@ -297,9 +313,16 @@ pub enum Chore {
 #[cfg(feature = "sim")]
 pub fn run_chore(collection: &CollectionState, paths: OtherPaths, chore: Chore) -> Result<()> {
     match chore {
-        Chore::Flush => flush_oldest(collection, &mut collection.maintenance.lock()).map(|_| ()),
+        Chore::Freeze => collection.rotate(&mut collection.writes.lock()).map(|_| ()),
+        // Within a job, which may be committing.
+        Chore::Flush => {
+            collection.maintenance.try_lock().map_or(Ok(()), |mut lock| flush_oldest(collection, &mut lock).map(|_| ()))
+        }
         Chore::Sync => sync::sync(collection),
-        Chore::Job => collection.pool.install(|| step(collection, &paths, Order::ByUrgency)).map(|_| ()),
+        Chore::Job => {
+            let _job = collection.job.lock();
+            collection.pool.install(|| step(collection, &paths, Order::ByUrgency)).map(|_| ())
+        }
         Chore::Measure => (paths.refresh)(collection, &collection.pool, Unrest::Settled).map(|_| ()),
         Chore::Shadows => (paths.check_shadows)(collection, &collection.pool).map(|_| ()),
     }

@@ -42,9 +42,8 @@ pub fn unrest(collection: &CollectionState) -> Unrest {
     if may_begin { Unrest::Passing } else { Unrest::Settled }
 }
 
-/// Does the next job; none when nothing is due. Runs on the caller's pool.
+/// Does the next job; none when nothing is due. Runs on the caller's pool; the caller holds the job lock.
 pub fn step(collection: &CollectionState, paths: &OtherPaths, order: Order) -> Result<Option<Step>> {
-    let _job = collection.job.lock();
     if !may_begin(collection, order) {
         return Ok(None);
     }
@@ -185,6 +184,7 @@ pub fn expire_all(collection: &CollectionState, paths: &OtherPaths) -> Result<Ve
 pub fn run_once(collection: &CollectionState, pool: &Pool, paths: &OtherPaths) -> Result<Vec<JobRecord>> {
     let mut records = expire_all(collection, paths)?;
     for _ in 0..STEPS_MAX {
+        let _job = collection.job.lock();
         match pool.install(|| step(collection, paths, Order::All))? {
             Some(step) => records.push(step.record),
             None => break,

@@ -5,6 +5,7 @@
 
 use super::{CollectionState, Found, Index};
 use crate::types::{BucketId, IdRef, Ids, Seq};
+use std::ops::Range;
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +46,10 @@ impl CollectionState {
         }
     }
 
-    /// Points the bitstore at the rows of the segments from place `first` on; returns the rows that this
-    /// supersedes or finds superseded, as segment place and row.
-    pub fn install_segments(&self, index: &Index, first: usize, mut each: impl FnMut(u32, u32, Installed)) {
-        for (place, live) in index.segments.iter().enumerate().skip(first) {
+    /// Points the bitstore at the rows of the segments at `places`; tells `each` segment place, row and what became of it.
+    pub fn install_segments(&self, index: &Index, places: Range<usize>, mut each: impl FnMut(u32, u32, Installed)) {
+        let segments = index.segments.iter().enumerate().take(places.end).skip(places.start);
+        for (place, live) in segments {
             for (bucket, rows) in live.segment.runs() {
                 for row in rows {
                     let installed = self.install(index, bucket, live.segment.seq(row), live.segment.id(row));

@@ -18,27 +18,22 @@ impl CollectionState {
         SegmentWriter::create(&*self.backend, self.identity, id, &self.schema, element_type, rows)
     }
 
-    /// Makes a segment durable, with the payload of its rows, and adds it to the manifest under way.
+    /// Makes a segment durable, with the payload of its rows; the entry is for the manifest under way. Tombstone files below `settled` say
+    /// nothing of its rows.
     pub fn end_segment(
         &self,
         writer: SegmentWriter,
         payload: &dyn PayloadSource,
-        manifest: &mut Manifest,
-    ) -> Result<LiveSegment> {
+        settled: u64,
+    ) -> Result<(SegmentEntry, LiveSegment)> {
         let mut segment = writer.finish(&*self.backend, payload)?;
         if self.config.exact_rows == ExactRows::Memory {
             segment.keep_rows()?;
         }
         let file = segment.file();
         self.counters.segment_bytes_written.fetch_add(file.length, Ordering::Relaxed);
-        manifest.segments.push(SegmentEntry {
-            file: file.id,
-            length: file.length,
-            digest: file.digest,
-            rows: file.rows,
-            settled: manifest.next_file.peek(),
-        });
-        Ok(LiveSegment::new(segment))
+        let entry = SegmentEntry { file: file.id, length: file.length, digest: file.digest, rows: file.rows, settled };
+        Ok((entry, LiveSegment::new(segment)))
     }
 
     /// Writes the buckets of `table` as a file of the manifest under way; tells its bytes.

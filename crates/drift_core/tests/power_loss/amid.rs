@@ -5,7 +5,7 @@ use crate::timeline::{Promise, Rows, State};
 use crate::world::{Step, World};
 use drift_core::clock::{self, Rng};
 use drift_core::config::Durability;
-use drift_core::db::Collection;
+use drift_core::db::{Chore, Collection};
 use drift_core::error::Result;
 use drift_core::storage::sim::SimFs;
 use drift_core::types::{Ids, Vectors};
@@ -25,8 +25,10 @@ struct Amid {
     events: Vec<Event>,
     version: u64,
     calls: u64,
-    /// The newest manifest before the step.
+    /// The newest manifest before the step commits.
     manifest: u64,
+    /// Whether flushes come in between as well.
+    flushes: bool,
 }
 
 /// A write that came in between.
@@ -66,7 +68,7 @@ fn settle(rows: &Rows, amid: &mut [Event]) -> BTreeSet<i64> {
 impl Amid {
     fn write(&mut self, collection: &Collection, fs: &SimFs, rng: &mut Rng) {
         let ids: Vec<i64> = (0..rng.random_range(1..4)).map(|_| rng.random_range(0..48)).collect();
-        let committed = collection.stats().is_ok_and(|stats| stats.manifest != self.manifest);
+        let committed = self.newest(collection) != self.manifest;
         let (started, version, deletes) = (fs.operations(), self.version, rng.random_ratio(1, 3));
         self.version += 1;
         let outcome = if deletes {
@@ -80,6 +82,21 @@ impl Amid {
         };
         let returned = outcome.is_ok().then(|| fs.operations());
         self.events.push(Event { started, returned, ids, version, deletes, committed });
+        if self.flushes && rng.random_ratio(1, 3) {
+            self.flush(collection, committed);
+        }
+    }
+
+    /// Flushes what has been written so far, which may fail where the step that it comes amid does.
+    fn flush(&mut self, collection: &Collection, committed: bool) {
+        let _ = collection.run_chore(Chore::Freeze).and_then(|()| collection.run_chore(Chore::Flush));
+        if !committed {
+            self.manifest = self.newest(collection);
+        }
+    }
+
+    fn newest(&self, collection: &Collection) -> u64 {
+        collection.stats().map_or(self.manifest, |stats| stats.manifest)
     }
 }
 
@@ -99,6 +116,8 @@ impl World {
             version: self.version + 1,
             calls: 0,
             manifest: collection.stats()?.manifest,
+            // Without a log they would make durable, before the load is, what is noted as written behind it.
+            flushes: self.config.durability != Durability::None || step.kept().is_some(),
         }));
         let (shared, fs) = (amid.clone(), self.fs.clone());
         let rng = Mutex::new(clock::rng(seed));

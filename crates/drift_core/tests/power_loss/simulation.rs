@@ -135,7 +135,8 @@ impl Run {
     }
 
     fn choose(&mut self) -> Step {
-        const CHORES: [Chore; 5] = [Chore::Flush, Chore::Sync, Chore::Job, Chore::Measure, Chore::Shadows];
+        const CHORES: [Chore; 6] =
+            [Chore::Freeze, Chore::Flush, Chore::Sync, Chore::Job, Chore::Measure, Chore::Shadows];
         let name = NAMES[usize::from(self.rng.random_ratio(1, 4))];
         match self.rng.random_range(0..10) {
             0..4 => Step::Background(name, CHORES[self.rng.random_range(0..CHORES.len())]),
