@@ -4,6 +4,8 @@
 //! readers see; deaths that arrived meanwhile are re-applied at the commit. A job that fails has changed nothing.
 
 mod checkpoint;
+#[cfg(feature = "sim")]
+mod chores;
 mod compact;
 mod define;
 mod expire;
@@ -17,13 +19,15 @@ mod scheduler;
 mod step;
 mod survey;
 mod sync;
+mod worker;
 
 pub use checkpoint::checkpoint;
+#[cfg(feature = "sim")]
+pub use chores::{Chore, run_chore};
 pub use flush::{flush_all, flush_last};
 pub use optimize::optimize;
 pub use remove::{after_failed_load, after_load, remove_unreferenced};
-pub use scheduler::{Background, OtherPaths, await_rest};
-#[cfg(feature = "sim")]
-pub use scheduler::{Chore, run_chore};
+pub use scheduler::{Background, await_rest};
 pub use step::{expire_all, run_once, settle_buckets};
 pub use survey::{backlog, shape};
+pub use worker::OtherPaths;

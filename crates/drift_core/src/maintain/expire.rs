@@ -5,8 +5,8 @@
 //! written anew meanwhile is left alone.
 
 use super::policy;
-use super::scheduler::OtherPaths;
 use super::step::{Step, finished};
+use super::worker::OtherPaths;
 use crate::error::Result;
 use crate::state::{CollectionState, Job};
 use std::time::Duration;

@@ -4,6 +4,7 @@
 
 use super::compact::compact;
 use super::flush::flush_all;
+use super::policy::Limit;
 use super::restructure::{Restructured, restructure};
 use super::retrain::retrain;
 use crate::error::Result;
@@ -47,7 +48,7 @@ pub fn optimize(collection: &CollectionState, pool: &Pool, progress: OnWork<'_>)
     let maintenance = &mut *maintenance;
     let mut restructured = Restructured::default();
     for _ in 0..ROUNDS_MAX {
-        let round = pool.install(|| restructure(collection, maintenance, usize::MAX))?;
+        let round = pool.install(|| restructure(collection, maintenance, Limit::NONE))?;
         let Some(round) = round else { break };
         restructured.add(&round);
         step(2)?;

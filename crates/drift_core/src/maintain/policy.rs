@@ -75,6 +75,20 @@ pub struct Terms {
     pub bucket_entries: f64,
 }
 
+/// How much one step of restructuring takes on at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Buckets.
+    pub buckets: usize,
+    /// Live rows in them; the first bucket may have more.
+    pub rows: u64,
+}
+
+impl Limit {
+    /// All that is due.
+    pub const NONE: Limit = Limit { buckets: usize::MAX, rows: u64::MAX };
+}
+
 /// Figures of a bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BucketStats {
@@ -121,18 +135,18 @@ pub enum Action {
 const UNREST_FREE: f64 = 0.5;
 const UNREST_DOUBLING: f64 = 0.25;
 
-/// What a step of restructuring counts for however little it changes, in turnovers.
+/// What a step of restructuring that does all that is due counts for however little it changes, in turnovers.
 const STEP_UNREST: f64 = 1.0 / 64.0;
 
 /// Changes of buckets that the rows written since account for, for each bucketful of them.
 const PAID_CHANGES: f64 = 2.0;
 
-/// Unrest, in turnovers, after a step that changed some of `buckets` buckets, when `writes` rows were written or deleted since
-/// the step before. What more is written than changed counts for one turnover at most.
-pub fn unrest(before: f64, changed: u64, buckets: usize, writes: u64, target: usize) -> f64 {
+/// Unrest, in turnovers, after a step that changed some of `buckets` buckets, and left others to the next one or not, when `writes` rows
+/// were written or deleted since the step before. What more is written than changed counts for one turnover at most.
+pub fn unrest(before: f64, (changed, is_cut): (u64, bool), buckets: usize, writes: u64, target: usize) -> f64 {
     let buckets = buckets.max(1) as f64;
     let paid = PAID_CHANGES * writes as f64 / target.max(1) as f64 / buckets;
-    (before - paid).max(-1.0) + changed as f64 / buckets + STEP_UNREST
+    (before - paid).max(-1.0) + changed as f64 / buckets + if is_cut { 0.0 } else { STEP_UNREST }
 }
 
 /// How many times as far apart the thresholds are: 1 while restructuring follows the data. It doubles for every quarter turnover
@@ -141,8 +155,8 @@ pub fn patience(unrest: f64) -> f64 {
     2f64.powf((unrest - UNREST_FREE).max(0.0) / UNREST_DOUBLING)
 }
 
-/// The due actions on buckets, most urgent first, at most `limit`: position and action.
-pub fn buckets(stats: &[BucketStats], terms: &Terms, limit: usize) -> Vec<(u32, Action)> {
+/// The due actions on buckets, most urgent first: position and action.
+pub fn buckets(stats: &[BucketStats], terms: &Terms) -> Vec<(u32, Action)> {
     let mut due: Vec<(f64, u32, Action)> = stats
         .iter()
         .enumerate()
@@ -152,8 +166,19 @@ pub fn buckets(stats: &[BucketStats], terms: &Terms, limit: usize) -> Vec<(u32, 
         })
         .collect();
     due.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    due.truncate(limit);
     due.into_iter().map(|(_, position, action)| (position, action)).collect()
+}
+
+/// The first of `actions`, as many as are within the limit.
+pub fn within<'a>(actions: &'a [(u32, Action)], stats: &[BucketStats], limit: Limit) -> &'a [(u32, Action)] {
+    let mut rows = 0;
+    let mut fits = |&(position, _): &(u32, Action)| {
+        let is_first = rows == 0;
+        rows += u64::from(stats[position as usize].live);
+        is_first || rows <= limit.rows
+    };
+    let count = actions.iter().take(limit.buckets).take_while(|action| fits(action)).count();
+    &actions[..count]
 }
 
 fn due(bucket: &BucketStats, terms: &Terms, buckets: usize) -> Option<Action> {
@@ -243,20 +268,22 @@ mod tests {
     }
 
     fn actions(stats: &[BucketStats]) -> Vec<(u32, Action)> {
-        buckets(stats, &terms(32, 1.0), usize::MAX)
+        buckets(stats, &terms(32, 1.0))
     }
 
     #[test]
     fn large_buckets_split_and_small_ones_merge_but_idle_half_full_ones_stay() {
         let stats = [bucket(200), bucket(16), bucket(3), bucket(40), bucket(0)];
-        assert_eq!(actions(&stats), [(0, Action::Split), (4, Action::Merge), (2, Action::Merge)]);
-        assert_eq!(buckets(&stats, &terms(32, 1.0), 1), [(0, Action::Split)]);
-        assert_eq!(actions(&[bucket(1)]), [], "the only bucket stays");
+        let actions = actions(&stats);
+        assert_eq!(actions, [(0, Action::Split), (4, Action::Merge), (2, Action::Merge)]);
+        let first = |buckets, rows| within(&actions, &stats, Limit { buckets, rows }).len();
+        assert_eq!([first(1, 1_000), first(9, 1), first(9, 200), first(9, 202), first(9, 203)], [1, 1, 2, 2, 3]);
+        assert_eq!(buckets(&[bucket(1)], &terms(32, 1.0)), [], "the only bucket stays");
     }
 
     #[test]
     fn a_split_that_would_not_pay_on_this_machine_is_not_due() {
-        let costly = |bucket_entries| buckets(&[bucket(70)], &Terms { bucket_entries, ..terms(32, 1.0) }, 9);
+        let costly = |bucket_entries| buckets(&[bucket(70)], &Terms { bucket_entries, ..terms(32, 1.0) });
         assert_eq!(costly(16.0), [(0, Action::Split)]);
         assert_eq!(costly(200.0), []);
     }
@@ -283,9 +310,9 @@ mod tests {
     fn the_halves_of_a_split_are_not_merged_and_a_merge_does_not_cause_a_split() {
         for target in [8usize, 32, 1000] {
             let half = (SPLIT_FACTOR * target as f64 / 2.0) as u32;
-            assert_eq!(buckets(&[bucket(half), bucket(half)], &terms(target, 1.0), 9), []);
+            assert_eq!(buckets(&[bucket(half), bucket(half)], &terms(target, 1.0)), []);
             let merged = (MERGE_SHARE * target as f64 + target as f64) as u32;
-            assert_eq!(buckets(&[bucket(merged), bucket(half)], &terms(target, 1.0), 9), []);
+            assert_eq!(buckets(&[bucket(merged), bucket(half)], &terms(target, 1.0)), []);
         }
     }
 
@@ -293,17 +320,17 @@ mod tests {
     fn work_that_no_write_accounts_for_makes_patient_and_writes_make_impatient_again() {
         let mut now = 0.0;
         for _ in 0..10 {
-            now = unrest(now, 100, 1_000, 0, 32);
+            now = unrest(now, (100, false), 1_000, 0, 32);
         }
         assert!(patience(now) > 4.0, "{now}");
         let stats = [bucket(100), bucket(6), bucket(0), bucket(40)];
         assert_eq!(actions(&stats).len(), 3);
-        assert_eq!(buckets(&stats, &terms(32, patience(now)), 9), [(2, Action::Merge)]);
-        now = unrest(now, 0, 1_000, 32_000, 32);
+        assert_eq!(buckets(&stats, &terms(32, patience(now))), [(2, Action::Merge)]);
+        now = unrest(now, (0, false), 1_000, 32_000, 32);
         assert_eq!(patience(now), 1.0);
         // As many changes as the writes account for make no unrest.
         for _ in 0..100 {
-            now = unrest(now, 100, 1_000, 2_000, 32);
+            now = unrest(now, (100, false), 1_000, 2_000, 32);
         }
         assert_eq!(patience(now), 1.0);
     }
@@ -314,10 +341,10 @@ mod tests {
         for target in [8usize, 32, 1000] {
             let (mut now, mut steps) = (-1.0, 0);
             loop {
-                let due = buckets(&[bucket(1_000_000), bucket(1)], &terms(target, patience(now)), 1);
+                let due = buckets(&[bucket(1_000_000), bucket(1)], &terms(target, patience(now)));
                 let Some((_, action)) = due.first() else { break };
                 assert!(*action == Action::Split || *action == Action::Merge);
-                now = unrest(now, 1, 500, 0, target);
+                now = unrest(now, (1, false), 500, 0, target);
                 steps += 1;
             }
             assert!(steps < 64 * 6, "{steps}");

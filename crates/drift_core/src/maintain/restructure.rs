@@ -9,7 +9,7 @@ mod draft;
 mod rehome;
 mod split;
 
-use super::policy::{self, Action};
+use super::policy::{self, Action, Limit};
 use super::survey;
 use crate::error::Result;
 use crate::manifest::{Manifest, MoveFile, SegmentMoves};
@@ -91,23 +91,24 @@ impl Restructured {
     }
 }
 
-/// Does the most urgent due actions, at most `limit`; none when nothing is due. Runs on the caller's pool.
+/// Does the most urgent due actions, within `limit`; none when nothing is due. Runs on the caller's pool.
 pub fn restructure(
     collection: &CollectionState,
     maintenance: &mut Maintenance,
-    limit: usize,
+    limit: Limit,
 ) -> Result<Option<Restructured>> {
     let version = collection.pin();
     let index = &version.index;
     remember_new_buckets(index, maintenance, &version);
     let stats = survey::buckets(index, &maintenance.upkeep);
-    let actions = policy::buckets(&stats, &survey::terms(collection, &version, maintenance), limit);
+    let due = policy::buckets(&stats, &survey::terms(collection, &version, maintenance));
+    let actions = policy::within(&due, &stats, limit);
     if actions.is_empty() {
         return Ok(None);
     }
     let wanted = RowsOf::buckets(index, actions.iter().filter(|(_, action)| *action != Action::Clear).map(|a| a.0));
     let mut draft = Draft::new(collection, &version, maintenance.manifest.next_bucket);
-    for &(position, action) in &actions {
+    for &(position, action) in actions {
         draft.act(position, action, wanted.of(position));
     }
     for (position, live, tried) in draft.examined.drain(..) {
@@ -116,12 +117,13 @@ pub fn restructure(
         (examined.live, examined.seq) = (live, version.seq);
         examined.tried = tried.unwrap_or(examined.tried);
     }
-    let mut done = Restructured { reason: Due::new(&actions), ..draft.counts() };
+    let mut done = Restructured { reason: Due::new(actions), ..draft.counts() };
     let upkeep = &mut maintenance.upkeep;
     let changed = done.split + done.merged + done.recentred;
     let writes = version.seq.saturating_sub(upkeep.counted_seq);
     let target = collection.bucket_rows(version.live_rows);
-    upkeep.unrest = policy::unrest(upkeep.unrest, changed, index.router.len(), writes, target);
+    upkeep.unrest =
+        policy::unrest(upkeep.unrest, (changed, actions.len() < due.len()), index.router.len(), writes, target);
     upkeep.counted_seq = version.seq;
     if !done.is_change() {
         return Ok(Some(done));

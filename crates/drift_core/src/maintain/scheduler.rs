@@ -1,18 +1,18 @@
 //! The background threads of a collection: flushes, the memtable's graph and maintenance on one, fsyncs of the interval mode
 //! on another.
 //!
-//! Layer 6. They sleep until the write path raises work, so an idle collection costs nothing. Jobs run on the first thread
-//! and, by the budget, for a share of its time; flushes go first. A failure makes the collection `degraded` and is tried
+//! Layer 6. They sleep until the write path raises work, so an idle collection costs nothing. The first has a worker for jobs and
+//! measurements, by the budget, so that a flush waits for neither. A failure makes the collection `degraded` and is tried
 //! again with growing pauses; nothing spins. The one timer of an idle collection is that of the next row to expire.
 
 use super::expire;
 use super::flush::flush_oldest;
-use super::step::{Order, Step, step, unrest};
+use super::step::unrest;
 use super::sync;
-use crate::clock::JOB_THREAD;
-use crate::error::{Error, ErrorKind, Result};
-use crate::state::{CollectionState, Unrest};
-use crate::sync::{Pool, start_pool};
+use super::worker::{Done, OtherPaths, Task, Worker};
+use crate::error::{Error, Result};
+use crate::state::{CollectionState, Unrest, Work};
+use crate::sync::MutexGuard;
 use crate::types::NEVER;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -27,17 +27,6 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// How long until background work is tried again for which another thread holds the lock, that of a load for one: nothing tells when it
 /// lets go. Flushes go on meanwhile.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
-
-/// What background work asks of the read and the write path.
-#[derive(Clone, Copy)]
-pub struct OtherPaths {
-    /// Measures the stop rules anew if enough has changed, and tells whether it did; none where another thread is about to.
-    pub refresh: fn(&CollectionState, &Pool, Unrest) -> Result<Option<bool>>,
-    /// Searches live queries again; tells how many.
-    pub check_shadows: fn(&CollectionState, &Pool) -> Result<usize>,
-    /// Deletes rows that have expired, at most so many; tells how many it met.
-    pub expire: fn(&CollectionState, usize) -> Result<u64>,
-}
 
 /// Share of one core that searching live queries again may take.
 const SHADOW_SHARE: f64 = 0.05;
@@ -110,57 +99,83 @@ pub fn await_rest(collection: &CollectionState, timeout: Duration) -> bool {
 
 struct Scheduler {
     collection: Arc<CollectionState>,
-    paths: OtherPaths,
-    /// When to try again, and the pause after that.
-    retry: Option<(Duration, Duration)>,
+    worker: Worker,
+    /// When to flush again after a failure, and when to go on with the rest.
+    flush_retry: Backoff,
+    work_retry: Backoff,
     /// When the next job may begin; none while none is due.
     job_due: Option<Duration>,
-    /// When more live queries may be searched again; none while there are some to come.
+    /// In what state of the collection the stop rules are to be looked at next.
+    refresh: Option<Unrest>,
+    /// Whether live queries wait to be searched again, and when more may be.
+    shadows: bool,
     shadow_due: Option<Duration>,
-    /// One thread for jobs, started with the first.
-    job_pool: Option<Pool>,
 }
 
 impl Scheduler {
     fn new(collection: Arc<CollectionState>, paths: OtherPaths) -> Scheduler {
-        Scheduler { collection, paths, retry: None, job_due: None, job_pool: None, shadow_due: None }
+        Scheduler {
+            worker: Worker::new(collection.clone(), paths),
+            collection,
+            flush_retry: Backoff::default(),
+            work_retry: Backoff::default(),
+            job_due: None,
+            refresh: None,
+            shadows: false,
+            shadow_due: None,
+        }
     }
 
     fn run(mut self) {
         self.want_shadows();
         if self.collection.pin().is_doubted() {
             // The process before has not come to measuring.
-            self.job_due = Some(self.collection.components.clock.monotonic());
+            self.job_due = Some(self.now());
         }
         loop {
-            let now = self.collection.components.clock.monotonic();
-            let job_due = self.job_due.filter(|_| !self.collection.schedule.is_paused());
-            let due = [self.retry.map(|(at, _)| at), job_due, self.shadow_due].into_iter().flatten().min();
-            let expiry = self.expiry();
-            let wait = due.map(|due| due.saturating_sub(now)).into_iter().chain(expiry).min();
-            let work = self.collection.signal.take(wait, due.is_none() && expiry.is_none_or(|wait| !wait.is_zero()));
+            let work = self.wait();
             if work.stop {
+                self.worker.finish();
                 return;
             }
-            let now = self.collection.components.clock.monotonic();
-            if work.flush || self.retry.is_some_and(|(at, _)| at <= now) {
-                let outcome = self.flush();
-                self.note(now, outcome);
+            if let Some(done) = self.worker.take_done() {
+                self.take(done);
             }
+            if work.flush || self.flush_retry.is_due(self.now()) {
+                let outcome = self.flush();
+                self.note(|own| &mut own.flush_retry, outcome);
+            }
+            let now = self.now();
             if work.maintain || work.flush || self.expiry().is_some_and(|wait| wait.is_zero()) {
                 self.job_due.get_or_insert(now);
             }
-            self.run_job();
-            if work.shadow {
-                self.check_shadows();
-            } else if self.shadow_due.is_some_and(|due| due <= now) {
+            self.shadows |= work.shadow;
+            if self.shadow_due.is_some_and(|due| due <= now) {
                 self.shadow_due = None;
                 self.want_shadows();
             }
+            self.begin_next();
             if work.graph && self.collection.counters.asked.swap(false, Ordering::Relaxed) {
                 self.extend_graph();
             }
         }
+    }
+
+    fn now(&self) -> Duration {
+        self.collection.components.clock.monotonic()
+    }
+
+    /// Waits for work, or until something is due. It rests when nothing is.
+    fn wait(&mut self) -> Work {
+        let now = self.now();
+        let idle = !self.worker.is_busy();
+        let job_due = self.job_due.filter(|_| idle && !self.collection.schedule.is_paused());
+        let due = [self.flush_retry.due(), self.work_retry.due().filter(|_| idle), job_due, self.shadow_due];
+        let due = due.into_iter().flatten().min();
+        let expiry = self.expiry().filter(|_| idle);
+        let wait = due.map(|due| due.saturating_sub(now)).into_iter().chain(expiry).min();
+        let rests = idle && due.is_none() && expiry.is_none_or(|wait| !wait.is_zero());
+        self.collection.signal.take(wait, rests)
     }
 
     /// How long until rows are to be deleted because they have expired; none while a job is to come anyway, or none may.
@@ -175,155 +190,133 @@ impl Scheduler {
             if !flush_oldest(&self.collection, &mut maintenance)? {
                 break;
             }
-            drop(maintenance);
+            MutexGuard::unlock_fair(maintenance);
             if self.collection.signal.stopping() {
                 return Ok(());
             }
         }
-        self.refresh(unrest(&self.collection))
-    }
-
-    fn want_shadows(&self) {
-        if self.collection.recall.want_shadows() {
-            self.collection.signal.raise(|work| work.shadow = true);
-        }
-    }
-
-    fn check_shadows(&mut self) {
-        let clock = self.collection.components.clock.clone();
-        let start = clock.monotonic();
-        let (collection, check) = (self.collection.clone(), self.paths.check_shadows);
-        let outcome = self.pool().and_then(|pool| check(&collection, pool));
-        let took = clock.monotonic() - start;
-        self.shadow_due = Some(clock.monotonic() + took.mul_f64(1.0 / SHADOW_SHARE - 1.0));
-        self.note(start, outcome.map(|_| ()));
-    }
-
-    /// Runs the next job if it may begin, and says when the one after it may.
-    fn run_job(&mut self) {
-        let collection = self.collection.clone();
-        let (clock, schedule) = (&collection.components.clock, &collection.schedule);
-        let now = clock.monotonic();
-        if schedule.is_paused() || self.job_due.is_none_or(|due| due > now) {
-            return;
-        }
-        let quiet = schedule.budget().quiet_for(clock.wall());
-        if !quiet.is_zero() {
-            self.job_due = Some(now + quiet);
-            return;
-        }
-        let Some(job) = collection.job.try_lock() else {
-            self.job_due = Some(now + BUSY_PAUSE);
-            return;
-        };
-        let outcome = self.job();
-        drop(job);
-        match outcome {
-            Ok(Some(step)) => {
-                let pause = schedule.budget().pause_after(step.record.took, step.rows, step.record.bytes);
-                self.job_due = Some(clock.monotonic().saturating_add(pause));
-                // Defining buckets anew changes how far searches must go at once.
-                let outcome = self.refresh(unrest(&collection));
-                self.note(now, outcome);
-            }
-            Ok(None) => {
-                self.job_due = None;
-                let outcome = self.refresh(Unrest::Settled);
-                self.note(now, outcome);
-            }
-            Err(error) => {
-                self.note(now, Err(error));
-                self.job_due = self.retry.map(|(at, _)| at);
-            }
-        }
-    }
-
-    fn job(&mut self) -> Result<Option<Step>> {
-        let (collection, paths) = (self.collection.clone(), self.paths);
-        self.pool()?.install(|| step(&collection, &paths, Order::ByUrgency))
-    }
-
-    fn refresh(&mut self, state: Unrest) -> Result<()> {
-        let (collection, refresh) = (self.collection.clone(), self.paths.refresh);
-        if refresh(&collection, self.pool()?, state)?.is_none() {
-            let due = collection.components.clock.monotonic() + BUSY_PAUSE;
-            self.job_due = Some(self.job_due.map_or(due, |known| known.max(due)));
-        }
+        self.refresh.get_or_insert(unrest(&self.collection));
         Ok(())
     }
 
-    fn pool(&mut self) -> Result<&Pool> {
-        match &mut self.job_pool {
-            Some(pool) => Ok(pool),
-            none => Ok(none.insert(start_job_pool(&self.collection)?)),
+    fn want_shadows(&mut self) {
+        self.shadows |= self.collection.recall.want_shadows();
+    }
+
+    /// Has the worker do what is wanted most, if it is idle.
+    fn begin_next(&mut self) {
+        if self.worker.is_busy() || self.work_retry.due().is_some_and(|due| due > self.now()) {
+            return;
+        }
+        let task = if let Some(state) = self.refresh.take() {
+            Task::Refresh(state)
+        } else if self.job_may_begin() {
+            Task::Job
+        } else if std::mem::take(&mut self.shadows) {
+            Task::Shadows
+        } else {
+            // Nothing is left to be tried again.
+            self.work_retry = Backoff::default();
+            return;
+        };
+        let outcome = self.worker.begin(task);
+        if outcome.is_err() {
+            self.note(|own| &mut own.work_retry, outcome);
         }
     }
 
-    fn extend_graph(&self) {
-        let active = self.collection.pin().active.clone();
-        let current = || Arc::ptr_eq(&active, &self.collection.pin().active);
-        let stop = || self.collection.signal.stopping() || !current();
-        self.collection.pool.install(|| active.extend_graph(self.collection.components.seed, stop));
+    fn job_may_begin(&mut self) -> bool {
+        let (now, schedule) = (self.now(), &self.collection.schedule);
+        if schedule.is_paused() || self.job_due.is_none_or(|due| due > now) {
+            return false;
+        }
+        let quiet = schedule.budget().quiet_for(self.collection.components.clock.wall());
+        if !quiet.is_zero() {
+            self.job_due = Some(now + quiet);
+        }
+        quiet.is_zero()
     }
 
-    fn note(&mut self, now: Duration, outcome: Result<()>) {
+    /// Goes by what the worker has done.
+    fn take(&mut self, done: Done) {
+        let now = self.now();
+        let outcome = match done {
+            Done::Busy => {
+                let due = now + BUSY_PAUSE;
+                self.job_due = Some(self.job_due.map_or(due, |known| known.max(due)));
+                return;
+            }
+            Done::Job(Ok(Some(step))) => {
+                let pause =
+                    self.collection.schedule.budget().pause_after(step.record.took, step.rows, step.record.bytes);
+                self.job_due = Some(now.saturating_add(pause));
+                // Defining buckets anew changes how far searches must go at once.
+                self.refresh = Some(unrest(&self.collection));
+                return;
+            }
+            Done::Job(Ok(None)) => {
+                self.job_due = None;
+                self.refresh = Some(Unrest::Settled);
+                return;
+            }
+            // It stays due.
+            Done::Job(Err(error)) => Err(error),
+            Done::Refresh(state, outcome) => {
+                if outcome.is_err() {
+                    self.refresh.get_or_insert(state);
+                }
+                outcome
+            }
+            Done::Shadows { outcome, took } => {
+                self.shadows |= outcome.is_err();
+                self.shadow_due = Some(now + took.mul_f64(1.0 / SHADOW_SHARE - 1.0));
+                outcome
+            }
+        };
+        self.note(|own| &mut own.work_retry, outcome);
+    }
+
+    fn extend_graph(&self) {
+        let collection = &*self.collection;
+        let active = collection.pin().active.clone();
+        let current = || Arc::ptr_eq(&active, &collection.pin().active);
+        let stop = || collection.signal.stopping() || !current();
+        collection.pool.install(|| active.extend_graph(collection.components.seed, stop));
+    }
+
+    fn note(&mut self, retry: fn(&mut Scheduler) -> &mut Backoff, outcome: Result<()>) {
+        let now = self.now();
         match outcome {
             Ok(()) => {
-                self.retry = None;
-                self.collection.set_degraded(None);
+                *retry(self) = Backoff::default();
+                if self.flush_retry.due().is_none() && self.work_retry.due().is_none() {
+                    self.collection.set_degraded(None);
+                }
             }
             Err(error) => {
                 tracing::warn!(collection = %self.collection.name, %error, "background work failed");
-                let pause = self.retry.map_or(RETRY_MIN, |(_, pause)| (2 * pause).min(RETRY_MAX));
-                self.retry = Some((now + pause, pause));
+                retry(self).fail(now);
                 self.collection.set_degraded(Some(error.message().to_owned()));
             }
         }
     }
 }
 
-/// A pool of one thread.
-fn start_job_pool(collection: &CollectionState) -> Result<Pool> {
-    let spawner = collection.components.spawner.clone();
-    let spawn =
-        move |thread: rayon::ThreadBuilder| spawner.spawn(JOB_THREAD, Box::new(move || thread.run())).map(|_| ());
-    start_pool(1, spawn)
-        .map_err(|error| Error::new(ErrorKind::Exhausted, format!("cannot start a thread: {error}")).with_source(error))
-}
+/// When to try again what has failed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Backoff(Option<(Duration, Duration)>);
 
-/// What the background thread does at a time, for simulations, which choose the order themselves.
-#[cfg(feature = "sim")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chore {
-    /// Freezes the active memtable, as the write does that fills it.
-    Freeze,
-    /// Flushes the oldest frozen memtable, unless a job that this runs amid is about to commit.
-    Flush,
-    /// Fsyncs the log, as under `durability="interval"`.
-    Sync,
-    /// Does the most urgent job that is due.
-    Job,
-    /// Measures the stop rules, if enough has changed.
-    Measure,
-    /// Searches live queries again.
-    Shadows,
-}
+impl Backoff {
+    fn fail(&mut self, now: Duration) {
+        let pause = self.0.map_or(RETRY_MIN, |(_, pause)| (2 * pause).min(RETRY_MAX));
+        self.0 = Some((now + pause, pause));
+    }
 
-/// Does one chore, on the caller's thread.
-#[cfg(feature = "sim")]
-pub fn run_chore(collection: &CollectionState, paths: OtherPaths, chore: Chore) -> Result<()> {
-    match chore {
-        Chore::Freeze => collection.rotate(&mut collection.writes.lock()).map(|_| ()),
-        // Within a job, which may be committing.
-        Chore::Flush => {
-            collection.maintenance.try_lock().map_or(Ok(()), |mut lock| flush_oldest(collection, &mut lock).map(|_| ()))
-        }
-        Chore::Sync => sync::sync(collection),
-        Chore::Job => {
-            let _job = collection.job.lock();
-            collection.pool.install(|| step(collection, &paths, Order::ByUrgency)).map(|_| ())
-        }
-        Chore::Measure => (paths.refresh)(collection, &collection.pool, Unrest::Settled).map(|_| ()),
-        Chore::Shadows => (paths.check_shadows)(collection, &collection.pool).map(|_| ()),
+    fn due(&self) -> Option<Duration> {
+        self.0.map(|(at, _)| at)
+    }
+
+    fn is_due(&self, now: Duration) -> bool {
+        self.due().is_some_and(|at| at <= now)
     }
 }

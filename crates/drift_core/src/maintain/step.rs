@@ -5,18 +5,18 @@
 use super::compact::{Compacted, compact};
 use super::expire::expire_step;
 use super::flush::flush_oldest;
-use super::policy::{self, SegmentStats};
+use super::policy::{self, Limit, SegmentStats};
 use super::restructure::{Restructured, restructure};
 use super::retrain::{Retrained, retrain};
-use super::scheduler::OtherPaths;
 use super::survey;
+use super::worker::OtherPaths;
 use crate::error::Result;
 use crate::state::{CollectionState, Job, JobRecord, LiveSegment, Maintenance, SCAN_ALL_ROWS, Unrest};
-use crate::sync::Pool;
+use crate::sync::{MutexGuard, Pool};
 use std::time::Duration;
 
-/// Buckets that one step changes at most: some tenths of a second of work, for which a flush may have to wait.
-pub const STEP_BUCKETS: usize = 256;
+/// What one step takes on: about a second of work, for which a flush may have to wait.
+const STEP: Limit = Limit { buckets: 256, rows: 16_384 };
 
 /// A finished step.
 pub struct Step {
@@ -96,7 +96,7 @@ fn retrain_step(collection: &CollectionState, share: f64) -> Result<Option<Step>
 
 fn restructure_step(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<Option<Step>> {
     let start = collection.components.clock.monotonic();
-    let Some(done) = restructure(collection, maintenance, STEP_BUCKETS)? else { return Ok(None) };
+    let Some(done) = restructure(collection, maintenance, STEP)? else { return Ok(None) };
     let Restructured { split, merged, recentred, cleared, moved, bytes, reason } = done;
     let effect =
         format!("{split} buckets split, {merged} merged, {recentred} recentred, {cleared} cleared; {moved} rows moved");
@@ -132,23 +132,25 @@ fn flush_deaths(collection: &CollectionState, maintenance: &mut Maintenance) -> 
     Ok(())
 }
 
-/// Rounds of restructuring behind a load: what the second finds the first has made due.
-const SETTLE_ROUNDS: usize = 3;
+/// Steps of restructuring behind a load, at most.
+const SETTLE_STEPS: usize = 8;
 
 /// Brings buckets into order that a load has left too small or too large, before rules are measured on them: done later it
 /// makes these stale, the more so as the jobs that measure them again wait where the machine is busy. What the background
 /// does at the moment, or may not do, is left to it. On `pool`.
 pub fn settle_buckets(collection: &CollectionState, pool: &Pool) -> Result<()> {
     let Some(_job) = collection.job.try_lock() else { return Ok(()) };
-    for _ in 0..SETTLE_ROUNDS {
-        let mut maintenance = collection.maintenance.lock();
-        if maintenance.closed || unrest(collection) == Unrest::Settled {
+    for _ in 0..SETTLE_STEPS {
+        let mut lock = collection.maintenance.lock();
+        if lock.closed || unrest(collection) == Unrest::Settled {
             return Ok(());
         }
-        let maintenance = &mut *maintenance;
+        let maintenance = &mut *lock;
         if pool.install(|| restructure_step(collection, maintenance))?.is_none() {
             return Ok(());
         }
+        // A flush that waits comes before the next.
+        MutexGuard::unlock_fair(lock);
     }
     Ok(())
 }

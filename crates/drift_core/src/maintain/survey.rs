@@ -63,7 +63,7 @@ pub fn buckets(index: &Index, upkeep: &Upkeep) -> Vec<BucketStats> {
 pub fn terms(collection: &CollectionState, version: &Version, maintenance: &Maintenance) -> Terms {
     let (upkeep, buckets) = (&maintenance.upkeep, version.index.router.len());
     let (target, writes) = (collection.bucket_rows(version.live_rows), version.seq.saturating_sub(upkeep.counted_seq));
-    let patience = policy::patience(policy::unrest(upkeep.unrest, 0, buckets, writes, target));
+    let patience = policy::patience(policy::unrest(upkeep.unrest, (0, false), buckets, writes, target));
     Terms { target, patience, bucket_entries: upkeep.cost.bucket_entries() }
 }
 
@@ -83,7 +83,7 @@ pub fn backlog(collection: &CollectionState) -> Backlog {
 fn counted(collection: &CollectionState, maintenance: &Maintenance) -> Backlog {
     let version = collection.pin();
     let stats = buckets(&version.index, &maintenance.upkeep);
-    let actions = policy::buckets(&stats, &terms(collection, &version, maintenance), usize::MAX);
+    let actions = policy::buckets(&stats, &terms(collection, &version, maintenance));
     let count = |wanted: Action| actions.iter().filter(|(_, action)| *action == wanted).count() as u64;
     Backlog {
         split: count(Action::Split),

@@ -21,6 +21,8 @@ pub struct Work {
     pub expiry: bool,
     /// The active memtable is large enough for a graph.
     pub graph: bool,
+    /// The worker has done its task.
+    pub done: bool,
     /// The collection closes: end the thread.
     pub stop: bool,
 }

@@ -317,6 +317,14 @@ impl Pool {
         }
     }
 
+    /// See [`rayon::ThreadPool::spawn`]. A model has no background.
+    pub fn spawn(&self, work: impl FnOnce() + Send + 'static) {
+        match &self.0 {
+            Some(pool) if !exploring() => pool.spawn(work),
+            _ => work(),
+        }
+    }
+
     /// See [`rayon::ThreadPool::in_place_scope`]. Searches that take it have several threads, and a model has one.
     pub fn in_place_scope<'scope, R>(&self, work: impl FnOnce(&rayon::Scope<'scope>) -> R) -> R {
         match &self.0 {
