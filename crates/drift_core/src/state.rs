@@ -35,6 +35,7 @@ mod signal;
 mod summary;
 mod temperature;
 mod train;
+mod unnamed;
 mod upkeep;
 mod version;
 
@@ -61,6 +62,7 @@ pub use schedule::{Budget, Schedule};
 pub use segments::Ordered;
 pub use signal::{Signal, Work};
 pub use temperature::Temperature;
+pub use unnamed::Unnamed;
 pub use upkeep::Upkeep;
 pub use version::Version;
 
@@ -119,8 +121,8 @@ pub struct Maintenance {
     pub newest: Arc<AtomicU64>,
     /// What maintenance remembers between jobs.
     pub upkeep: Upkeep,
-    /// Whether a bulk load writes files that no manifest names yet.
-    pub is_loading: bool,
+    /// Whether a job or a load writes files that no manifest names yet.
+    pub has_unnamed: bool,
     /// Whether the collection has been closed. A call that began before may still go on, and must change nothing.
     pub closed: bool,
     /// Live queries measured since the newest manifest, whose recall is in `manifest` and not in its file.
@@ -187,8 +189,7 @@ pub struct CollectionState {
     /// Held for the length of a job or a bulk load, also while it works without the maintenance lock.
     pub job: Mutex<()>,
     /// Held to write by a bulk load from the reservation of its seqs to its commit, to read by writes that replace or delete
-    /// particular versions of rows: in between they would be younger than the row that the load brings in their place. A close reads, too:
-    /// the files are not another's before the load is done with them.
+    /// particular versions of rows: in between they would be younger than the row that the load brings in their place.
     pub loading: RwLock<()>,
     /// Signalled when a frozen memtable has been flushed: writers wait here for room.
     pub room: Condvar,

@@ -94,7 +94,8 @@ impl OpenCollection {
         state.wake_writers();
         let Some(background) = self.background.lock().take() else { return Ok(()) };
         let stopped = background.stop();
-        let _unloaded = state.loading.read();
+        // A load and a job write files without the lock on commits: the folder is not another's before they are done.
+        let _job = state.job.lock();
         // Waits for calls that are about to commit; those that come to it later must not: the lock on the folder goes next.
         let mut maintenance = state.maintenance.lock();
         if self.dropped.load(Ordering::Acquire) {

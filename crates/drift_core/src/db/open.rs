@@ -79,7 +79,7 @@ impl Opening<'_> {
                 store,
                 upkeep,
                 closed: false,
-                is_loading: false,
+                has_unnamed: false,
                 unsaved_queries: 0,
             },
             version,

@@ -11,7 +11,8 @@ use crate::error::Result;
 use crate::manifest::{Manifest, SegmentEntry, TombstoneFile};
 use crate::segment::Segment;
 use crate::state::{
-    BucketTable, Calibration, CollectionState, Found, Index, Installed, LiveSegment, Place, Router, Version, Writes,
+    BucketTable, Calibration, CollectionState, Found, Index, Installed, LiveSegment, Place, Router, Unnamed, Version,
+    Writes,
 };
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::{NEVER, Seq};
@@ -25,6 +26,7 @@ pub(super) struct UnderWay<'a> {
     pub first_bucket: u32,
     /// Tombstone files below it are older than the load's rows.
     pub settled: u64,
+    _files: Unnamed<'a>,
 }
 
 /// What a load has written.
@@ -37,22 +39,16 @@ pub(super) struct Loaded {
     pub seqs: Range<Seq>,
 }
 
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.collection.maintenance.lock().is_loading = false;
-    }
-}
-
 impl UnderWay<'_> {
     /// Begins to write, with ids for so many `buckets`.
     pub fn begin(collection: &CollectionState, buckets: u32) -> Result<UnderWay<'_>> {
         let mut maintenance = collection.maintenance.lock();
         maintenance.check_open()?;
-        maintenance.is_loading = true;
         let first_bucket = maintenance.manifest.next_bucket;
         // Flushes may define others meanwhile.
         maintenance.manifest.next_bucket += buckets;
-        Ok(UnderWay { collection, first_bucket, settled: maintenance.manifest.next_file.peek() })
+        let settled = maintenance.manifest.next_file.peek();
+        Ok(UnderWay { collection, first_bucket, settled, _files: collection.keep_unnamed(&mut maintenance) })
     }
 
     /// Commits and shows what was written.

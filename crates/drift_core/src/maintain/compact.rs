@@ -1,16 +1,16 @@
 //! Compaction: live rows of some segments are written into one, in the order of their buckets of today, and the segments go.
 //!
 //! Layer 6. Codes, second buckets and exact vectors are copied as they are. Rows whose death is not flushed yet are kept:
-//! were the log lost, they would be the newest ones left. Deaths that come while the job runs are carried over when it is
-//! published.
+//! were the log lost, they would be the newest ones left. The segment is written without the maintenance lock; what is flushed meanwhile
+//! stands behind it, and deaths that come are carried over when it is published.
 
 use super::checkpoint::checkpoint;
 use super::remove::{remove_leftovers, remove_unreferenced};
 use super::survey::horizon;
 use crate::error::Result;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, SegmentEntry};
 use crate::segment::{PayloadSource, RunRows, Segment, SegmentWriter};
-use crate::state::{CollectionState, Index, LiveSegment, Maintenance, NO_BUCKET, Version};
+use crate::state::{CollectionState, Index, LiveSegment, NO_BUCKET, Version};
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::{BucketId, Column, ElementType, Field, Ids, Precision, Value, VectorBuf};
 use std::collections::hash_map::Entry;
@@ -34,26 +34,44 @@ pub struct Compacted {
 /// A row to be written: bucket, seq, segment place, row.
 type Source = (BucketId, u64, u32, u32);
 
-/// Writes the segments at `places`, ascending, into one. Runs on the caller's pool.
-pub fn compact(collection: &CollectionState, maintenance: &mut Maintenance, places: &[u32]) -> Result<Compacted> {
-    let outcome = merge(collection, maintenance, places);
+/// Writes the segments at `places`, ascending, into one. Runs on the caller's pool; the caller holds the job lock, and not that of
+/// maintenance.
+pub fn compact(collection: &CollectionState, places: &[u32]) -> Result<Compacted> {
+    let outcome = merge(collection, places);
     if outcome.is_err() {
-        remove_leftovers(collection, maintenance);
+        let maintenance = collection.maintenance.lock();
+        if !maintenance.closed {
+            remove_leftovers(collection, &maintenance);
+        }
     }
     outcome
 }
 
-fn merge(collection: &CollectionState, maintenance: &mut Maintenance, places: &[u32]) -> Result<Compacted> {
+fn merge(collection: &CollectionState, places: &[u32]) -> Result<Compacted> {
+    let (files, settled) = {
+        let mut maintenance = collection.maintenance.lock();
+        maintenance.check_open()?;
+        (collection.keep_unnamed(&mut maintenance), maintenance.manifest.next_file.peek())
+    };
     let version = collection.pin();
     let index = &version.index;
     let sources = sources(index, places, horizon(&version));
     let all: u64 = places.iter().map(|&place| u64::from(index.segments[place as usize].segment.rows())).sum();
     let mut done = Compacted { segments: places.len() as u64, rows: sources.len() as u64, ..Compacted::default() };
     done.dropped = all - done.rows;
+    let written = if sources.is_empty() { None } else { Some(write(collection, index, &sources, settled)?) };
+    let mut lock = collection.maintenance.lock();
+    let maintenance = &mut *lock;
     let mut manifest = maintenance.manifest.next();
     forget(index, places, &mut manifest);
-    let added = if sources.is_empty() { None } else { Some(write(collection, index, &sources, &mut manifest)?) };
-    done.bytes = added.as_ref().map_or(0, |live| live.segment.file().length);
+    // Flushes alone may have come in between, and have added segments behind these.
+    let version = collection.pin();
+    let index = &version.index;
+    let added = written.map(|(entry, live)| {
+        done.bytes = live.segment.file().length;
+        manifest.segments.push(entry);
+        live
+    });
     drop_settled_tombstones(&mut manifest);
     let new_rows: HashMap<(u32, u32), u32> =
         sources.iter().enumerate().map(|(row, &(.., place, source))| ((place, source), row as u32)).collect();
@@ -61,6 +79,7 @@ fn merge(collection: &CollectionState, maintenance: &mut Maintenance, places: &[
     let next = Arc::new(index.compacted(places, added.clone(), rename, version.seq)?);
     reach(Failpoint::CompactCommit)?;
     maintenance.commit(manifest)?;
+    files.end(maintenance);
     publish(collection, index, next, added.map(|live| live.segment), &sources);
     checkpoint(collection, maintenance)?;
     remove_unreferenced(collection, maintenance)?;
@@ -102,18 +121,15 @@ fn write(
     collection: &CollectionState,
     index: &Index,
     sources: &[Source],
-    manifest: &mut Manifest,
-) -> Result<LiveSegment> {
+    settled: u64,
+) -> Result<(SegmentEntry, LiveSegment)> {
     let mut writer = collection.begin_segment(element_type(index), sources.len())?;
     let mut run = RunBuffer::new(collection, element_type(index));
     for rows in sources.chunk_by(|a, b| a.0 == b.0) {
         run.fill(index, rows)?;
         run.push(rows[0].0, &mut writer)?;
     }
-    let payload = Gathered { collection, index, sources };
-    let (entry, segment) = collection.end_segment(writer, &payload, manifest.next_file.peek())?;
-    manifest.segments.push(entry);
-    Ok(segment)
+    collection.end_segment(writer, &Gathered { collection, index, sources }, settled)
 }
 
 /// Payload of rows of several segments.

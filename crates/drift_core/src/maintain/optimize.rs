@@ -43,12 +43,9 @@ pub fn optimize(collection: &CollectionState, pool: &Pool, progress: OnWork<'_>)
         report.buckets_retrained = pool.install(|| retrain(collection))?.buckets;
     }
     step(2)?;
-    let mut maintenance = collection.maintenance.lock();
-    maintenance.check_open()?;
-    let maintenance = &mut *maintenance;
     let mut restructured = Restructured::default();
     for _ in 0..ROUNDS_MAX {
-        let round = pool.install(|| restructure(collection, maintenance, Limit::NONE))?;
+        let round = pool.install(|| restructure(collection, Limit::NONE))?;
         let Some(round) = round else { break };
         restructured.add(&round);
         step(2)?;
@@ -62,7 +59,7 @@ pub fn optimize(collection: &CollectionState, pool: &Pool, progress: OnWork<'_>)
     let segments = &version.index.segments;
     if segments.len() > 1 || segments.iter().any(|live| live.segment.dead_rows() > 0) {
         let places: Vec<u32> = (0..segments.len() as u32).collect();
-        let compacted = pool.install(|| compact(collection, maintenance, &places))?;
+        let compacted = pool.install(|| compact(collection, &places))?;
         report.segments_merged = compacted.segments;
         report.rows_written = compacted.rows;
         report.rows_dropped = compacted.dropped;

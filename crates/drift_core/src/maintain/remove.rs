@@ -49,10 +49,10 @@ pub fn remove_logs_below(collection: &CollectionState, floor: u64) {
     }
 }
 
-/// Deletes segments, bucket, move, tombstone and bitstore files that no kept manifest names. While a load writes some that the next
-/// manifest is to name, it does nothing: the end of the load comes here again.
+/// Deletes segments, bucket, move, tombstone and bitstore files that no kept manifest names. While a job or a load writes
+/// some that the next one is to name, it does nothing: the end of either comes here again.
 pub fn remove_unreferenced(collection: &CollectionState, maintenance: &Maintenance) -> Result<()> {
-    if maintenance.is_loading {
+    if maintenance.has_unnamed {
         return Ok(());
     }
     let kept: HashSet<String> = maintenance.store.kept()?.iter().flat_map(|manifest| manifest.files()).collect();

@@ -17,6 +17,7 @@ use crate::state::{
     Assignment, BucketTable, CollectionState, Index, Maintenance, Reassignment, ResidualSums, Router, Version,
 };
 use crate::storage::failpoint::{Failpoint, reach};
+use crate::sync::MutexGuard;
 use crate::types::{Metric, Seq};
 use draft::{Draft, RowsOf};
 use rehome::Rehomed;
@@ -91,12 +92,17 @@ impl Restructured {
     }
 }
 
-/// Does the most urgent due actions, within `limit`; none when nothing is due. Runs on the caller's pool.
-pub fn restructure(
-    collection: &CollectionState,
-    maintenance: &mut Maintenance,
-    limit: Limit,
-) -> Result<Option<Restructured>> {
+/// Does the most urgent due actions, within `limit`; none when nothing is due. Runs on the caller's pool; the caller holds the job lock.
+pub fn restructure(collection: &CollectionState, limit: Limit) -> Result<Option<Restructured>> {
+    let mut lock = collection.maintenance.lock();
+    lock.check_open()?;
+    let done = change(collection, &mut lock, limit);
+    // A flush that waits comes before the next step.
+    MutexGuard::unlock_fair(lock);
+    done
+}
+
+fn change(collection: &CollectionState, maintenance: &mut Maintenance, limit: Limit) -> Result<Option<Restructured>> {
     let version = collection.pin();
     let index = &version.index;
     remember_new_buckets(index, maintenance, &version);

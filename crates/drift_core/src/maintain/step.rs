@@ -11,12 +11,12 @@ use super::retrain::{Retrained, retrain};
 use super::survey;
 use super::worker::OtherPaths;
 use crate::error::Result;
-use crate::state::{CollectionState, Job, JobRecord, LiveSegment, Maintenance, SCAN_ALL_ROWS, Unrest};
-use crate::sync::{MutexGuard, Pool};
+use crate::state::{CollectionState, Job, JobRecord, LiveSegment, SCAN_ALL_ROWS, Unrest};
+use crate::sync::Pool;
 use std::time::Duration;
 
 /// What one step takes on: about a second of work, for which a flush may have to wait.
-const STEP: Limit = Limit { buckets: 256, rows: 16_384 };
+const STEP: Limit = Limit { buckets: 256, rows: 8_192 };
 
 /// A finished step.
 pub struct Step {
@@ -66,15 +66,13 @@ fn may_begin(collection: &CollectionState, order: Order) -> bool {
 
 /// Structure or segments, whichever was not served last.
 fn turn(collection: &CollectionState, order: Order) -> Result<Option<Step>> {
-    let mut maintenance = collection.maintenance.lock();
-    maintenance.check_open()?;
     if !may_begin(collection, order) {
         return Ok(None);
     }
     let segments_first = collection.jobs.last() == Some(Job::Restructure);
     let jobs = if segments_first { [compact_step, restructure_step] } else { [restructure_step, compact_step] };
-    let first = jobs[0](collection, &mut maintenance)?;
-    if first.is_some() { Ok(first) } else { jobs[1](collection, &mut maintenance) }
+    let first = jobs[0](collection)?;
+    if first.is_some() { Ok(first) } else { jobs[1](collection) }
 }
 
 /// Defines the buckets anew when the writes since that was last done amount to this share of the rows.
@@ -94,9 +92,9 @@ fn retrain_step(collection: &CollectionState, share: f64) -> Result<Option<Step>
     Ok(Some(Step { record, rows }))
 }
 
-fn restructure_step(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<Option<Step>> {
+fn restructure_step(collection: &CollectionState) -> Result<Option<Step>> {
     let start = collection.components.clock.monotonic();
-    let Some(done) = restructure(collection, maintenance, STEP)? else { return Ok(None) };
+    let Some(done) = restructure(collection, STEP)? else { return Ok(None) };
     let Restructured { split, merged, recentred, cleared, moved, bytes, reason } = done;
     let effect =
         format!("{split} buckets split, {merged} merged, {recentred} recentred, {cleared} cleared; {moved} rows moved");
@@ -107,12 +105,12 @@ fn restructure_step(collection: &CollectionState, maintenance: &mut Maintenance)
     Ok(Some(Step { record, rows: moved }))
 }
 
-fn compact_step(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<Option<Step>> {
+fn compact_step(collection: &CollectionState) -> Result<Option<Step>> {
     let start = collection.components.clock.monotonic();
-    flush_deaths(collection, maintenance)?;
+    flush_deaths(collection)?;
     let stats = survey::segments(&collection.pin());
     let Some((places, reason)) = policy::segments(&stats) else { return Ok(None) };
-    let Compacted { segments, rows, dropped, bytes } = compact(collection, maintenance, &places)?;
+    let Compacted { segments, rows, dropped, bytes } = compact(collection, &places)?;
     let effect = format!("{segments} segments gone, {rows} rows written, {dropped} dead rows dropped");
     let record = finished(collection, Job::Compact, start, reason.to_owned(), effect, bytes);
     collection.jobs.add(record.clone());
@@ -120,7 +118,9 @@ fn compact_step(collection: &CollectionState, maintenance: &mut Maintenance) -> 
 }
 
 /// Flushes what is in memory when that lets dead rows go: those whose death is only in the log must be kept.
-fn flush_deaths(collection: &CollectionState, maintenance: &mut Maintenance) -> Result<()> {
+fn flush_deaths(collection: &CollectionState) -> Result<()> {
+    let mut maintenance = collection.maintenance.lock();
+    maintenance.check_open()?;
     let version = collection.pin();
     let all = |live: &LiveSegment| SegmentStats { rows: live.segment.rows(), dead: live.segment.dead_rows() as u32 };
     let wasted = policy::wasted(&version.index.segments.iter().map(all).collect::<Vec<_>>());
@@ -128,7 +128,7 @@ fn flush_deaths(collection: &CollectionState, maintenance: &mut Maintenance) -> 
         return Ok(());
     }
     collection.rotate(&mut collection.writes.lock())?;
-    while flush_oldest(collection, maintenance)? {}
+    while flush_oldest(collection, &mut maintenance)? {}
     Ok(())
 }
 
@@ -141,16 +141,9 @@ const SETTLE_STEPS: usize = 8;
 pub fn settle_buckets(collection: &CollectionState, pool: &Pool) -> Result<()> {
     let Some(_job) = collection.job.try_lock() else { return Ok(()) };
     for _ in 0..SETTLE_STEPS {
-        let mut lock = collection.maintenance.lock();
-        if lock.closed || unrest(collection) == Unrest::Settled {
+        if unrest(collection) == Unrest::Settled || pool.install(|| restructure_step(collection))?.is_none() {
             return Ok(());
         }
-        let maintenance = &mut *lock;
-        if pool.install(|| restructure_step(collection, maintenance))?.is_none() {
-            return Ok(());
-        }
-        // A flush that waits comes before the next.
-        MutexGuard::unlock_fair(lock);
     }
     Ok(())
 }

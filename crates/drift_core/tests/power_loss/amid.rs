@@ -7,7 +7,7 @@ use drift_core::clock::{self, Rng};
 use drift_core::config::Durability;
 use drift_core::db::{Chore, Collection};
 use drift_core::error::Result;
-use drift_core::storage::sim::SimFs;
+use drift_core::storage::sim::{Fault, SimFs};
 use drift_core::types::{Ids, Vectors};
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -83,13 +83,21 @@ impl Amid {
         let returned = outcome.is_ok().then(|| fs.operations());
         self.events.push(Event { started, returned, ids, version, deletes, committed });
         if self.flushes && rng.random_ratio(1, 3) {
-            self.flush(collection, committed);
+            self.flush(collection, fs, rng, committed);
         }
     }
 
-    /// Flushes what has been written so far, which may fail where the step that it comes amid does.
-    fn flush(&mut self, collection: &Collection, committed: bool) {
-        let _ = collection.run_chore(Chore::Freeze).and_then(|()| collection.run_chore(Chore::Flush));
+    /// Flushes what has been written so far; now and then the disk is full for a moment.
+    fn flush(&mut self, collection: &Collection, fs: &SimFs, rng: &mut Rng, committed: bool) {
+        if collection.run_chore(Chore::Freeze).is_ok() {
+            if rng.random_ratio(1, 4) {
+                let call = fs.calls() + rng.random_range(0..12);
+                fs.fail(call..call + 1, Fault::Short);
+            }
+            // What fails stays in memory.
+            let _ = collection.run_chore(Chore::Flush);
+            fs.heal();
+        }
         if !committed {
             self.manifest = self.newest(collection);
         }

@@ -7,13 +7,15 @@ use crate::world::{Step, World, open};
 use crate::{Doing, images, seed};
 use drift_core::clock::{self, Components, Rng};
 use drift_core::config::{Config, Durability};
-use drift_core::db::{Database, Job};
+use drift_core::db::{Chore, Database, Job};
 use drift_core::error::{ErrorKind, Result};
 use drift_core::storage::sim::{Fault, SimFs};
 use drift_core::sync::model::alone;
-use drift_core::types::{Ids, Vectors};
+use drift_core::types::{IdRef, Ids, Vectors};
+use parking_lot::Mutex;
 use rand::RngExt;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Crashes of one recovery after another.
 const DEPTH_MAX: usize = 5;
@@ -326,4 +328,63 @@ fn regression_a_crash_during_the_close_is_no_damage() {
             assert_eq!(collection.verify().expect("verify").problems, Vec::<String>::new(), "seed {seed}");
         }
     }
+}
+
+#[test]
+fn a_crash_amid_jobs_and_loads_keeps_what_was_flushed_between() {
+    alone(|| {
+        let steps = [Step::Optimize("a"), Step::Maintain("a"), Step::Load("a", (8..30).collect())];
+        for number in 0..images(12) {
+            let seed = seed() + number;
+            let _doing = Doing(format!("DRIFT_SEED={seed}"));
+            let mut rng = clock::rng(seed);
+            let mut world = World::new(Durability::Always, seed);
+            let rows = |ids: std::ops::Range<i64>| ids.collect::<Vec<i64>>();
+            let before = [Step::Reopen, Step::Create("a"), Step::Upsert("a", rows(0..40)), Step::Flush("a")];
+            let after = [Step::Upsert("a", rows(20..48)), Step::Delete("a", rows(0..20)), Step::Flush("a")];
+            before.iter().chain(&after).try_for_each(|step| world.run(step)).expect("a script");
+            let begun = world.fs.operations();
+            world.run_amid_writes(&steps[number as usize % steps.len()], 1, seed).expect("a step");
+            world.check().expect("what the step and the writes amid it left");
+            for operation in begun..=world.fs.operations() {
+                let remains = Remains::of(&world, Crash::Kill, operation, &mut rng);
+                let recovered = remains.recover(&world, 0, &mut rng);
+                let recovered = recovered.unwrap_or_else(|error| panic!("operation {operation}: {error}"));
+                verify_all(&recovered.database).expect("a sound database");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_delete_flushed_amid_a_compaction_outlives_a_crash_before_the_next_checkpoint() {
+    alone(|| {
+        let mut world = World::new(Durability::Always, seed());
+        let rows = |ids: std::ops::Range<i64>| ids.collect::<Vec<i64>>();
+        let steps =
+            [Step::Upsert("a", rows(0..20)), Step::Flush("a"), Step::Upsert("a", rows(10..30)), Step::Flush("a")];
+        let before = [Step::Reopen, Step::Create("a")];
+        before.iter().chain(&steps).try_for_each(|step| world.run(step)).expect("a script");
+        let collection = world.database().open_collection("a").expect("the collection");
+        let (amid, deleted) = (collection.clone(), Arc::new(Mutex::new(None)));
+        let (fs, noted) = (world.fs.clone(), deleted.clone());
+        world.fs.observe(Some(Arc::new(move |_, path| {
+            let is_segment = path.components().any(|part| part.as_os_str() == "segments");
+            if is_segment && noted.lock().is_none() {
+                assert_eq!(amid.delete(&Ids::Int(vec![7])).expect("a delete"), 1);
+                // Nothing but a tombstone.
+                amid.run_chore(Chore::Freeze).and_then(|()| amid.run_chore(Chore::Flush)).expect("a flush");
+                *noted.lock() = Some(fs.operations());
+            }
+        })));
+        assert_eq!(collection.optimize().expect("optimize").segments_merged, 2);
+        world.fs.observe(None);
+        let deleted = deleted.lock().expect("a delete amid the compaction");
+        for operation in deleted..=world.fs.operations() {
+            let database = open(&world.fs.after_kill(operation), &world.config, &world.components).expect("a database");
+            let collection = database.open_collection("a").expect("the collection");
+            assert!(!collection.contains(IdRef::Int(7)).expect("contains"), "operation {operation}");
+            verify_all(&database).expect("a sound database");
+        }
+    });
 }
