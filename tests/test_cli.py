@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,16 @@ def test_wrong_usage_ends_with_two_and_one_clear_line(capsys: pytest.CaptureFixt
     }
     for arguments, named in wrong.items():
         assert named in call(capsys, *arguments, code=2).splitlines()[-1]
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_output_that_nobody_reads_is_no_failure(tmp_path: Path, closed: str) -> None:
+    drift.connect(str(tmp_path / "db")).create_collection("docs", dim=8).close()
+    sh = shutil.which("sh")
+    assert sh is not None
+    command = f'"{sys.executable}" -m drift stats "{tmp_path / "db"}" docs {closed}'
+    done = subprocess.run([sh, "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def completed(line: str, folder: Path) -> list[str]:
