@@ -2,15 +2,16 @@
 //!
 //! Layer 6. Splits and merges keep sizes right where rows come and go, but what they leave is a patchwork: after as many
 //! changes as there are rows, a search scans half as much again as in buckets that were trained together. Vectors are read
-//! as their SQ8 codes, from memory, and nothing is written but the buckets and the moves. Training and placing run
-//! without a lock; what was flushed meanwhile is placed when the lock is taken, in buckets of its own where it would crowd.
+//! as their SQ8 codes, from memory, and nothing is written but the buckets and the moves. All but that runs without the
+//! lock on commits; what was flushed meanwhile is placed when it is taken, in buckets of its own where it would crowd.
 
 use super::define;
 use super::restructure::all_moves;
 use crate::error::Result;
 use crate::quant::sq8;
 use crate::state::{
-    Assignment, BucketTable, CollectionState, Homes, LiveSegment, Reassignment, ResidualSums, Router, Version,
+    Assignment, BucketTable, Calibration, CollectionState, Homes, Index, LiveSegment, Reassignment, ResidualSums,
+    Router, Version,
 };
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::types::BucketId;
@@ -38,54 +39,27 @@ pub struct Retrained {
     pub bytes: u64,
 }
 
-/// Defines the buckets anew. Runs on the caller's pool.
+/// Defines the buckets anew. Runs on the caller's pool; the caller holds the job lock.
 pub fn retrain(collection: &CollectionState) -> Result<Retrained> {
-    let dim = collection.schema.dim;
     let version = collection.pin();
     let table = train(collection, &version);
-    let mut router = Router::new(table, dim, collection.schema.metric);
-    let mut placed: Vec<(LiveSegment, Vec<Homes>)> =
-        version.index.segments.iter().map(|live| (live.clone(), place(live, &router))).collect();
+    let first = reserve(collection, table.len() as u32)?;
+    let table = table.renumbered(first);
+    let router = Router::new(table, collection.schema.dim, collection.schema.metric);
+    let built = rehoused(&version, &router)?;
+    let before = version.index.segments.len();
     drop(version);
     let mut maintenance = collection.maintenance.lock();
     maintenance.check_open()?;
     let version = collection.pin();
-    let index = &version.index;
-    // Compaction or a flush may have come in between.
-    let late: Vec<&LiveSegment> =
-        index.segments.iter().filter(|live| !placed.iter().any(|(other, _)| is_same(other, live))).collect();
-    let (rows, weight) = living(&late, dim);
-    let first = BucketId(router.len() as u32);
-    if let Some(new) = define::more(collection, &router, &rows, weight, version.live_rows, first) {
-        router = router.next(router.table().merged(&new, &[]));
-    }
-    let homes: Vec<Vec<Homes>> = index
-        .segments
-        .iter()
-        .map(|live| {
-            let known = placed.iter().position(|(other, _)| is_same(other, live));
-            known.map_or_else(|| place(live, &router), |at| placed.swap_remove(at).1)
-        })
-        .collect();
+    let mut done = Retrained { before: version.index.router.len() as u64, ..Default::default() };
+    let next = caught_up(collection, &version, built, before, maintenance.manifest.next_bucket)?;
     let mut manifest = maintenance.manifest.next();
-    let table = router.table().clone().renumbered(manifest.next_bucket);
-    let mut sums = ResidualSums::new(table.len());
-    for (live, homes) in index.segments.iter().zip(&homes) {
-        // The dead may be far from all buckets, which were defined without them.
-        let living = homes.iter().enumerate().filter(|(row, _)| live.segment.death(*row as u32) == 0);
-        sums.add(living.map(|(_, homes)| homes));
-    }
-    let mut done = Retrained { before: index.router.len() as u64, buckets: table.len() as u64, ..Default::default() };
-    let table = with_spread(table, &sums);
-    let assignments: Vec<Arc<Assignment>> =
-        index.segments.iter().zip(&homes).map(|(live, homes)| assigned(live, homes, &table)).collect();
-    done.rows = index.rows();
-    let router = Arc::new(router.with_table(table));
-    let change = Reassignment { rebuilt: Vec::new(), added: Vec::new() };
-    let next = index.reassigned(router.clone(), assignments, &change, version.seq)?;
+    done.buckets = next.router.len() as u64;
+    done.rows = next.rows();
     manifest.bucket_files.clear();
     manifest.removed_buckets.clear();
-    done.bytes += collection.add_bucket_file(router.table(), &mut manifest)?;
+    done.bytes += collection.add_bucket_file(next.router.table(), &mut manifest)?;
     manifest.move_files.clear();
     let moves = all_moves(&next);
     let number = manifest.take_file_number();
@@ -106,6 +80,52 @@ pub fn retrain(collection: &CollectionState) -> Result<Retrained> {
     collection.counters.job_bytes_written.fetch_add(done.bytes, Ordering::Relaxed);
     collection.counters.rows_moved.fetch_add(done.rows, Ordering::Relaxed);
     Ok(done)
+}
+
+/// The first of `count` ids of buckets, which no flush takes meanwhile.
+fn reserve(collection: &CollectionState, count: u32) -> Result<u32> {
+    let mut maintenance = collection.maintenance.lock();
+    maintenance.check_open()?;
+    let first = maintenance.manifest.next_bucket;
+    maintenance.manifest.next_bucket += count;
+    Ok(first)
+}
+
+/// The index with all rows in the buckets of `router`.
+fn rehoused(version: &Version, router: &Router) -> Result<Index> {
+    let segments = &version.index.segments;
+    let homes: Vec<Vec<Homes>> = segments.iter().map(|live| place(live, router)).collect();
+    let (table, assignments) = assigned(segments, &homes, router.table().clone());
+    let router = Arc::new(router.with_table(table));
+    let change = Reassignment { rebuilt: Vec::new(), added: Vec::new() };
+    version.index.reassigned(router, assignments, &change, version.seq)
+}
+
+/// `built` with the segments that have been flushed since there were `before`, in buckets of their own, from `first` on, where they
+/// would crowd. The caller holds the maintenance lock.
+fn caught_up(
+    collection: &CollectionState,
+    version: &Version,
+    built: Index,
+    before: usize,
+    first: u32,
+) -> Result<Index> {
+    let current = &version.index;
+    let mut late = current.segments[before..].to_vec();
+    let index = if late.is_empty() {
+        built
+    } else {
+        let mut router = built.router.clone();
+        let (rows, weight) = living(&late, collection.schema.dim);
+        if let Some(new) = define::more(collection, &router, &rows, weight, version.live_rows, BucketId(first)) {
+            router = Arc::new(router.next(router.table().merged(&new, &[])));
+        }
+        let homes: Vec<Vec<Homes>> = late.iter().map(|live| place(live, &router)).collect();
+        let (_, assignments) = assigned(&late, &homes, router.table().clone());
+        late.iter_mut().zip(assignments).for_each(|(live, assignment)| live.assignment = assignment);
+        built.extended(router, late, version.seq)?
+    };
+    Ok(index.with_calibration(Calibration::clone(current.calibration()), current.unmeasured()))
 }
 
 fn train(collection: &CollectionState, version: &Version) -> BucketTable {
@@ -129,12 +149,8 @@ fn train(collection: &CollectionState, version: &Version) -> BucketTable {
     collection.train_here(&rows, count, BucketId(0))
 }
 
-fn is_same(one: &LiveSegment, other: &LiveSegment) -> bool {
-    Arc::ptr_eq(&one.segment, &other.segment)
-}
-
 /// Rows of `segments` that are not dead, rotated, and how many each of them stands for: of very many a sample.
-fn living(segments: &[&LiveSegment], dim: usize) -> (Vec<f32>, usize) {
+fn living(segments: &[LiveSegment], dim: usize) -> (Vec<f32>, usize) {
     let rows: u64 = segments.iter().map(|live| u64::from(live.segment.rows()) - live.segment.dead_rows()).sum();
     let step = (rows as usize).div_ceil(SAMPLE_ROWS_MAX).max(1);
     let mut vectors = Vec::new();
@@ -167,16 +183,25 @@ fn place(live: &LiveSegment, router: &Router) -> Vec<Homes> {
     homes
 }
 
-fn with_spread(mut table: BucketTable, sums: &ResidualSums) -> BucketTable {
-    table.set_spread(sums);
-    table
-}
-
-fn assigned(live: &LiveSegment, homes: &[Homes], table: &BucketTable) -> Arc<Assignment> {
-    let mut assignment = Assignment::clone(&live.assignment);
-    for (row, homes) in homes.iter().enumerate() {
-        let second = homes.second.map(|second| table.ids[second as usize]);
-        assignment.set(row as u32, table.ids[homes.first as usize], second);
-    }
-    Arc::new(assignment)
+/// The buckets of `table` with the spread of the rows that have these homes in them, and the rows' assignments.
+fn assigned(
+    segments: &[LiveSegment],
+    homes: &[Vec<Homes>],
+    mut table: BucketTable,
+) -> (BucketTable, Vec<Arc<Assignment>>) {
+    let mut sums = ResidualSums::new(table.len());
+    let assign = |(live, homes): (&LiveSegment, &Vec<Homes>)| {
+        // The dead may be far from all buckets, which were defined without them.
+        let living = homes.iter().enumerate().filter(|(row, _)| live.segment.death(*row as u32) == 0);
+        sums.add(living.map(|(_, homes)| homes));
+        let mut assignment = Assignment::clone(&live.assignment);
+        for (row, homes) in homes.iter().enumerate() {
+            let second = homes.second.map(|second| table.ids[second as usize]);
+            assignment.set(row as u32, table.ids[homes.first as usize], second);
+        }
+        Arc::new(assignment)
+    };
+    let assignments = segments.iter().zip(homes).map(assign).collect();
+    table.set_spread(&sums);
+    (table, assignments)
 }

@@ -79,6 +79,11 @@ pub const USUAL_K: usize = 10;
 /// Numbers of neighbours, beside one and [`USUAL_K`], that rules are measured for, ascending.
 pub const WIDE_KS: [usize; 6] = [20, 35, 60, 100, 200, 400];
 
+/// Budgets grow with this power of the neighbours beyond those that rules were measured for, or with that with which they have grown up to
+/// there, from a quarter as many on, up to the other.
+const GROWTH_MIN: f64 = 0.5;
+const GROWTH_MAX: f64 = 1.0;
+
 /// Codes that each neighbour beyond those that rules were measured for is given at least: where the rows that queries want lie together,
 /// budgets are hardly larger than what is wanted.
 const CODES_PER_NEIGHBOUR: u64 = 4;
@@ -156,14 +161,15 @@ impl Calibration {
 
     /// The rule for a target in (0, 1] among `codes` codes to scan, for the `k` nearest: the first measured point at or
     /// above the target; between two numbers of neighbours that were measured, what neither would stop. Above the highest target,
-    /// or where nothing was measured, everything is scanned. The budget grows with the square root of neighbours beyond those
-    /// measured, and, until it is measured again, with that of the codes; it does not shrink with them, for codes that go are seldom
+    /// or where nothing was measured, everything is scanned. Beyond the neighbours that were measured the budget grows as it has up to
+    /// them, and, until it is measured again, with the square root of the codes; it does not shrink with them, for codes that go are seldom
     /// ones that were scanned in vain.
     pub fn rule(&self, recall: f32, k: usize, codes: u64) -> StopRule {
         let Some(point) = self.point(recall, k as u32) else { return StopRule::ALL };
         let growth = (codes as f64 / self.codes.max(1) as f64).max(1.0).sqrt();
         let beyond = k.saturating_sub(point.k as usize);
-        let scale = ((point.k as usize + beyond) as f64 / f64::from(point.k)).sqrt() * growth;
+        let times = (point.k as usize + beyond) as f64 / f64::from(point.k);
+        let scale = if beyond == 0 { growth } else { growth * times.powf(self.growth(recall, &point)) };
         StopRule {
             // Where the ones that were measured lie together, the next may be in another region.
             difference: if beyond > 0 && point.k > USUAL_K as u32 { f32::INFINITY } else { point.difference },
@@ -172,6 +178,14 @@ impl Calibration {
             usual: self.usual,
             fills: true,
         }
+    }
+
+    /// The power of the neighbours with which budgets grow beyond `point`, which is for the most that were measured.
+    fn growth(&self, recall: f32, point: &CalibrationPoint) -> f64 {
+        let is_measured = |k: u32| self.measured.iter().any(|(measured, _)| *measured == k);
+        let before = is_measured(point.k / 4).then(|| self.point(recall, point.k / 4)).flatten();
+        let grown = before.map_or(1.0, |before| f64::from(point.row_share) / f64::from(before.row_share));
+        (grown.ln() / 4f64.ln()).clamp(GROWTH_MIN, GROWTH_MAX)
     }
 
     /// What is known of a target for the `k` nearest, or for the most below that were measured.
@@ -254,7 +268,7 @@ mod tests {
         };
         assert_eq!([rule(0.9, 1), rule(0.9, 10), rule(0.9, 40)], [(1.0, 10), (1.0, 10), (3.0, 40)]);
         assert_eq!(rule(0.9, 20), (3.0, 40), "what neither would stop");
-        assert_eq!(rule(0.9, 160), (f32::INFINITY, 80 + 480));
+        assert_eq!(rule(0.9, 160), (f32::INFINITY, 160 + 480), "four times, as from ten to forty");
         assert_eq!(rule(0.95, 20), (f32::INFINITY, 500));
         assert_eq!(rules.rule(0.999, 40, 1_000), StopRule::ALL);
     }
