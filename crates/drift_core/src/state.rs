@@ -111,7 +111,7 @@ impl Maintenance {
     }
 }
 
-/// The durable side: whoever holds its lock runs a job and commits manifests.
+/// The durable side: whoever holds its lock commits manifests.
 pub struct Maintenance {
     /// The newest committed manifest.
     pub manifest: Manifest,

@@ -68,7 +68,7 @@ fn regression_a_write_amid_a_load_is_durable_within_the_interval() {
     let batch = RowBatch { ids: Ids::Int(loaded.clone()), vectors: BatchVectors::F32(values(&loaded)), payload: None };
     let mut images = Vec::new();
     let mut amid = |collection: &Collection| {
-        // The memtable is full, so the background thread is asked for a flush, for which it waits until the load has ended.
+        // The memtable is full, so the background thread flushes it meanwhile.
         upsert(collection, 0..MEMTABLE_ROWS);
         let before = fs.calls();
         upsert(collection, 100..101);

@@ -1,10 +1,10 @@
-//! Writers beside a bulk load: they do not wait for it, and what they flush meanwhile is younger than its rows.
+//! Writers beside a bulk load or a compaction: they do not wait, and what they write meanwhile is younger and known.
 
 use drift_core::clock::Components;
 use drift_core::config::Config;
-use drift_core::db::{Collection, Database};
+use drift_core::db::{Collection, Database, Job};
 use drift_core::ingest::source::{BatchVectors, LoadProgress, MemorySource, RowBatch};
-use drift_core::types::{IdType, Ids, Include, Metric, Missing, Schema, Vectors};
+use drift_core::types::{Column, Columns, FieldType, IdType, Ids, Include, Metric, Missing, Schema, Value, Vectors};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -117,6 +117,37 @@ fn what_is_flushed_amid_a_load_is_younger_than_its_rows() {
     assert_eq!(firsts(&again), expected, "after the next opening");
     again.optimize().expect("optimize");
     assert_eq!((firsts(&again), again.len().expect("len")), (expected.to_vec(), 7));
+    assert!(again.verify().expect("verify").problems.is_empty());
+    database.close().expect("a close");
+}
+
+#[test]
+fn regression_a_field_that_grew_is_known_to_the_manifest_of_a_compaction() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = open(folder.path(), false);
+    let schema = Schema::new(DIM, Metric::L2, IdType::Int).expect("a schema");
+    let collection = database.create_collection("rows", schema, false).expect("a collection");
+    collection.pause_maintenance().expect("a pause");
+    let upsert = |id: i64, kind, value| {
+        let mut column = Column::new(kind);
+        column.push(value);
+        let mut payload = Columns::new(1);
+        payload.add("price", column).expect("a column");
+        let vector = values(&[id], BEFORE);
+        collection.upsert(&Ids::Int(vec![id]), Vectors::F32(&vector), Some(&payload)).expect("an upsert");
+    };
+    for id in 0..8 {
+        upsert(id, FieldType::Int, Value::Int(id));
+        collection.flush().expect("a flush");
+    }
+    // In memory and in the log alone.
+    upsert(8, FieldType::Float, Value::Float(8.5));
+    let jobs = collection.run_maintenance().expect("maintenance");
+    assert!(jobs.iter().any(|job| job.job == Job::Compact), "{jobs:?}");
+    database.close().expect("a close");
+    let database = open(folder.path(), false);
+    let again = database.open_collection("rows").expect("the collection");
+    assert_eq!(again.len().expect("len"), 9);
     assert!(again.verify().expect("verify").problems.is_empty());
     database.close().expect("a close");
 }

@@ -110,7 +110,7 @@ fn regression_calls_that_would_wait_for_the_load_that_they_are_made_from_fail() 
             met += 1;
             all_fail(waiting_calls(&database, &collection));
             other_calls(&database, &collection);
-            // The flush that would make room waits for the load.
+            // Whatever this thread holds, it must not wait for room.
             full = (0..100).find_map(|at| upsert(&collection, 1_000 + 10 * at..1_010 + 10 * at).err());
         }
         ControlFlow::Continue(())

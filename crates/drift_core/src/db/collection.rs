@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const OTHER_PATHS: maintain::OtherPaths =
-    maintain::OtherPaths { refresh: calibrate::try_refresh, check_shadows: calibrate::check_shadows, expire };
+    maintain::OtherPaths { refresh: calibrate::refresh, check_shadows: calibrate::check_shadows, expire };
 
 /// Deletes rows that have expired, at most `limit`, unless they are written anew meanwhile; tells how many it met.
 fn expire(collection: &CollectionState, limit: usize) -> Result<u64> {

@@ -88,7 +88,7 @@ pub fn delete_versions(collection: &CollectionState, ids: &Ids, seqs: &[Seq]) ->
     delete_each_version(collection, ids, seqs, |collection| lock_with_room(collection, ids.bytes()))
 }
 
-/// The same for the background thread, which waits for no room: it is the one that makes some.
+/// The same for the background, which waits for no room: deletes take little.
 pub fn expire_versions(collection: &CollectionState, ids: &Ids, seqs: &[Seq]) -> Result<u64> {
     delete_each_version(collection, ids, seqs, |collection| {
         let writes = collection.writes.lock();

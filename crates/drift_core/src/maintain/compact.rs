@@ -73,6 +73,8 @@ fn merge(collection: &CollectionState, places: &[u32]) -> Result<Compacted> {
         live
     });
     drop_settled_tombstones(&mut manifest);
+    // Columns are written with the types of today, which no flush may have told of yet.
+    manifest.fields.clone_from(&collection.fields.read().list);
     let new_rows: HashMap<(u32, u32), u32> =
         sources.iter().enumerate().map(|(row, &(.., place, source))| ((place, source), row as u32)).collect();
     let rename = |place: u32, row: u32| new_rows.get(&(place, row)).copied();

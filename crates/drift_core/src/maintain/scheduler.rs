@@ -24,10 +24,6 @@ use std::time::Duration;
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// How long until background work is tried again for which another thread holds the lock, that of a load for one: nothing tells when it
-/// lets go. Flushes go on meanwhile.
-const BUSY_PAUSE: Duration = Duration::from_millis(500);
-
 /// Share of one core that searching live queries again may take.
 const SHADOW_SHARE: f64 = 0.05;
 
@@ -105,8 +101,10 @@ struct Scheduler {
     work_retry: Backoff,
     /// When the next job may begin; none while none is due.
     job_due: Option<Duration>,
-    /// In what state of the collection the stop rules are to be looked at next.
+    /// In what state of the collection the stop rules are to be looked at.
     refresh: Option<Unrest>,
+    /// Whether that was the last thing the worker did: then a job that is due comes first.
+    has_refreshed: bool,
     /// Whether live queries wait to be searched again, and when more may be.
     shadows: bool,
     shadow_due: Option<Duration>,
@@ -121,6 +119,7 @@ impl Scheduler {
             work_retry: Backoff::default(),
             job_due: None,
             refresh: None,
+            has_refreshed: false,
             shadows: false,
             shadow_due: None,
         }
@@ -138,9 +137,7 @@ impl Scheduler {
                 self.worker.finish();
                 return;
             }
-            if let Some(done) = self.worker.take_done() {
-                self.take(done);
-            }
+            self.take_done();
             if work.flush || self.flush_retry.is_due(self.now()) {
                 let outcome = self.flush();
                 self.note(|own| &mut own.flush_retry, outcome);
@@ -169,10 +166,12 @@ impl Scheduler {
     fn wait(&mut self) -> Work {
         let now = self.now();
         let idle = !self.worker.is_busy();
-        let job_due = self.job_due.filter(|_| idle && !self.collection.schedule.is_paused());
-        let due = [self.flush_retry.due(), self.work_retry.due().filter(|_| idle), job_due, self.shadow_due];
-        let due = due.into_iter().flatten().min();
-        let expiry = self.expiry().filter(|_| idle);
+        // What the worker has failed at holds up all that it is to do.
+        let held = self.work_retry.due();
+        let job_due = self.job_due.filter(|_| !self.collection.schedule.is_paused());
+        let tasks = held.or(job_due).filter(|_| idle);
+        let due = [self.flush_retry.due(), tasks, self.shadow_due].into_iter().flatten().min();
+        let expiry = self.expiry().filter(|_| idle && held.is_none());
         let wait = due.map(|due| due.saturating_sub(now)).into_iter().chain(expiry).min();
         let rests = idle && due.is_none() && expiry.is_none_or(|wait| !wait.is_zero());
         self.collection.signal.take(wait, rests)
@@ -194,6 +193,8 @@ impl Scheduler {
             if self.collection.signal.stopping() {
                 return Ok(());
             }
+            self.take_done();
+            self.begin_next();
         }
         self.refresh.get_or_insert(unrest(&self.collection));
         Ok(())
@@ -205,23 +206,39 @@ impl Scheduler {
 
     /// Has the worker do what is wanted most, if it is idle.
     fn begin_next(&mut self) {
-        if self.worker.is_busy() || self.work_retry.due().is_some_and(|due| due > self.now()) {
+        let now = self.now();
+        if self.worker.is_busy() || self.work_retry.due().is_some_and(|due| due > now) {
             return;
         }
-        let task = if let Some(state) = self.refresh.take() {
-            Task::Refresh(state)
-        } else if self.job_may_begin() {
+        let job = (self.refresh.is_none() || self.has_refreshed) && self.job_may_begin();
+        let task = if job {
+            self.job_due = None;
             Task::Job
+        } else if let Some(state) = self.refresh.take() {
+            Task::Refresh(state)
         } else if std::mem::take(&mut self.shadows) {
             Task::Shadows
         } else {
-            // Nothing is left to be tried again.
-            self.work_retry = Backoff::default();
+            if self.work_retry.due().is_some() {
+                // Nothing is left to be tried again.
+                self.note(|own| &mut own.work_retry, Ok(()));
+            }
             return;
         };
+        self.has_refreshed = matches!(task, Task::Refresh(_));
         let outcome = self.worker.begin(task);
         if outcome.is_err() {
+            self.want(task);
             self.note(|own| &mut own.work_retry, outcome);
+        }
+    }
+
+    /// Has the worker do a task again.
+    fn want(&mut self, task: Task) {
+        match task {
+            Task::Job => _ = self.job_due.get_or_insert(self.collection.components.clock.monotonic()),
+            Task::Refresh(state) => _ = self.refresh.get_or_insert(state),
+            Task::Shadows => self.shadows = true,
         }
     }
 
@@ -237,33 +254,29 @@ impl Scheduler {
         quiet.is_zero()
     }
 
-    /// Goes by what the worker has done.
-    fn take(&mut self, done: Done) {
+    /// Goes by what the worker has done, if it has.
+    fn take_done(&mut self) {
+        let Some(done) = self.worker.take_done() else { return };
         let now = self.now();
         let outcome = match done {
-            Done::Busy => {
-                let due = now + BUSY_PAUSE;
-                self.job_due = Some(self.job_due.map_or(due, |known| known.max(due)));
-                return;
-            }
-            Done::Job(Ok(Some(step))) => {
-                let pause =
-                    self.collection.schedule.budget().pause_after(step.record.took, step.rows, step.record.bytes);
-                self.job_due = Some(now.saturating_add(pause));
+            Done::Job(Ok(step)) => {
+                if let Some(step) = &step {
+                    let budget = self.collection.schedule.budget();
+                    let pause = budget.pause_after(step.record.took, step.rows, step.record.bytes);
+                    self.job_due = Some(now.saturating_add(pause));
+                }
                 // Defining buckets anew changes how far searches must go at once.
-                self.refresh = Some(unrest(&self.collection));
+                let state = if step.is_some() { unrest(&self.collection) } else { Unrest::Settled };
+                self.refresh = Some(state);
                 return;
             }
-            Done::Job(Ok(None)) => {
-                self.job_due = None;
-                self.refresh = Some(Unrest::Settled);
-                return;
+            Done::Job(Err(error)) => {
+                self.want(Task::Job);
+                Err(error)
             }
-            // It stays due.
-            Done::Job(Err(error)) => Err(error),
             Done::Refresh(state, outcome) => {
                 if outcome.is_err() {
-                    self.refresh.get_or_insert(state);
+                    self.want(Task::Refresh(state));
                 }
                 outcome
             }

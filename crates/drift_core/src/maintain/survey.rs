@@ -67,10 +67,10 @@ pub fn terms(collection: &CollectionState, version: &Version, maintenance: &Main
     Terms { target, patience, bucket_entries: upkeep.cost.bucket_entries() }
 }
 
-/// How long a job or a load that is at work is waited for before what was due when it was last counted is told instead.
+/// How long a job that is about to commit is waited for before what was due when it was last counted is told instead.
 const BACKLOG_WAIT: Duration = Duration::from_millis(100);
 
-/// Counts what is due; amid a long job, what was due when it was last counted.
+/// Counts what is due; amid a long commit, what was due when it was last counted.
 pub fn backlog(collection: &CollectionState) -> Backlog {
     let Some(maintenance) = collection.maintenance.try_lock_for(BACKLOG_WAIT) else {
         return Backlog { memtables: collection.pin().frozen.len() as u64, ..collection.jobs.backlog() };

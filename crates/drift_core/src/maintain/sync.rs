@@ -1,7 +1,7 @@
 //! The fsyncs of `durability="interval"`, on a thread of their own.
 //!
-//! Layer 6. What a power loss may cost is bounded by time, whatever else goes on: a job, or a flush that waits for one, may
-//! take minutes, so the thread that does those cannot be the one that keeps this promise. It sleeps until a write asks for it, and then once more until the interval is over.
+//! Layer 6. What a power loss may cost is bounded by time, whatever else goes on: flushes may take seconds, so the thread that
+//! does those cannot be the one that keeps this promise. It sleeps until a write asks for it, and then once more until the interval is over.
 
 use crate::config::{Config, Durability};
 use crate::error::Result;

@@ -16,8 +16,8 @@ use std::time::Duration;
 /// What background work asks of the read and the write path.
 #[derive(Clone, Copy)]
 pub struct OtherPaths {
-    /// Measures the stop rules anew if enough has changed, and tells whether it did; none where another thread is about to.
-    pub refresh: fn(&CollectionState, &Pool, Unrest) -> Result<Option<bool>>,
+    /// Measures the stop rules anew if enough has changed; tells whether it did.
+    pub refresh: fn(&CollectionState, &Pool, Unrest) -> Result<bool>,
     /// Searches live queries again; tells how many.
     pub check_shadows: fn(&CollectionState, &Pool) -> Result<usize>,
     /// Deletes rows that have expired, at most so many; tells how many it met.
@@ -37,8 +37,6 @@ pub enum Task {
 
 /// What has become of a task.
 pub enum Done {
-    /// Another thread holds what it takes.
-    Busy,
     /// A job, if any was due.
     Job(Result<Option<Step>>),
     /// The stop rules are as good as they can be.
@@ -113,13 +111,11 @@ fn run(collection: &CollectionState, paths: &OtherPaths, pool: &Pool, task: Task
     let start = clock.monotonic();
     match task {
         Task::Job => {
-            let Some(_job) = collection.job.try_lock() else { return Done::Busy };
+            // A load has it, or a caller's job.
+            let _job = collection.job.lock();
             Done::Job(step(collection, paths, Order::ByUrgency))
         }
-        Task::Refresh(state) => match (paths.refresh)(collection, pool, state) {
-            Ok(None) => Done::Busy,
-            outcome => Done::Refresh(state, outcome.map(|_| ())),
-        },
+        Task::Refresh(state) => Done::Refresh(state, (paths.refresh)(collection, pool, state).map(|_| ())),
         Task::Shadows => {
             let outcome = (paths.check_shadows)(collection, pool).map(|_| ());
             Done::Shadows { outcome, took: clock.monotonic() - start }

@@ -108,7 +108,7 @@ pub struct SegmentEntry {
     pub digest: u64,
     /// Rows in it, dead ones included.
     pub rows: u64,
-    /// Tombstone files with lower numbers have nothing to hide in it: what they delete was dead when it was written.
+    /// Tombstone files with lower numbers have nothing to hide in it: what they delete was dead when it was begun.
     pub settled: u64,
 }
 

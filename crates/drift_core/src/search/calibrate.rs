@@ -74,12 +74,6 @@ pub fn refresh(collection: &CollectionState, pool: &Pool, state: Unrest) -> Resu
     pool.install(|| refresh_if_due(collection, state))
 }
 
-/// The same, unless another thread is measuring: none then.
-pub fn try_refresh(collection: &CollectionState, pool: &Pool, state: Unrest) -> Result<Option<bool>> {
-    let Some(_one) = collection.recall.measuring.try_lock() else { return Ok(None) };
-    pool.install(|| refresh_if_due(collection, state)).map(Some)
-}
-
 fn refresh_if_due(collection: &CollectionState, state: Unrest) -> Result<bool> {
     let (version, now) = pin(collection);
     let rows = version.index.rows();
