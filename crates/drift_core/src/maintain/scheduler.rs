@@ -131,6 +131,7 @@ impl Scheduler {
             // The process before has not come to measuring.
             self.job_due = Some(self.now());
         }
+        self.begin_next();
         loop {
             let work = self.wait();
             if work.stop {
@@ -235,8 +236,9 @@ impl Scheduler {
 
     /// Has the worker do a task again.
     fn want(&mut self, task: Task) {
+        let now = self.now();
         match task {
-            Task::Job => _ = self.job_due.get_or_insert(self.collection.components.clock.monotonic()),
+            Task::Job => _ = self.job_due.get_or_insert(now),
             Task::Refresh(state) => _ = self.refresh.get_or_insert(state),
             Task::Shadows => self.shadows = true,
         }
