@@ -7,8 +7,9 @@ use super::flush::flush_all;
 use super::policy::Limit;
 use super::restructure::{Restructured, restructure};
 use super::retrain::retrain;
+use super::step::retraining_due;
 use crate::error::Result;
-use crate::state::{CollectionState, SCAN_ALL_ROWS};
+use crate::state::CollectionState;
 use crate::sync::Pool;
 use crate::types::{OnWork, OptimizeReport, WorkProgress};
 
@@ -36,10 +37,7 @@ pub fn optimize(collection: &CollectionState, pool: &Pool, progress: OnWork<'_>)
     let mut report = OptimizeReport::default();
     let _hold = collection.hold();
     let _job = collection.job.lock();
-    let version = collection.pin();
-    let trained = collection.maintenance.lock().manifest.trained_seq;
-    let writes = version.seq.saturating_sub(trained) as f64;
-    if writes >= RETRAIN_SHARE * version.index.rows() as f64 && version.index.rows() > SCAN_ALL_ROWS {
+    if retraining_due(collection, RETRAIN_SHARE).is_some() {
         report.buckets_retrained = pool.install(|| retrain(collection))?.buckets;
     }
     step(2)?;

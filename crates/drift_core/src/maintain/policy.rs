@@ -36,8 +36,8 @@ pub const TIER_SEGMENTS: usize = 8;
 /// Segments within this factor of each other's rows are about the same size.
 const TIER_FACTOR: f64 = 4.0;
 
-/// All buckets are defined anew when the writes since that was last done amount to this share of the rows; the smaller one
-/// when nothing else is due.
+/// All buckets are defined anew when the writes since that was last done ([`displacing`] ones) amount to this share of the rows; the
+/// smaller one when nothing else is due.
 pub const RETRAIN_SHARE: f64 = 1.0;
 pub const RETRAIN_SETTLED_SHARE: f64 = 0.4;
 
@@ -198,6 +198,12 @@ fn due(bucket: &BucketStats, terms: &Terms, buckets: usize) -> Option<Action> {
     (changed > EXAMINE_SHARE * patience * live.max(target)).then_some(Action::Examine)
 }
 
+/// How many of `writes` count towards defining the buckets anew when `arrived` live rows came with them. Buckets that lose rows and
+/// gain none stay as good as they were, and fewer rows in each is less to scan: a deletion counts as far as a row has come instead.
+pub fn displacing(writes: u64, arrived: u64) -> f64 {
+    writes.min(2 * arrived) as f64
+}
+
 /// Entries that a query which meets the bucket need not read any more once it is split, less what one more bucket costs.
 fn split_gain(bucket: &BucketStats, terms: &Terms) -> f64 {
     SPLIT_GAIN * f64::from(bucket.entries.max(bucket.live)) - terms.bucket_entries
@@ -349,6 +355,14 @@ mod tests {
             }
             assert!(steps < 64 * 6, "{steps}");
         }
+    }
+
+    #[test]
+    fn deletions_alone_define_no_buckets_anew() {
+        assert_eq!(displacing(1_000, 0), 0.0);
+        assert_eq!(displacing(1_000, 1_000), 1_000.0, "rows that only come");
+        assert_eq!(displacing(1_000, 500), 1_000.0, "a window that slides");
+        assert_eq!(displacing(1_000, 100), 200.0, "one that shrinks");
     }
 
     #[test]

@@ -75,14 +75,21 @@ fn turn(collection: &CollectionState, order: Order) -> Result<Option<Step>> {
     if first.is_some() { Ok(first) } else { jobs[1](collection) }
 }
 
-/// Defines the buckets anew when the writes since that was last done amount to this share of the rows.
-fn retrain_step(collection: &CollectionState, share: f64) -> Result<Option<Step>> {
+/// The writes since the buckets were defined together, when these displace so large a share of the rows that they are to be defined anew.
+pub fn retraining_due(collection: &CollectionState, share: f64) -> Option<u64> {
     let version = collection.pin();
     let trained = collection.maintenance.lock().manifest.trained_seq;
-    let writes = version.seq.saturating_sub(trained);
-    if version.index.rows() <= SCAN_ALL_ROWS || (writes as f64) < share * version.index.rows() as f64 {
-        return Ok(None);
-    }
+    let (rows, writes) = (version.index.rows(), version.seq.saturating_sub(trained));
+    let due = share * rows as f64;
+    let is_due = rows > SCAN_ALL_ROWS
+        && writes as f64 >= due
+        && policy::displacing(writes, survey::written_since(&version.index, trained)) >= due;
+    is_due.then_some(writes)
+}
+
+/// Defines the buckets anew when that is due at this share of the rows.
+fn retrain_step(collection: &CollectionState, share: f64) -> Result<Option<Step>> {
+    let Some(writes) = retraining_due(collection, share) else { return Ok(None) };
     let start = collection.components.clock.monotonic();
     let Retrained { before, buckets, rows, bytes } = retrain(collection)?;
     let reason = format!("{writes} writes since the buckets were defined together");

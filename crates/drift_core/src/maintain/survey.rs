@@ -59,6 +59,15 @@ pub fn buckets(index: &Index, upkeep: &Upkeep) -> Vec<BucketStats> {
     buckets
 }
 
+/// Live rows that were written after `seq`.
+pub fn written_since(index: &Index, seq: Seq) -> u64 {
+    let since = |live: &LiveSegment| {
+        let segment = &live.segment;
+        (0..segment.rows()).filter(|&row| segment.death(row) == 0 && segment.seq(row) > seq).count() as u64
+    };
+    index.segments.iter().map(since).sum()
+}
+
 /// What the policy goes by at present.
 pub fn terms(collection: &CollectionState, version: &Version, maintenance: &Maintenance) -> Terms {
     let (upkeep, buckets) = (&maintenance.upkeep, version.index.router.len());
