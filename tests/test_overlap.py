@@ -98,3 +98,28 @@ def test_rows_flushed_while_buckets_are_defined_anew_are_found(
         db = drift.connect(tmp_path / "db")
         c = db.open_collection("c")
     db.close()
+
+
+def test_writes_and_flushes_do_not_wait_for_a_verify(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(4).normal(size=(ROWS, DIM)).astype(np.float32)
+    c = drift.connect(tmp_path / "db", durability="os").create_collection("c", dim=DIM, metric="l2")
+    c.load([(np.arange(ROWS), vectors)])
+    ended: list[bool] = []
+
+    def write() -> None:
+        c.upsert(np.arange(100), vectors[100:200])
+        c.delete(np.arange(100, 200))
+        c.flush()
+
+    def progress(_done: int, _total: int | None) -> None:
+        if not ended:
+            writer = threading.Thread(target=write, daemon=True)
+            writer.start()
+            writer.join(timeout=HANG_SECONDS)
+            ended.append(not writer.is_alive())
+
+    assert c.verify(progress=progress)["problems"] == []
+    assert ended == [True]
+    assert len(c) == ROWS - 100
+    assert c.verify()["problems"] == []
+    c.close()

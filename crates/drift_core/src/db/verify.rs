@@ -10,7 +10,8 @@ use crate::storage::names;
 use crate::types::{OnWork, Seq, VerifyReport, WorkProgress};
 use crate::wal::{self, Expected, Tail};
 
-/// Checks everything. The maintenance lock keeps files from changing meanwhile; `progress` hears of the bytes of segments.
+/// Checks everything as it is at the beginning; `progress` hears of the bytes of segments. Flushes and jobs wait while files
+/// are named, and the small ones and the log read; while segments are read, which may take minutes, nothing waits.
 pub(super) fn verify(collection: &CollectionState, progress: OnWork<'_>) -> Result<VerifyReport> {
     let _hold = collection.hold();
     let maintenance = collection.maintenance.lock();
@@ -20,9 +21,11 @@ pub(super) fn verify(collection: &CollectionState, progress: OnWork<'_>) -> Resu
         report.count(collection, &name);
     }
     let version = collection.pin();
-    report.files_of(collection, &maintenance.manifest, progress)?;
+    report.files_of(collection, &maintenance.manifest)?;
     report.logs(collection, maintenance.manifest.wal_floor)?;
     report.rows(collection, &version);
+    drop(maintenance);
+    report.segments_of(&version, progress)?;
     Ok(report)
 }
 
@@ -46,23 +49,11 @@ impl VerifyReport {
         Ok(())
     }
 
-    fn files_of(&mut self, collection: &CollectionState, manifest: &Manifest, progress: OnWork<'_>) -> Result<()> {
+    fn files_of(&mut self, collection: &CollectionState, manifest: &Manifest) -> Result<()> {
         let (backend, identity) = (&*collection.backend, collection.identity);
         for name in manifest.files() {
             self.count(collection, &name);
         }
-        let version = collection.pin();
-        let segments = &version.index.segments;
-        let total = segments.iter().map(|live| live.segment.file().length).sum();
-        let mut now = WorkProgress { done: 0, total, stage: "verify" };
-        now.tell(progress)?;
-        for live in segments {
-            self.note(live.segment.verify(&mut |bytes| {
-                now.done += bytes;
-                now.tell(progress)
-            }))?;
-        }
-        WorkProgress { done: total, ..now }.tell(progress)?;
         for &number in &manifest.bucket_files {
             self.note(BucketFile::read(backend, number, identity, collection.schema.dim).map(|_| ()))?;
         }
@@ -76,6 +67,21 @@ impl VerifyReport {
             self.note(Bitstore::read(backend, number, identity).map(|_| ()))?;
         }
         Ok(())
+    }
+
+    /// Reads every segment of `version`, whose files stay open while it is pinned, whatever becomes of their names.
+    fn segments_of(&mut self, version: &Version, progress: OnWork<'_>) -> Result<()> {
+        let segments = &version.index.segments;
+        let total = segments.iter().map(|live| live.segment.file().length).sum();
+        let mut now = WorkProgress { done: 0, total, stage: "verify" };
+        now.tell(progress)?;
+        for live in segments {
+            self.note(live.segment.verify(&mut |bytes| {
+                now.done += bytes;
+                now.tell(progress)
+            }))?;
+        }
+        WorkProgress { done: total, ..now }.tell(progress)
     }
 
     fn logs(&mut self, collection: &CollectionState, floor: u64) -> Result<()> {
