@@ -6,17 +6,18 @@ import datetime as dt
 import math
 from typing import TYPE_CHECKING, Any
 
+import drift
 import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import drift
+    from pathlib import Path
 
 DIM = 4
 VECTORS = np.eye(6, DIM, dtype=np.float32) + np.arange(6, dtype=np.float32)[:, None]
@@ -158,3 +159,33 @@ def test_a_frame_of_rows_is_loaded_again(through: str, docs_of: drift.Collection
     np.testing.assert_array_equal(copied.vectors, VECTORS)
     assert copied.metadata == METADATA
     assert again.fields == docs_of.fields
+
+
+@pytest.mark.parametrize("through", ["pyarrow", "polars", "parquet", "rows"])
+def test_json_comes_back_as_json(through: str, db: drift.Database, tmp_path: Path) -> None:
+    nested: list[dict[str, Any]] = [{"j": {"a": [1, {"b": None}]}}, {"j": {"c": "é"}}, {}]
+    made = db.create_collection("nested", dim=DIM, metric="l2")
+    made.add(range(3), VECTORS[:3], metadata=nested)
+    rows = made.get(range(3), include=True)
+    assert rows.to_arrow().schema.field("j").type == pa.json_()
+    pq.write_table(rows.to_arrow(), tmp_path / "rows.parquet")
+    frames: dict[str, Any] = {
+        "pyarrow": rows.to_arrow(),
+        "polars": rows.to_polars(),
+        "parquet": tmp_path / "rows.parquet",
+        "rows": rows,
+    }
+    again = db.create_collection("again", dim=DIM, metric="l2")
+    again.load(frames[through], vector="vector", metadata=True)
+    assert again.fields == {"j": "json"}
+    assert again.get(range(3), include=True).metadata == nested
+    assert again.count("j.a = 1") == 1
+
+
+def test_text_that_is_said_to_be_json_and_is_none_is_refused(db: drift.Database) -> None:
+    said = pa.ExtensionArray.from_storage(pa.json_(), pa.array(["{}", "{"]))
+    table = pa.table({"id": [0, 1], "vector": pa.array(VECTORS[:2].tolist(), pa.list_(pa.float32())), "j": said})
+    c = db.create_collection("c", dim=DIM, metric="l2")
+    with pytest.raises(drift.InvalidArgumentError, match=r'"j" has a value that is no JSON'):
+        c.load(table, vector="vector", metadata=True)
+    assert len(c) == 0

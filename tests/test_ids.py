@@ -79,8 +79,30 @@ def test_a_range_beyond_int64_is_refused_with_its_row(c: drift.Collection) -> No
     assert c.get(range(2**80, 2**80)).ids.size == 0
 
 
+class Capsule:
+    """Ids that only Arrow can read."""
+
+    def __init__(self, ids: list[int]) -> None:
+        self.array = pa.array(ids)
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> object:
+        return self.array.__arrow_c_array__(requested_schema)
+
+    def __getitem__(self, part: slice) -> Capsule:
+        return Capsule(self.array[part].to_pylist())
+
+
 @pytest.mark.parametrize(
-    "ids", [[1, 2, 1], np.array([1, 2, 1]), pa.array([1, 2, 1]), pl.Series([1, 2, 1]), pd.Series([1, 2, 1])], ids=type
+    "ids",
+    [
+        [1, 2, 1],
+        np.array([1, 2, 1]),
+        pa.array([1, 2, 1]),
+        pl.Series([1, 2, 1]),
+        pd.Series([1, 2, 1]),
+        Capsule([1, 2, 1]),
+    ],
+    ids=type,
 )
 def test_an_update_names_an_id_that_is_given_twice_and_changes_nothing(c: drift.Collection, ids: Any) -> None:
     c.upsert([1, 2], ROWS[:2], [{"a": 0}, {"a": 0}])

@@ -33,6 +33,7 @@ def test_a_datetime64_of_any_unit_is_a_timestamp(c: drift.Collection, unit: str)
         c.upsert(IDS, ROWS, metadata=metadata)
         assert c.fields == {"t": "timestamp"}
         assert c.get(IDS, include=True).metadata == [{"t": day}, {}, {"t": day}]
+        assert [c.count(drift.col("t") <= array[0]), c.count({"t": {"$gt": array[0]}})] == [2, 0]
     c.update_metadata(IDS[:1], [{"t": array[1]}])
     assert c.get(IDS[:1], include=True).metadata == [{}]
     c.upsert(IDS[:1], ROWS[:1], metadata=[{"j": {"at": array[0], "none": array[1]}}])

@@ -225,12 +225,6 @@ class Collection(Described, Reading):
         if isinstance(metadata, dict) and rows == 1 and not isinstance(ids, (list, tuple, np.ndarray)):
             metadata = [metadata]
         changes, removed = _metadata.changes(metadata, rows, lambda: self.fields)
-        if (twice := _input.repeated(given)) is not None:
-            id, first, second = twice  # noqa: A001 - a row's id.
-            raise InvalidArgumentError(
-                f"id {id} is given twice, at rows {first} and {second}: update_metadata takes each id once, with all "
-                "its changes"
-            )
         try:
             return self._inner.update_metadata(given, changes, removed)
         except NotFoundError as error:

@@ -157,18 +157,6 @@ def _range_ids(values: range, id_type: str) -> Ids:
     return _array_ids(np.arange(values.start, values.stop, values.step, dtype=np.int64), id_type)
 
 
-def repeated(given: Ids) -> tuple[object, int, int] | None:
-    """Return the first id that is given twice and its two rows, if there is one; of Arrow ids, those NumPy can read."""
-    values: list[Any] = given if isinstance(given, list) else []
-    if hasattr(given, "__array__"):
-        values = np.asarray(given).ravel().tolist()
-    first: dict[object, int] = {}
-    for row, value in enumerate(values):
-        if first.setdefault(value, row) != row:
-            return value, first[value], row
-    return None
-
-
 def length(*columns: object) -> int | None:
     """Return the number of rows that the first of these columns which tells it has."""
     return next((len(column) for column in columns if isinstance(column, Sized)), None)

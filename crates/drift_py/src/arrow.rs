@@ -8,9 +8,10 @@ use arrow_array::{
     ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array, RecordBatch, RecordBatchReader,
     StringArray, StructArray, TimestampMicrosecondArray,
 };
-use arrow_schema::{DataType, Field};
+use arrow_schema::extension::{EXTENSION_TYPE_METADATA_KEY, EXTENSION_TYPE_NAME_KEY};
+use arrow_schema::{DataType, Field, Schema as ArrowSchema};
 use drift_core::error::Error;
-use drift_core::ingest::arrow::{ColumnNames, Place, chunked_ids, chunked_vectors, payload_columns};
+use drift_core::ingest::arrow::{ColumnNames, JSON_EXTENSION, Place, chunked_ids, chunked_vectors, payload_columns};
 use drift_core::ingest::source::BatchVectors;
 use drift_core::types::{Columns, Ids, Include, Schema};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
@@ -19,6 +20,7 @@ use pyo3::types::{PyCapsule, PyList, PyTuple};
 use pyo3_arrow::error::{PyArrowError, PyArrowResult};
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use pyo3_arrow::input::{AnyArray, AnyRecordBatch};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How messages name a single array.
@@ -115,6 +117,18 @@ fn column(value: &Bound<'_, PyAny>) -> PyResult<ArrayRef> {
     Ok(Arc::new(StringArray::from(texts)))
 }
 
+/// Whether `value` is type and values of metadata that is JSON.
+fn is_json(value: &Bound<'_, PyAny>) -> bool {
+    let kind = value.cast::<PyTuple>().ok().and_then(|pair| pair.get_item(0).ok());
+    kind.is_some_and(|kind| kind.extract::<String>().is_ok_and(|kind| kind == "json"))
+}
+
+/// What says that texts are JSON, to `load` and to other programs.
+fn json_metadata() -> HashMap<String, String> {
+    let texts = [(EXTENSION_TYPE_NAME_KEY, JSON_EXTENSION), (EXTENSION_TYPE_METADATA_KEY, "")];
+    texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
 /// An `arrow_array_stream` capsule of one record batch with these columns.
 #[pyfunction]
 pub fn stream<'py>(
@@ -122,10 +136,15 @@ pub fn stream<'py>(
     columns: Vec<(String, Bound<'py, PyAny>)>,
     requested_schema: Option<Bound<'py, PyCapsule>>,
 ) -> PyResult<Bound<'py, PyCapsule>> {
-    let arrays =
-        columns.into_iter().map(|(name, values)| Ok((name, column(&values)?))).collect::<PyResult<Vec<_>>>()?;
+    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    for (name, values) in columns {
+        let array = column(&values)?;
+        let field = Field::new(name, array.data_type().clone(), array.null_count() > 0);
+        fields.push(if is_json(&values) { field.with_metadata(json_metadata()) } else { field });
+        arrays.push(array);
+    }
     let capsule = || -> PyArrowResult<Bound<'py, PyCapsule>> {
-        let batch = RecordBatch::try_from_iter(arrays)?;
+        let batch = RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), arrays)?;
         let field = Arc::new(Field::new_struct("", batch.schema().fields().clone(), false));
         let array: ArrayRef = Arc::new(StructArray::from(batch));
         to_stream_pycapsule(py, Box::new(ArrayIterator::new([Ok(array)].into_iter(), field)), requested_schema)

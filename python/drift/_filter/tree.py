@@ -252,7 +252,9 @@ def _numpy_time(given: np.datetime64, name: str) -> Value:
     if np.isnat(given):
         raise InvalidArgumentError(f"{name} is compared with NaT, which nothing equals; {_MISSING}")
     micros = given.astype("datetime64[us]")
-    if micros.astype("datetime64[Y]") != given.astype("datetime64[Y]"):
+    # Units that reach months alone fit, and NumPy has no way from them to years.
+    is_short = np.datetime_data(given.dtype)[0] in ("ps", "fs", "as")
+    if not is_short and micros.astype("datetime64[Y]") != given.astype("datetime64[Y]"):
         raise InvalidArgumentError(f"{name} is compared with {given!r}, which microseconds in int64 do not reach")
     return "timestamp", int(micros.astype(np.int64))
 

@@ -19,6 +19,11 @@ const PART_ROWS: usize = 1_024;
 /// Changes rows, all or none.
 pub fn rows(state: &CollectionState, ids: &Ids, changes: &Columns, removed: &[(usize, String)]) -> Result<()> {
     state.fields.read().grown(changes)?;
+    if let Some((id, first, row)) = ids.repeated() {
+        return Err(Error::invalid(format!(
+            "id {id} is given twice, at rows {first} and {row}: update_metadata takes each id once, with all its changes"
+        )));
+    }
     for _ in 0..TRIES_MAX {
         let (rows, seqs) = search::get_with_seqs(state, ids, Missing::Error, &Include::All)?;
         if changes.rows() != rows.ids.len() {

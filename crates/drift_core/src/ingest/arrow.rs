@@ -10,6 +10,7 @@ mod parquet;
 mod payload;
 
 pub use columns::{Place, chunked_ids, chunked_vectors, ids, vectors};
+pub use json::EXTENSION as JSON_EXTENSION;
 pub use parquet::ParquetSource;
 pub use payload::columns as payload_columns;
 

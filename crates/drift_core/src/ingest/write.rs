@@ -401,14 +401,8 @@ fn batch_bytes(ids: &Ids, vectors: &Vectors<'_>, payload: Option<&Columns>) -> u
 }
 
 fn check_distinct(ids: &Ids) -> Result<()> {
-    let mut seen = std::collections::HashMap::with_capacity(ids.len());
-    for (row, id) in ids.iter().enumerate() {
-        if let Some(first) = seen.insert(id, row) {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("id {id} is given twice, at rows {first} and {row}: add() takes each id once"),
-            ));
-        }
-    }
-    Ok(())
+    ids.repeated().map_or(Ok(()), |(id, first, row)| {
+        let message = format!("id {id} is given twice, at rows {first} and {row}: add() takes each id once");
+        Err(Error::new(ErrorKind::AlreadyExists, message))
+    })
 }

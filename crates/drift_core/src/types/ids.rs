@@ -5,6 +5,7 @@
 
 use super::unknown_choice as unknown;
 use crate::error::{Error, Result};
+use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Longest string id in bytes: ids live in memory, and longer keys belong into a payload.
@@ -194,6 +195,12 @@ impl Ids {
     /// All ids in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = IdRef<'_>> {
         (0..self.len()).map(|row| self.get(row))
+    }
+
+    /// The first id that comes a second time, and both of its rows.
+    pub fn repeated(&self) -> Option<(IdRef<'_>, usize, usize)> {
+        let mut seen = HashMap::with_capacity(self.len());
+        self.iter().enumerate().find_map(|(row, id)| seen.insert(id, row).map(|first| (id, first, row)))
     }
 
     /// Bytes of heap memory in use.

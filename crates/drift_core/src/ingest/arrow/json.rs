@@ -1,7 +1,8 @@
 //! Nested columns as JSON: structs are objects, maps with text keys objects, lists arrays.
 //!
 //! Layer 6. What stands in them is what `payload` takes as a column of its own, and becomes what JSON has for it: times are
-//! ISO 8601 in UTC, null stays null. A float that is not finite has no JSON and is refused with its row.
+//! ISO 8601 in UTC, null stays null. A float that is not finite has no JSON and is refused with its row. Texts of the extension type
+//! `arrow.json` are JSON already.
 
 use super::Place;
 use super::payload::{column, kind};
@@ -9,7 +10,7 @@ use crate::error::Result;
 use crate::types::{Column, FieldType, Value};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, MapArray};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field};
 use serde_json::{Map, Value as Json};
 
 /// Whether an array of this type is nested, and every value in it has a form in JSON.
@@ -26,6 +27,26 @@ pub(super) fn is_nested(found: &DataType) -> bool {
         },
         _ => false,
     }
+}
+
+/// The name by which Arrow's canonical extension type for JSON is known; its values are texts.
+pub const EXTENSION: &str = "arrow.json";
+
+/// Whether the texts of a field are said to be JSON.
+pub(super) fn is_text(field: &Field) -> bool {
+    field.extension_type_name() == Some(EXTENSION)
+}
+
+/// Texts as the JSON that they are; what is none is found where rows are checked.
+pub(super) fn of_texts(texts: &Column) -> Column {
+    let mut out = Column::new(FieldType::Json);
+    for row in 0..texts.len() {
+        match texts.get(row) {
+            Value::Str(text) => out.push(Value::Json(text)),
+            _ => out.push(Value::Null),
+        }
+    }
+    out
 }
 
 /// Reads a nested array as a column of JSON texts.

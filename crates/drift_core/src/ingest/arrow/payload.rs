@@ -66,7 +66,9 @@ pub fn columns(batch: &RecordBatch, names: &ColumnNames, source: &str, first_row
     let mut columns = Columns::new(batch.num_rows());
     for name in wanted {
         let array = batch.column_by_name(name).ok_or_else(|| missing_column(name, &arrow, source))?;
-        columns.add(name, column(array.as_ref(), &Place { source, column: name, first_row })?)?;
+        let read = column(array.as_ref(), &Place { source, column: name, first_row })?;
+        let is_json = arrow.field_with_name(name).is_ok_and(json::is_text);
+        columns.add(name, if is_json { json::of_texts(&read) } else { read })?;
     }
     Ok(Some(columns))
 }
