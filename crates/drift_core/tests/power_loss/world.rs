@@ -204,14 +204,15 @@ impl World {
     }
 
     fn create(&mut self, name: &'static str) -> Result<()> {
-        // Creating what exists already does nothing, and so promises nothing.
-        let exists = self.timelines[name].states().iter().any(Option::is_some);
+        // Creating what is there already does nothing: where a drop has failed, what became of that is as unknown as before.
+        let exists = self.database().collections()?.iter().any(|known| known == name);
         let promise = if exists { Promise::Nothing } else { Promise::PowerLoss };
         let schema = Schema::new(self.dim, Metric::L2, IdType::Int)?;
         let before = self.fs.operations();
         let outcome = self.database().create_collection(name, schema, true);
         let outcome = outcome.map(|created| _ = self.handles.insert(name, created));
-        self.note(name, before, promise, outcome, |rows| Some(rows.clone().unwrap_or_default()))
+        let created = |rows: &State| if exists { rows.clone() } else { Some(rows.clone().unwrap_or_default()) };
+        self.note(name, before, promise, outcome, created)
     }
 
     /// Calls a collection, if there is one, and notes what may have become of it.
