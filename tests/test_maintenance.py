@@ -101,6 +101,41 @@ def test_live_queries_are_measured(db: drift.Database) -> None:
     assert health.to_dict()["recalls"][0]["queries"] == health.recalls[0].queries
 
 
+def test_queries_with_a_filter_and_for_many_rows_are_measured_apart(db: drift.Database) -> None:
+    c = db.create_collection("c", dim=DIM, metric="l2")
+    c.upsert(np.arange(6_000), rows_at(0, 6_000, 1), metadata={"third": [row % 3 for row in range(6_000)]})
+    settle(c)
+    queries = rows_at(0, 150, 2)
+    ways: dict[str, dict[str, Any]] = {
+        "nearest": {"k": K},
+        "many": {"k": 50},
+        "filtered": {"k": K, "filter": "third = 1"},
+    }
+
+    def found(way: dict[str, Any]) -> float:
+        answers = (c.search(queries, recall=0.8, threads=1, **way).ids, c.search(queries, exact=True, **way).ids)
+        return float(
+            np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(*map(np.ndarray.tolist, answers), strict=True)])
+        )
+
+    measured: dict[str, drift.TargetRecall] = {}
+    truth: list[dict[str, float]] = []
+    while measured.keys() != ways.keys() or min(of.queries for of in measured.values()) < 60:
+        truth.append({name: found(way) for name, way in ways.items()})
+        c.maintenance.run_once()
+        measured = {of.asked: of for of in c.health().recalls}
+    for name, of in measured.items():
+        assert of.target == 0.8
+        assert of.low <= of.recall <= of.high
+        # Three standard errors of the mean of sixty.
+        assert abs(of.recall - np.mean([then[name] for then in truth])) < 0.06, name
+    while c.health().recalls == list(measured.values()):
+        c.search(queries, k=50, recall=0.8)
+        before = c.stats()["rows_refined"]
+        c.maintenance.run_once()
+    assert c.stats()["rows_refined"] == before, "what is read to measure is no work of searches"
+
+
 def test_measured_recall_outlives_the_handle_and_other_processes_see_it(
     path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

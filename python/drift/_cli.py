@@ -373,10 +373,13 @@ def _print_health(figures: dict[str, Any], as_json: bool) -> None:
         return
     spreads = {name: figures.pop(name) for name in ("bucket_rows", "bucket_dead_share", "bucket_drift")}
     jobs, backlog = figures.pop("jobs"), figures.pop("backlog")
-    figures.pop("recalls")
+    recalls = [list(of.values()) for of in figures["recalls"]]
+    headings = list(figures.pop("recalls")[0]) if recalls else []
     figures.pop("timeline")
     due = ", ".join(f"{count} {kind}" for kind, count in backlog.items() if count)
     _print_facts({**figures, "due": due or "nothing"}, False)
+    if recalls:
+        _print_table(headings, [[round(of, 4) if isinstance(of, float) else of for of in row] for row in recalls])
     quantiles = ["p5", "p50", "p95", "max"]
     _print_table(
         ["", *quantiles],

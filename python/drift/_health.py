@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TargetRecall(NamedTuple):
-    """Recall of the live queries that asked for one target."""
+    """Recall of the live queries that asked for the same, and for one target."""
 
     target: float
     """Recall asked for."""
@@ -29,6 +29,8 @@ class TargetRecall(NamedTuple):
     """Upper end."""
     queries: int
     """Queries measured."""
+    asked: Literal["nearest", "many", "filtered"]
+    """What was asked for: up to 20 of the nearest rows; more of them; those that satisfy a filter."""
 
 
 class TimelinePoint(NamedTuple):
@@ -50,8 +52,9 @@ class TimelinePoint(NamedTuple):
 class Health:
     """State of a collection: ``collection.health()``.
 
-    A small share of the live queries (k up to 20, neither exact nor with ``nprobe``) is searched again in the
+    A small share of the live queries (k up to 1,024, neither exact nor with ``nprobe``) is searched again in the
     background, through every row, which measures the recall that they had. The figures are of the newest thousand.
+    Those with a filter, and those for more than 20 neighbours, are told apart from the others.
     Where drift measures every row anyway (collections of up to 1,000 rows, and rows that their codes do not tell
     apart) there is nothing to measure.
     The manifest keeps them, so they outlive the handle, and another process sees them.
@@ -59,7 +62,8 @@ class Health:
     Attributes
     ----------
     recalls
-        Measured recall by target, the most asked for first; empty until queries have been measured.
+        Measured recall by target and by what was asked for, that of most queries first; empty until queries have been
+        measured.
     rows, dead_rows, segment_rows, segments
         Live rows, dead rows that still take room in segments, rows in segments (dead ones included), segments.
     bucket_rows, bucket_dead
@@ -107,7 +111,7 @@ class Health:
 
     @property
     def recall(self) -> float | None:
-        """Mean measured recall of the target most asked for; None when none was measured."""
+        """Mean measured recall of the first of :attr:`recalls`; None when none was measured."""
         return self.recalls[0].recall if self.recalls else None
 
     @property
@@ -154,8 +158,9 @@ class Health:
     def __repr__(self) -> str:
         """Return the figures that matter on one line."""
         if self.recalls:
-            target, recall, low, high, queries = self.recalls[0]
+            target, recall, low, high, queries, asked = self.recalls[0]
             measured = f"recall {recall:.3f} ({low:.3f} to {high:.3f}, {queries} queries) for {target:g} asked"
+            measured += "" if asked == "nearest" else f" of {asked}"
         else:
             measured = "no query measured yet"
         state = "poisoned" if self.poisoned else "degraded" if self.degraded else "paused" if self.paused else "well"

@@ -21,7 +21,7 @@ mod verify;
 
 #[cfg(feature = "sim")]
 pub use crate::maintain::Chore;
-pub use crate::manifest::TimelinePoint;
+pub use crate::manifest::{Asked, TimelinePoint};
 pub use crate::state::{Backlog, Budget, Job, JobRecord};
 pub use backup::{BackupInfo, BackupProgress, Moment, OnBackup, backups, restore, restore_on, verify_backups};
 pub use collection::Collection;

@@ -79,7 +79,7 @@ pub fn search(
     }
     let limits = limits(&version, options, recall, options.k);
     let threads = options.threads.unwrap_or_else(|| collection.pool.current_num_threads());
-    let plan = Plan { options, limits, wanted: wanted.as_ref(), fields: &fields };
+    let plan = Plan { options, limits, wanted: wanted.as_ref(), now, fields: &fields };
     let answer = |queries: &[f32]| answer(collection, &version, queries, &plan, interrupt);
     if count == 1 || threads == 1 {
         return answer(queries);
@@ -119,6 +119,7 @@ struct Plan<'a> {
     options: &'a SearchOptions,
     limits: Limits,
     wanted: Option<&'a Wanted>,
+    now: Option<i64>,
     fields: &'a [Field],
 }
 
@@ -144,7 +145,7 @@ fn answer(
     plan: &Plan<'_>,
     interrupt: Interrupt<'_>,
 ) -> Result<Hits> {
-    let &Plan { options, ref limits, wanted, fields } = plan;
+    let &Plan { options, ref limits, wanted, fields, .. } = plan;
     let mut scratch = scratch::take(collection);
     let mut hits = Hits::with_capacity(collection.schema.id_type, options.k, queries.len() / collection.schema.dim);
     let mut payload = Payload::new(fields);
@@ -154,9 +155,7 @@ fn answer(
         }
         find(collection, version, query, limits, wanted, &mut scratch)?;
         push_hits(version, scratch.exact.sorted(), &mut hits, &mut payload)?;
-        if wanted.is_none() {
-            keep_shadow(collection, version, query, options, &mut scratch);
-        }
+        keep_shadow(collection, version, query, plan, &mut scratch);
     }
     hits.payload = payload.finish()?;
     Ok(hits)
@@ -197,22 +196,19 @@ fn limits(version: &Version, options: &SearchOptions, recall: f32, k: usize) -> 
 
 /// Keeps a query and its answer, if it is one of those to be searched again in the background.
 #[inline]
-fn keep_shadow(
-    collection: &CollectionState,
-    version: &Version,
-    query: &[f32],
-    options: &SearchOptions,
-    scratch: &mut Scratch,
-) {
+fn keep_shadow(collection: &CollectionState, version: &Version, query: &[f32], plan: &Plan<'_>, scratch: &mut Scratch) {
+    let &Plan { options, wanted, now, .. } = plan;
     let overridden = options.nprobe.is_some() || options.confidence.is_some();
-    let judged = !overridden && options.k <= calibrate::SHADOW_K_MAX;
-    if !judged || version.index.rows() <= SCAN_ALL_ROWS {
+    if overridden || version.index.rows() <= SCAN_ALL_ROWS || options.k > calibrate::SHADOW_K_MAX {
         return;
     }
     if let Some(place) = collection.recall.place() {
         collection.recall.put(place, |shadow| {
             shadow.query.clear();
             shadow.query.extend_from_slice(query);
+            shadow.asked = calibrate::asked(options.k, options.filter.is_some());
+            shadow.filter.clone_from(&options.filter);
+            (shadow.now, shadow.is_restricted) = (now, wanted.is_some());
             shadow.target = options.recall.unwrap_or(collection.config.recall_default);
             shadow.distances.clear();
             shadow.distances.extend(scratch.exact.sorted().iter().map(|(distance, _)| *distance));

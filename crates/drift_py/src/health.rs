@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 /// All of it; `drift._health` says what the keys mean.
 pub fn to_dict<'py>(py: Python<'py>, health: Health) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    let recalls = health.recalls.iter().map(|of| (of.target, of.recall, of.low, of.high, of.queries));
+    let recalls = health.recalls.iter().map(|of| (of.target, of.recall, of.low, of.high, of.queries, of.asked.name()));
     dict.set_item("recalls", recalls.collect::<Vec<_>>())?;
     dict.set_item("rows", health.rows)?;
     dict.set_item("dead_rows", health.dead_rows)?;

@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::maintain;
-use crate::manifest::{TargetSum, TimelinePoint};
+use crate::manifest::{Asked, TargetSum, TimelinePoint};
 use crate::search;
 use crate::state::{Backlog, CollectionState, JobRecord};
 use std::sync::atomic::Ordering;
@@ -12,9 +12,11 @@ use std::sync::atomic::Ordering;
 /// Standard errors on both sides of a mean between which the truth lies 19 times in 20.
 const INTERVAL: f64 = 1.96;
 
-/// Recall of the live queries that asked for one target.
+/// Recall of the live queries that asked for the same, and for one target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TargetRecall {
+    /// What was asked for.
+    pub asked: Asked,
     /// Recall asked for.
     pub target: f32,
     /// Mean recall measured.
@@ -105,7 +107,7 @@ fn target(of: TargetSum) -> TargetRecall {
     let recall = of.sum / count;
     let error = INTERVAL * ((of.squares / count - recall * recall).max(0.0) / count).sqrt();
     let (low, high) = ((recall - error).max(0.0), (recall + error).min(1.0));
-    TargetRecall { target: of.target, recall, low, high, queries: of.queries }
+    TargetRecall { asked: of.asked, target: of.target, recall, low, high, queries: of.queries }
 }
 
 #[cfg(test)]
@@ -116,7 +118,7 @@ mod tests {
     fn the_interval_holds_the_mean_and_narrows_with_more_queries() {
         let half_missed = |queries: u64| {
             let (sum, squares) = (0.95 * queries as f64, 0.905 * queries as f64);
-            target(TargetSum { target: 0.95, queries, sum, squares })
+            target(TargetSum { asked: Asked::Nearest, target: 0.95, queries, sum, squares })
         };
         let (few, many) = (half_missed(10), half_missed(100));
         assert!([few, many].iter().all(|of| (of.recall - 0.95).abs() < 1e-9 && of.low < 0.95 && of.high > 0.95));

@@ -90,6 +90,9 @@ pub(super) struct RecallTargetMessage {
     pub(super) sum: f64,
     #[prost(double, tag = "4")]
     pub(super) squares: f64,
+    /// 0 for few of the nearest rows, 1 for many, 2 for those that satisfy a filter.
+    #[prost(uint32, tag = "5")]
+    pub(super) asked: u32,
 }
 
 /// What a group of live queries met.

@@ -11,9 +11,36 @@ pub const TARGETS_MAX: usize = 16;
 /// Points of the timeline that are kept, 5 KB: at 64 queries each those of the newest eight thousand measured.
 pub const POINTS_MAX: usize = 128;
 
-/// Measured recall of the queries that asked for one target.
+/// What was asked for, as far as searches go by different rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asked {
+    /// Few of the nearest of all rows: live queries of this kind shape the rules.
+    #[default]
+    Nearest,
+    /// Many of them.
+    Many,
+    /// Of those that satisfy a filter.
+    Filtered,
+}
+
+impl Asked {
+    const ALL: [Asked; 3] = [Asked::Nearest, Asked::Many, Asked::Filtered];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Asked::Nearest => "nearest",
+            Asked::Many => "many",
+            Asked::Filtered => "filtered",
+        }
+    }
+}
+
+/// Measured recall of the queries that asked for the same, and for one target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TargetSum {
+    /// What was asked for.
+    pub asked: Asked,
     /// Recall asked for.
     pub target: f32,
     /// Queries measured.
@@ -55,6 +82,7 @@ impl RecallSummary {
             queries: of.queries,
             sum: of.sum,
             squares: of.squares,
+            asked: of.asked as u32,
         };
         let point = |at: &TimelinePoint| TimelineMessage {
             time: at.time,
@@ -67,11 +95,16 @@ impl RecallSummary {
     }
 
     pub(super) fn decode(targets: &[RecallTargetMessage], timeline: &[TimelineMessage]) -> RecallSummary {
-        let target = |of: &RecallTargetMessage| TargetSum {
-            target: of.target,
-            queries: of.queries,
-            sum: of.sum,
-            squares: of.squares,
+        // Later versions may tell more kinds apart; what they measured is not known here.
+        let asked = |of: &RecallTargetMessage| Asked::ALL.get(of.asked as usize).copied();
+        let target = |of: &RecallTargetMessage| {
+            Some(TargetSum {
+                asked: asked(of)?,
+                target: of.target,
+                queries: of.queries,
+                sum: of.sum,
+                squares: of.squares,
+            })
         };
         let point = |at: &TimelineMessage| TimelinePoint {
             time: at.time,
@@ -80,7 +113,10 @@ impl RecallSummary {
             rows: at.rows,
             buckets: at.buckets,
         };
-        RecallSummary { targets: targets.iter().map(target).collect(), timeline: timeline.iter().map(point).collect() }
+        RecallSummary {
+            targets: targets.iter().filter_map(target).collect(),
+            timeline: timeline.iter().map(point).collect(),
+        }
     }
 
     /// What no manifest may say of recall.

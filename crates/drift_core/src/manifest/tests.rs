@@ -39,7 +39,7 @@ fn manifest(number: u64) -> Manifest {
         bitstore_file: Some(0),
         bitstore_segments: vec![FileId(1)],
         recall: RecallSummary {
-            targets: vec![TargetSum { target: 0.95, queries: 64, sum: 61.5, squares: 60.0 }],
+            targets: vec![TargetSum { asked: Asked::Many, target: 0.95, queries: 64, sum: 61.5, squares: 60.0 }],
             timeline: vec![TimelinePoint { time: 1.5e9, recall: 0.96, codes: 3_301.5, rows: 10, buckets: 2 }],
         },
         calibration: vec![CalibrationPoint { k: 10, recall: 0.9, difference: f32::INFINITY, row_share: 0.01 }],

@@ -104,6 +104,14 @@ pub fn scan(
     (work, limits)
 }
 
+/// Fills `scratch.estimates` with the best of all rows, or of all that are wanted, and counts nothing.
+pub fn scan_each(metric: Metric, version: &Version, wanted: Option<&Wanted>, scratch: &mut Scratch) {
+    match wanted {
+        Some(wanted) => _ = scan_wanted(metric, version, wanted, scratch),
+        None => _ = scan_all(metric, version, scratch),
+    }
+}
+
 /// Whether the limits are none, so that rows are scanned in whatever order.
 pub fn is_everything(version: &Version, limits: &Limits) -> bool {
     let all = limits.confidence.is_none_or(|confidence| confidence.target >= 1.0);

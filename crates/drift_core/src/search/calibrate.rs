@@ -13,7 +13,7 @@ mod resolution;
 mod shadow;
 mod trace;
 
-pub use shadow::{K_MAX as SHADOW_K_MAX, check_shadows, save};
+pub use shadow::{K_MAX as SHADOW_K_MAX, asked, check_shadows, save};
 
 use crate::clock;
 use crate::error::Result;

@@ -51,14 +51,16 @@ pub fn finish(
     scratch: &mut Scratch,
 ) -> Result<(usize, Work)> {
     let width = width_in(&version.index, limits.k);
-    let read = rerank(collection, version, limits.k, width, scratch)?;
-    if version.index.rows() > SCAN_ALL_ROWS || !is_in_doubt(collection, version, scratch) {
-        return Ok((read, Work::default()));
+    let mut read = rerank(collection, version, limits.k, width, scratch)?;
+    let mut again = Work::default();
+    if version.index.rows() <= SCAN_ALL_ROWS && is_in_doubt(collection, version, scratch) {
+        let all = version.index.rows() as usize;
+        scratch.estimates.reset(all);
+        (again, _) = buckets::scan(collection, version, limits, wanted, scratch);
+        read += rerank(collection, version, limits.k, all, scratch)?;
     }
-    let all = version.index.rows() as usize;
-    scratch.estimates.reset(all);
-    let (again, _) = buckets::scan(collection, version, limits, wanted, scratch);
-    Ok((read + rerank(collection, version, limits.k, all, scratch)?, again))
+    collection.counters.rows_reranked.fetch_add(read as u64, Ordering::Relaxed);
+    Ok((read, again))
 }
 
 /// Whether a row whose estimate was not kept may be among the nearest.
@@ -95,7 +97,7 @@ const DOUBT_DEVIATIONS: f32 = 3.0;
 ///
 /// The `k` best are read in any case. By their exact distances most of the others are out of reach of what rounding does
 /// to an estimate.
-fn rerank(
+pub fn rerank(
     collection: &CollectionState,
     version: &Version,
     k: usize,
@@ -114,9 +116,7 @@ fn rerank(
     keys.extend(others.filter(|row| is_within_reach(metric, version, code, row, worst)).map(|(_, key)| *key));
     let doubtful = keys.len();
     read(collection, version, scratch)?;
-    let count = certain + doubtful;
-    collection.counters.rows_reranked.fetch_add(count as u64, Ordering::Relaxed);
-    Ok(count)
+    Ok(certain + doubtful)
 }
 
 /// Moves the rows of `scratch.keys` into `scratch.exact`.

@@ -5,12 +5,12 @@
 //! and the queries.
 
 use super::PhysicalRuns;
-use crate::manifest::{CalibrationPoint, TargetSum, TimelinePoint};
+use crate::manifest::{Asked, CalibrationPoint, TargetSum, TimelinePoint};
 use crate::sync::Mutex;
-use crate::types::Seq;
+use crate::types::{Predicate, Seq};
 use std::collections::VecDeque;
-use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 /// A place on a query's way through the buckets.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,14 @@ pub const NEVER_FOUND: u32 = u32::MAX;
 pub struct Shadow {
     /// The query as given.
     pub query: Vec<f32>,
+    /// What it asked for.
+    pub asked: Asked,
+    /// The filter, if it had one.
+    pub filter: Option<Arc<Predicate>>,
+    /// When it was asked, if rows may have expired by then.
+    pub now: Option<i64>,
+    /// Whether some rows were left out, be it by the filter or because they have expired.
+    pub is_restricted: bool,
     /// Recall aimed at.
     pub target: f32,
     /// Distances of the rows returned, ascending.
@@ -58,6 +66,8 @@ pub struct Shadow {
 /// Recall of one live query, measured afterwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
+    /// What was asked for.
+    pub asked: Asked,
     /// Recall aimed at.
     pub target: f32,
     /// Recall reached.
@@ -203,7 +213,7 @@ impl RecallLog {
             self.measured.pop_front();
         }
         self.measured.push_back(measured);
-        self.unjudged += 1;
+        self.unjudged += usize::from(measured.asked == Asked::Nearest);
     }
 
     /// Adds a point to the timeline; `queries` and `codes` are counts since the collection was opened.
@@ -222,7 +232,8 @@ impl RecallLog {
     pub fn correct(&mut self) {
         let judged = self.unjudged.min(JUDGED_MAX);
         let (mut missed, mut squares, mut allowed) = (0.0f64, 0.0f64, 0.0f64);
-        for measured in self.measured.iter().rev().take(judged) {
+        let nearest = self.measured.iter().rev().filter(|measured| measured.asked == Asked::Nearest);
+        for measured in nearest.take(judged) {
             let miss = f64::from(1.0 - measured.recall);
             (missed, squares) = (missed + miss, squares + miss * miss);
             allowed += f64::from(1.0 - measured.target);
@@ -270,6 +281,8 @@ pub struct Recall {
     pending: Mutex<Vec<Shadow>>,
     /// Live queries since the waiting ones were last taken.
     seen: AtomicU64,
+    /// Groups taken, so that each is drawn by other numbers: the same queries may come in the same order again.
+    taken: AtomicU64,
     /// Whether a group is to be handed over as soon as there is one.
     wanted: AtomicBool,
 }
@@ -293,7 +306,8 @@ impl Recall {
         if number < SHADOW_GROUP as u64 {
             return Some(number as usize);
         }
-        let place = ((u128::from(scrambled(number)) * u128::from(number + 1)) >> 64) as usize;
+        let drawn = scrambled(number ^ scrambled(self.taken.load(Ordering::Relaxed)));
+        let place = ((u128::from(drawn) * u128::from(number + 1)) >> 64) as usize;
         (place < SHADOW_GROUP).then_some(place)
     }
 
@@ -317,6 +331,7 @@ impl Recall {
     pub fn take(&self) -> Vec<Shadow> {
         let mut pending = self.pending.lock();
         self.seen.store(0, Ordering::Relaxed);
+        self.taken.fetch_add(1, Ordering::Relaxed);
         std::mem::take(&mut pending)
     }
 }
@@ -353,6 +368,13 @@ mod tests {
         // Uniform on 0..6,400: a standard error of 231.
         assert!((mean - 3_200.0).abs() < 700.0, "{mean}");
         assert!(recall.take().is_empty() && !recall.want_shadows());
+        for number in 0..6_400 {
+            if let Some(place) = recall.place() {
+                recall.put(place, |shadow| shadow.query = vec![number as f32]);
+            }
+        }
+        let again: Vec<_> = recall.take().into_iter().map(|shadow| shadow.query).collect();
+        assert!(taken.iter().filter(|shadow| again.contains(&shadow.query)).count() < 32, "others at the next time");
     }
 
     fn measured(count: usize, target: f32, recall: f32) -> RecallLog {
@@ -360,7 +382,7 @@ mod tests {
         // Half of them miss twice as much as the mean, half nothing.
         for number in 0..count {
             let missed = if number % 2 == 0 { 2.0 * (1.0 - recall) } else { 0.0 };
-            log.add_measured(Measured { target, recall: 1.0 - missed });
+            log.add_measured(Measured { asked: Asked::Nearest, target, recall: 1.0 - missed });
         }
         log
     }
@@ -379,6 +401,16 @@ mod tests {
         let mut log = measured(4, 1.0, 0.9);
         log.correct();
         assert_eq!(log.margin, MARGIN, "a target of 1 allows nothing and tells nothing");
+    }
+
+    #[test]
+    fn the_margin_follows_no_queries_that_go_by_other_rules() {
+        let mut log = measured(400, 0.95, 1.0 - 0.05 * (1.0 - MARGIN));
+        for asked in [Asked::Many, Asked::Filtered].repeat(200) {
+            log.add_measured(Measured { asked, target: 0.95, recall: 0.5 });
+        }
+        log.correct();
+        assert_eq!(log.margin, MARGIN);
     }
 
     #[test]

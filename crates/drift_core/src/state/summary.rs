@@ -3,7 +3,7 @@
 //! Layer 5, pure. What an earlier handle measured counts on after a restart, with a weight that falls to nothing as a
 //! thousand queries are measured anew: health tells of the newest thousand, whoever measured them.
 
-use super::recall::{MEASURED_MAX, RecallLog};
+use super::recall::{MEASURED_MAX, Measured, RecallLog};
 use crate::manifest::{POINTS_MAX, RecallSummary, TARGETS_MAX, TargetSum};
 
 impl RecallLog {
@@ -16,17 +16,19 @@ impl RecallLog {
     /// Measured recall by target, the most asked for first.
     pub fn by_target(&self) -> Vec<TargetSum> {
         let mut sums: Vec<TargetSum> = Vec::new();
-        let mut add = |more: TargetSum| match sums.iter_mut().find(|of| of.target == more.target) {
-            Some(of) => {
-                of.queries += more.queries;
-                of.sum += more.sum;
-                of.squares += more.squares;
-            }
-            None => sums.push(more),
-        };
+        let mut add =
+            |more: TargetSum| match sums.iter_mut().find(|of| (of.asked, of.target) == (more.asked, more.target)) {
+                Some(of) => {
+                    of.queries += more.queries;
+                    of.sum += more.sum;
+                    of.squares += more.squares;
+                }
+                None => sums.push(more),
+            };
         for measured in &self.measured {
             let recall = f64::from(measured.recall);
-            add(TargetSum { target: measured.target, queries: 1, sum: recall, squares: recall * recall });
+            let Measured { asked, target, .. } = *measured;
+            add(TargetSum { asked, target, queries: 1, sum: recall, squares: recall * recall });
         }
         let room = MEASURED_MAX.saturating_sub(self.measured.len()) as f64;
         let carried: u64 = self.carried.iter().map(|of| of.queries).sum();
@@ -54,11 +56,10 @@ impl RecallLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::TimelinePoint;
-    use crate::state::Measured;
+    use crate::manifest::{Asked, TimelinePoint};
 
     fn measure(log: &mut RecallLog, count: usize, target: f32, recall: f32) {
-        (0..count).for_each(|_| log.add_measured(Measured { target, recall }));
+        (0..count).for_each(|_| log.add_measured(Measured { asked: Asked::Nearest, target, recall }));
     }
 
     #[test]
@@ -78,7 +79,22 @@ mod tests {
             assert!(mean(&log) > last, "old queries give way");
             last = mean(&log);
         }
-        assert_eq!(log.by_target(), [TargetSum { target: 0.95, queries: 1_000, sum: 1_000.0, squares: 1_000.0 }]);
+        assert_eq!(
+            log.by_target(),
+            [TargetSum { asked: Asked::Nearest, target: 0.95, queries: 1_000, sum: 1_000.0, squares: 1_000.0 }]
+        );
+    }
+
+    #[test]
+    fn what_was_asked_for_is_told_apart() {
+        let mut log = RecallLog::default();
+        measure(&mut log, 3, 0.95, 1.0);
+        log.add_measured(Measured { asked: Asked::Filtered, target: 0.95, recall: 0.5 });
+        let told: Vec<_> = log.by_target().iter().map(|of| (of.asked, of.queries, of.sum)).collect();
+        assert_eq!(told, [(Asked::Nearest, 3, 3.0), (Asked::Filtered, 1, 0.5)]);
+        let mut next = RecallLog::default();
+        next.resume(&log.summary());
+        assert_eq!(next.by_target(), log.by_target());
     }
 
     #[test]

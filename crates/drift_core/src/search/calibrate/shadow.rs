@@ -1,15 +1,17 @@
 //! Shadow queries: live queries that are searched again in the background, through everything, to measure what recall they
 //! had, and how far they would have had to go.
 //!
-//! Layer 6. Their traces count beside those of sampled rows, later instead of them (`calibrate`), and the measured recall
-//! corrects what the traces promise.
+//! Layer 6. The traces of those that ask for few of the nearest rows count beside those of sampled rows, later instead of them (`calibrate`),
+//! and their measured recall corrects what the traces promise. Of those that ask for many, or have a filter, some are measured to be
+//! told of (`health`): they go by rules that follow from the others.
 
-use super::trace::{K, TRUTH_WIDTH, Wanted};
+use super::trace::{self, K, TRUTH_WIDTH};
 use super::{fit_log, neighbours, publish, trace_groups};
 use crate::error::Result;
-use crate::manifest::TimelinePoint;
+use crate::manifest::{Asked, TimelinePoint};
 use crate::memtable::SearchMode;
-use crate::search::buckets::{Limits, Work};
+use crate::search::buckets::{self, Limits, Work};
+use crate::search::wanted::Wanted;
 use crate::search::{confidence, filter, memory, rerank, scratch};
 use crate::state::{
     Calibration, CollectionState, Maintenance, Measured, RecallLog, SCAN_ALL_ROWS, ScanCodes, Shadow, Version,
@@ -20,8 +22,15 @@ use crate::types::BucketId;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Neighbours asked for, at most, by a query that is searched again: the trace finds [`TRUTH_WIDTH`] candidates for sure.
-pub const K_MAX: usize = TRUTH_WIDTH / 2;
+/// Neighbours asked for, at most, by a query that is traced: the trace finds [`TRUTH_WIDTH`] candidates for sure.
+const TRACED_K_MAX: usize = TRUTH_WIDTH / 2;
+
+/// Neighbours asked for, at most, by a query that is searched again: 4 KB of distances are kept of it.
+pub const K_MAX: usize = 1_024;
+
+/// Queries of a group that are measured without a trace, at most: each takes a pass of its own over the codes of all rows, or of those
+/// that its filter leaves.
+const MEASURED_ALONE: usize = 16;
 
 /// Buckets that a live query warms: those that nearly all of its neighbours are in.
 const WARMED_BUCKETS: usize = 4;
@@ -40,6 +49,15 @@ const SAME_SHARE: f32 = 1e-5;
 /// of some KB every few thousand queries.
 const SAVE_AFTER: u64 = 256;
 
+/// What a query for `k` neighbours asks for.
+pub fn asked(k: usize, is_filtered: bool) -> Asked {
+    match (is_filtered, k > TRACED_K_MAX) {
+        (true, _) => Asked::Filtered,
+        (false, true) => Asked::Many,
+        (false, false) => Asked::Nearest,
+    }
+}
+
 /// Searches the waiting live queries again, and follows what they show; how many there were. Runs on `pool`.
 pub fn check_shadows(collection: &CollectionState, pool: &Pool) -> Result<usize> {
     let _one = collection.recall.measuring.lock();
@@ -54,20 +72,29 @@ fn check(collection: &CollectionState) -> Result<usize> {
     }
     // What was answered from other rows cannot be judged by these, but how far the query must go now can be seen.
     let is_judged = |shadow: &Shadow| version.index.is_of(&shadow.index);
-    let queries: Vec<(&[f32], u64)> = shadows
+    let (traceable, others): (Vec<&Shadow>, Vec<&Shadow>) =
+        shadows.iter().partition(|shadow| shadow.asked == Asked::Nearest && !shadow.is_restricted);
+    let measured = others
+        .into_iter()
+        .filter(|shadow| is_judged(shadow))
+        .take(MEASURED_ALONE)
+        .map(|shadow| measure(collection, &version, shadow))
+        .collect::<Result<Vec<_>>>()?;
+    let queries: Vec<(&[f32], u64)> = traceable
         .iter()
         .map(|shadow| (&shadow.query[..], if is_judged(shadow) { shadow.seq } else { version.seq }))
         .collect();
     let (usual, spare) = (version.index.calibration().usual(), version.index.calibration().spare());
-    let traced = trace_groups(collection, &version, &queries, (usual, spare), Wanted::Nearest)?;
+    let traced = trace_groups(collection, &version, &queries, (usual, spare), trace::Wanted::Nearest)?;
     let (asked, timed) = retrace(collection, &version, &queries);
     let mut log = collection.recall.log.lock();
-    let mut judged = 0;
-    for (shadow, traced) in shadows.iter().zip(traced) {
+    let mut judged = measured.len();
+    measured.into_iter().for_each(|measured| log.add_measured(measured));
+    for (shadow, traced) in traceable.into_iter().zip(traced) {
         if is_judged(shadow) {
             judged += 1;
             let recall = recall(collection, &version, shadow, &traced.nearest);
-            log.add_measured(Measured { target: shadow.target, recall });
+            log.add_measured(Measured { asked: shadow.asked, target: shadow.target, recall });
         }
         log.add_live(shadow.query.clone(), traced.trace);
     }
@@ -158,6 +185,22 @@ fn add_point(collection: &CollectionState, version: &Version, log: &mut RecallLo
     log.add_point(point, queries, codes);
 }
 
+/// Measures the recall of a query by the codes of all rows that it asked about, and the vectors of the best.
+fn measure(collection: &CollectionState, version: &Version, shadow: &Shadow) -> Result<Measured> {
+    let then = Version { seq: shadow.seq, ..version.clone() };
+    let wanted = Wanted::find(collection, &then, shadow.filter.as_ref(), shadow.now)?;
+    let mut scratch = scratch::take(collection);
+    scratch.set_query(collection, &version.index.router, &shadow.query);
+    scratch.exact.reset(shadow.k);
+    let width = rerank::width_in(&version.index, shadow.k);
+    scratch.estimates.reset(width);
+    buckets::scan_each(collection.schema.metric, &then, wanted.as_ref(), &mut scratch);
+    rerank::rerank(collection, &then, shadow.k, width, &mut scratch)?;
+    memory::scan(&then, SearchMode::Flat, wanted.as_ref().and_then(Wanted::predicate), &mut scratch);
+    let recall = share_found(shadow, scratch.exact.sorted());
+    Ok(Measured { asked: shadow.asked, target: shadow.target, recall })
+}
+
 /// Share of the true nearest rows that were returned.
 fn recall(collection: &CollectionState, version: &Version, shadow: &Shadow, flushed: &[f32]) -> f32 {
     let mut scratch = scratch::take(collection);
@@ -168,7 +211,11 @@ fn recall(collection: &CollectionState, version: &Version, shadow: &Shadow, flus
     }
     let then = Version { seq: shadow.seq, ..version.clone() };
     memory::scan(&then, SearchMode::Flat, None, &mut scratch);
-    let nearest = scratch.exact.sorted();
+    share_found(shadow, scratch.exact.sorted())
+}
+
+/// Share of these nearest rows that a query was answered, be it by others that are as near.
+fn share_found(shadow: &Shadow, nearest: &[(f32, u64)]) -> f32 {
     let Some(&(last, _)) = nearest.last() else { return 1.0 };
     let limit = last + SAME_SHARE * last.abs();
     let found = shadow.distances.iter().filter(|distance| **distance <= limit).count();
