@@ -11,6 +11,7 @@ from typing import Any
 import drift
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tests.refusals import DIM, IDS, ROWS, refused
@@ -175,3 +176,40 @@ def test_the_field_of_expiry_is_a_timestamp(db: drift.Database) -> None:
     c.upsert([1], [[1.0]], expires="2201-01-01")
     same: Any = c.fields
     assert db.create_collection("docs", dim=1, fields=same, exist_ok=True).fields == {"_expires": "timestamp"}
+
+
+def test_ints_that_floats_do_not_hold_are_kept_or_refused(c: drift.Collection) -> None:
+    big = 2**60 + 1
+    c.upsert([1], ROWS[:1], [{"uid": big, "n": 2**60}])
+    for place in ("in memory", "flushed"):
+        refused(lambda: c.upsert([2], ROWS[:1], [{"uid": 0.5}]), "uid", str(big), "float64")
+        refused(lambda: c.load([([2], ROWS[:1], {"uid": [0.5]})]), "uid", str(big), "float64")
+        refused(lambda: c.update_metadata([1], [{"uid": 0.5}]), "uid", str(big), "float64")
+        assert (c.fields["uid"], c.get([1], include=True).metadata[0]["uid"], len(c)) == ("int", big, 1), place
+        assert (c.count({"uid": big}), c.count({"uid": 2**60})) == (1, 0), place
+        c.flush()
+    # A power of two is a float.
+    c.upsert([2], ROWS[:1], [{"n": 0.5}])
+    assert c.fields["n"] == "float"
+    refused(lambda: c.upsert([3], ROWS[:1], [{"n": big}]), "n", str(big), "float64")
+    refused(lambda: c.upsert([3, 4], ROWS[:2], [{"m": big}, {"m": 0.5}]), "m", str(big), "float64")
+    refused(lambda: c.load([([3], ROWS[:1], pa.table({"n": [big]}))]), "n", str(big), "float64")
+    refused(lambda: c.load([([3], ROWS[:1], {"m": [big]}), ([4], ROWS[:1], {"m": [0.5]})]), "m", str(big), "float64")
+    assert set(c.fields) == {"uid", "n"}
+    assert len(c) == 2
+
+
+def test_a_column_without_values_gives_a_field_no_type(c: drift.Collection, db: drift.Database) -> None:
+    c.add([1], ROWS[:1], {"year": [None]})
+    c.update_metadata([1], {"year": [None]})
+    c.add([2], ROWS[:1], pa.table({"year": pa.nulls(1)}))
+    assert c.fields == {}
+    c.load([([3], ROWS[:1], {"year": [None]}), ([4], ROWS[:1], {"year": [2024]}), ([5], ROWS[:1], {"year": [None]})])
+    c.upsert([6], ROWS[:1], pa.table({"year": pa.nulls(1, pa.string())}))
+    assert c.fields == {"year": "int"}
+    c.flush()
+    c.optimize()
+    assert c.get([1, 3, 4, 6], include=True).metadata == [{}, {}, {"year": 2024}, {}]
+    declared = db.create_collection("declared", dim=DIM, metric="l2", fields={"year": "int"})
+    declared.add([1], ROWS[:1], {"year": [None]})
+    refused(lambda: declared.add([2], ROWS[:1], {"month": [None]}), "month")

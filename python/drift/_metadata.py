@@ -260,11 +260,17 @@ def _kind(value: object) -> str:
 
 def _float(name: str, row: int, value: float) -> float:
     try:
-        return float(value)
+        converted = float(value)
     except OverflowError:
         raise InvalidArgumentError(
             f"metadata {name!r} at row {row} is {_input.shown(value)}, beyond float64 (up to 1.8e308)"
         ) from None
+    if isinstance(value, int) and converted != value:
+        raise InvalidArgumentError(
+            f"metadata {name!r} at row {row} is the integer {_input.shown(value)}, to which no float64 is equal, and the "
+            "field is float: give it integers alone, or another field"
+        )
+    return converted
 
 
 def _micros(name: str, row: int, value: dt.date) -> int:

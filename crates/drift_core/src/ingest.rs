@@ -5,6 +5,7 @@
 #[cfg(feature = "arrow")]
 pub mod arrow;
 mod commit;
+mod fields;
 mod load;
 pub mod source;
 mod spool;

@@ -26,7 +26,7 @@ pub use checkpoint::checkpoint;
 pub use chores::{Chore, run_chore};
 pub use flush::{flush_all, flush_last};
 pub use optimize::optimize;
-pub use remove::{after_failed_load, after_load, remove_unreferenced};
+pub use remove::{after_failure, after_load, remove_unreferenced};
 pub use scheduler::{Background, await_rest};
 pub use step::{expire_all, run_once, settle_buckets};
 pub use survey::{backlog, shape};

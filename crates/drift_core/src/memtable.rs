@@ -16,7 +16,7 @@ pub use extract::Extract;
 pub use search::SearchMode;
 
 use crate::sync::{Mutex, RwLock};
-use crate::types::{Columns, IdRef, Ids, Lifetime, Metric, NEVER, Predicate, Schema, Seq, VectorBuf};
+use crate::types::{Column, Columns, IdRef, Ids, Lifetime, Metric, NEVER, Predicate, Schema, Seq, VectorBuf};
 use arena::{Batch, Row};
 use codes::Codes;
 use hashbrown::HashTable;
@@ -234,6 +234,15 @@ impl Memtable {
                 f(place, row.seq());
             }
         }
+    }
+
+    /// The first that `find` finds in the columns of a field, of rows that are there or not.
+    pub fn find_in<T>(&self, field: &str, find: impl Fn(&Column) -> Option<T>) -> Option<T> {
+        let mut last: *const Columns = std::ptr::null();
+        // Rows of a batch share its columns, and come one after the other.
+        let is_next = |columns: &&Columns| !std::ptr::eq(std::mem::replace(&mut last, *columns), *columns);
+        let batches = self.rows.iter().filter_map(|(_, row)| row.payload().map(|(columns, _)| columns)).filter(is_next);
+        batches.filter_map(|columns| columns.get(field)).find_map(find)
     }
 
     /// Live rows at `snapshot` and all tombstones, for the flush.

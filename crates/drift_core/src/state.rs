@@ -40,7 +40,7 @@ mod upkeep;
 mod version;
 
 pub use assignment::{Assignment, NO_BUCKET};
-pub use buckets::{BucketTable, ResidualSums};
+pub use buckets::{BucketTable, Positions, ResidualSums};
 pub use calibration::{BLURRED, Calibration, Reached, SCAN_ALL_ROWS, StopRule, USUAL_K, WIDE_KS, gap, widening};
 pub use cost::{BUCKET_ENTRIES, ScanCost};
 pub use density::{Density, DensityCache, live_rows};
@@ -77,8 +77,8 @@ use crate::sync::ArcSwap;
 use crate::sync::{Condvar, Mutex, Pool, RwLock};
 use crate::types::{Fields, Schema, Seq};
 use crate::wal::{WalSync, WalWriter};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The write side: whoever holds its lock assigns seqs, appends to the log, and publishes.
 pub struct Writes {
@@ -215,6 +215,7 @@ pub struct CollectionState {
     commits: crate::sync::AtomicU64,
     closed: AtomicBool,
     degraded: Mutex<Option<String>>,
+    panicked: OnceLock<String>,
     flush_failure: Mutex<Option<String>>,
     damage_notes: Mutex<Vec<String>>,
 }
@@ -282,6 +283,7 @@ impl CollectionState {
             commits: crate::sync::AtomicU64::new(0),
             closed: AtomicBool::new(false),
             degraded: Mutex::new(None),
+            panicked: OnceLock::new(),
             flush_failure: Mutex::new(None),
             damage_notes: Mutex::default(),
         }
@@ -363,7 +365,13 @@ impl CollectionState {
 
     /// Why background work fails at present.
     pub fn degraded(&self) -> Option<String> {
-        self.degraded.lock().clone()
+        self.panicked.get().cloned().or_else(|| self.degraded.lock().clone())
+    }
+
+    /// Says that background work has ended for good, and why, whatever succeeds from now on.
+    pub fn set_panicked(&self, reason: &str) {
+        let _ = self.panicked.set(reason.to_owned());
+        self.wake_writers();
     }
 
     /// Says why the last flush failed, or that it did not, to the writers that wait for room.
@@ -381,7 +389,7 @@ impl CollectionState {
 
     /// Why the last flush failed.
     pub fn flush_failure(&self) -> Option<String> {
-        self.flush_failure.lock().clone()
+        self.panicked.get().cloned().or_else(|| self.flush_failure.lock().clone())
     }
 
     /// Scales `vector` to unit length when the metric is cosine; what the engine works on from there.

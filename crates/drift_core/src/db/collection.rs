@@ -270,16 +270,14 @@ impl Collection {
             // Without a log, what is in memory would be lost in a crash that the load survives.
             maintain::flush_all(state)?;
         }
-        let report = ingest::load(state, source, progress).inspect_err(|_| maintain::after_failed_load(state))?;
+        let report = ingest::load(state, source, progress).inspect_err(|_| maintain::after_failure(state))?;
         // The rows are there, whatever becomes of this: maintenance sees to it later, or the next owner of the files.
-        let pool = state.components.start_pool();
-        let settled = pool
-            .and_then(|pool| {
-                maintain::settle_buckets(state, &pool)?;
-                calibrate::refresh(state, &pool, Unrest::Settled)
-            })
-            .and_then(|_| maintain::after_load(state));
-        if let Err(error) = settled.or_else(|error| if state.is_closed() { Ok(()) } else { Err(error) }) {
+        let settled = state.components.start_pool().and_then(|pool| {
+            let ordered = maintain::settle_buckets(state, &pool);
+            ordered.and(calibrate::refresh(state, &pool, Unrest::Settled).map(|_| ()))
+        });
+        let followed = settled.and(maintain::after_load(state));
+        if let Err(error) = followed.or_else(|error| if state.is_closed() { Ok(()) } else { Err(error) }) {
             tracing::warn!(collection = self.name(), %error, "what follows a load has failed");
             state.set_degraded(Some(error.message().to_owned()));
         }

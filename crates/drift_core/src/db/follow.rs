@@ -12,6 +12,7 @@ use crate::ingest;
 use crate::manifest::{Manifest, TombstoneFile};
 use crate::memtable::Memtable;
 use crate::state::{Calibration, CollectionState, Found, Index, Installed, Place, Version, Writes};
+use crate::storage::SnapshotBackend;
 use crate::types::{Fields, Seq};
 use crate::wal::{self, OwnedRecord};
 use std::sync::Arc;
@@ -25,8 +26,13 @@ fn is_flushed(old: &Manifest, new: &Manifest) -> bool {
         && new.move_files == old.move_files
 }
 
-/// Brings `state` to `newer`; false, and nothing is changed, when more than flushes lie in between.
-pub(super) fn follow(state: &CollectionState, opening: &Opening<'_>, newer: &Snapshot) -> Result<bool> {
+/// Brings `state`, and `held`, the files that it has, to `newer`; false, and nothing is changed, when more than flushes lie in between.
+pub(super) fn follow(
+    state: &CollectionState,
+    opening: &Opening<'_>,
+    newer: &Snapshot,
+    held: &SnapshotBackend,
+) -> Result<bool> {
     let manifest = &newer.manifest;
     let mut maintenance = state.maintenance.lock();
     let old = &maintenance.manifest;
@@ -69,6 +75,8 @@ pub(super) fn follow(state: &CollectionState, opening: &Opening<'_>, newer: &Sna
     drop(writes);
     maintenance.newest.store(manifest.number, Ordering::Relaxed);
     maintenance.manifest = manifest.clone();
+    // Together, as `verify` looks for the files of the manifest.
+    held.replace(&newer.files);
     Ok(true)
 }
 

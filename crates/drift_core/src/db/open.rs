@@ -101,6 +101,13 @@ impl Opening<'_> {
         for &number in &manifest.bucket_files {
             let file =
                 BucketFile::read(&*self.backend, number, self.identity, schema.dim).map_err(named_but_missing)?;
+            if let Some(last) = file.ids.last().filter(|last| last.0 >= manifest.next_bucket) {
+                let (name, next) = (names::buckets(number), manifest.next_bucket);
+                return Err(Error::corrupt(format!(
+                    "{name}: bucket {} is not below {next}, the manifest's next",
+                    last.0
+                )));
+            }
             let newer = BucketTable { ids: file.ids, centroids: file.centroids, spread: file.spread };
             upkeep.defined_buckets += newer.len() as u64;
             table = table.merged(&newer, &removed);

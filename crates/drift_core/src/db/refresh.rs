@@ -100,16 +100,16 @@ impl Database {
         if same_manifest {
             let numbers = opening.logs(newer.manifest.wal_floor, newer.manifest.last_log)?;
             advance(state, &*newer.files, &numbers)?;
-        }
-        if same_manifest || follow::follow(state, &opening, &newer)? {
-            state.recount_expiry(&mut state.writes.lock())?;
-            state.pin().memtables().for_each(|memtable| memtable.extend_codes(&state.rotation));
-            seen.manifest = newer.manifest.number;
             seen.files.replace(&newer.files);
+        } else if follow::follow(state, &opening, &newer, &seen.files)? {
+            seen.manifest = newer.manifest.number;
+        } else {
+            open.replace(opening.recover()?);
+            *seen = Seen { manifest: newer.manifest.number, files: newer.files };
             return Ok(true);
         }
-        open.replace(opening.recover()?);
-        *seen = Seen { manifest: newer.manifest.number, files: newer.files };
+        state.recount_expiry(&mut state.writes.lock())?;
+        state.pin().memtables().for_each(|memtable| memtable.extend_codes(&state.rotation));
         Ok(true)
     }
 }

@@ -5,6 +5,7 @@
 //! tombstone files are read again. The index is built before the lock is taken, on what was flushed until then, and what
 //! was flushed while that took is added under it.
 
+use super::fields::{Inexact, join};
 use super::load::{log_end, reserve_locked};
 use super::write::kill;
 use crate::error::Result;
@@ -15,7 +16,7 @@ use crate::state::{
     Writes,
 };
 use crate::storage::failpoint::{Failpoint, reach};
-use crate::types::{NEVER, Seq};
+use crate::types::{Fields, NEVER, Seq};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -37,6 +38,10 @@ pub(super) struct Loaded {
     pub buckets: BucketTable,
     /// Of its rows.
     pub seqs: Range<Seq>,
+    /// Fields that there were, and those that its rows bring.
+    pub fields: Fields,
+    /// Its fields of ints that are to be no fields of floats.
+    pub inexact: Inexact,
 }
 
 impl UnderWay<'_> {
@@ -53,7 +58,7 @@ impl UnderWay<'_> {
 
     /// Commits and shows what was written.
     pub fn commit(self, loaded: Loaded) -> Result<()> {
-        let Loaded { segments, buckets, seqs } = loaded;
+        let Loaded { segments, buckets, seqs, fields, inexact } = loaded;
         let collection = self.collection;
         let (entries, segments): (Vec<_>, Vec<_>) = segments.into_iter().unzip();
         let expiries = segments.iter().map(|live| live.segment.earliest_expiry(&collection.schema.lifetime));
@@ -76,15 +81,18 @@ impl UnderWay<'_> {
             collection.add_bucket_file(&buckets, &mut manifest)?;
         }
         manifest.next_seq = manifest.next_seq.max(seqs.end);
-        manifest.unmeasured_rows = index.unmeasured();
+        manifest.unmeasured_rows += index.unmeasured() - collection.pin().index.unmeasured();
         let deletes = self.deletes(&manifest)?;
         let mut writes = collection.writes.lock();
+        // Writes may have brought fields meanwhile.
+        let fields = join(collection, &collection.pin(), &fields, &inexact)?;
         let commit_seq = reserve_locked(&mut writes, 1)?;
         // What was acknowledged before the load is there must not be lost where the load is kept.
         log_end(&writes).map_or(Ok(()), |(log, end)| log.sync_to(end))?;
-        manifest.fields.clone_from(&collection.fields.read().list);
+        manifest.fields.clone_from(&fields.list);
         reach(Failpoint::LoadCommit)?;
         maintenance.commit(manifest)?;
+        *collection.fields.write() = Arc::new(fields);
         collection.note_expiry(expiry);
         publish(collection, &mut writes, Arc::new(index), places, &deletes, commit_seq);
         Ok(())

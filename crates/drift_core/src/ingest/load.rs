@@ -8,6 +8,7 @@
 //! commit; writers and their flushes do not (`commit`).
 
 use super::commit::{Loaded, UnderWay, joined};
+use super::fields::Inexact;
 use super::source::{LoadProgress, LoadReport, RowSource};
 use super::spool::{Chunk, Spool};
 use super::time::timed;
@@ -30,10 +31,10 @@ pub fn load(collection: &CollectionState, source: &mut dyn RowSource, progress: 
     collection.check_writable()?;
     let clock = collection.components.clock.clone();
     let start = clock.monotonic();
-    let spool = read(collection, source, progress)?;
-    let mut report = LoadReport { rows: spool.rows() as u64, ..LoadReport::default() };
-    if spool.rows() > 0 {
-        write(collection, spool, &mut report, progress)?;
+    let read = read(collection, source, progress)?;
+    let mut report = LoadReport { rows: read.spool.rows() as u64, ..LoadReport::default() };
+    if report.rows > 0 {
+        write(collection, read, &mut report, progress)?;
     }
     report.seconds = (clock.monotonic() - start).as_secs_f64();
     Ok(report)
@@ -48,12 +49,16 @@ fn tell(progress: OnProgress<'_>, stage: &'static str, rows: usize, rows_total: 
     }
 }
 
-fn read<'a>(
-    collection: &'a CollectionState,
-    source: &mut dyn RowSource,
-    progress: OnProgress<'_>,
-) -> Result<Spool<'a>> {
-    let mut spool = Spool::new(collection);
+/// What a source had.
+struct Read<'a> {
+    spool: Spool<'a>,
+    /// The collection's fields as they were, and those that the rows bring.
+    fields: Fields,
+    inexact: Inexact,
+}
+
+fn read<'a>(collection: &'a CollectionState, source: &mut dyn RowSource, progress: OnProgress<'_>) -> Result<Read<'a>> {
+    let (mut spool, mut inexact) = (Spool::new(collection), Inexact::default());
     let mut fields = Fields::clone(&collection.fields.read());
     let now = collection.now();
     while let Some(batch) = source.next()? {
@@ -66,24 +71,29 @@ fn read<'a>(
         if let Some((row, problem)) = batch.payload.as_ref().and_then(Columns::find_bad_value) {
             return Err(Error::invalid(format!("{}: {problem}", source.locate((spool.rows() + row) as u64))));
         }
-        let payload = timed(collection, batch.rows(), batch.payload.as_ref(), now);
+        let timed = timed(collection, batch.rows(), batch.payload.as_ref(), now);
+        let payload = timed.as_deref().map(|payload| payload.telling(&fields));
         if let Some(payload) = payload.as_deref() {
-            let grown = fields.grown(payload).map_err(|error| error.context(source.locate(spool.rows() as u64)))?;
+            let here = |error: Error| error.context(source.locate(spool.rows() as u64));
+            let grown = fields.grown(payload).map_err(here)?;
+            inexact.note(payload);
+            inexact.check(grown.as_ref().unwrap_or(&fields)).map_err(here)?;
             fields = grown.unwrap_or(fields);
         }
         spool.push(&batch.ids, &vectors, payload.as_deref())?;
         tell(progress, "read", spool.rows(), source.rows_total())?;
     }
     spool.finish()?;
-    Ok(spool)
+    Ok(Read { spool, fields, inexact })
 }
 
 fn write(
     collection: &CollectionState,
-    mut spool: Spool<'_>,
+    read: Read<'_>,
     report: &mut LoadReport,
     progress: OnProgress<'_>,
 ) -> Result<()> {
+    let Read { mut spool, fields, inexact } = read;
     let rows = spool.rows();
     tell(progress, "train", 0, Some(rows as u64))?;
     let sampled = train(collection, &mut spool);
@@ -107,7 +117,6 @@ fn write(
         let order = placement.order();
         let mut writer = collection.begin_segment(placement.vectors.element_type(), count)?;
         placement.write(&order, collection.schema.dim, &mut writer)?;
-        grow(collection, &payload)?;
         let payload = Ordered { columns: &payload, order: &order };
         segments.push(collection.end_segment(writer, &payload, under_way.settled)?);
         done += count;
@@ -118,7 +127,7 @@ fn write(
     let mut table = router.table().clone();
     table.set_spread(&sums);
     let buckets = table.filtered(|id| new.position(id).is_some());
-    under_way.commit(Loaded { segments, buckets, seqs: first_seq..first_seq + rows as Seq })
+    under_way.commit(Loaded { segments, buckets, seqs: first_seq..first_seq + rows as Seq, fields, inexact })
 }
 
 /// Defines buckets on a sample of the rows, unless these are few and there are buckets already.
@@ -131,17 +140,6 @@ fn train(collection: &CollectionState, spool: &mut Spool<'_>) -> BucketTable {
     }
     let rotated = collection.rotate_rows(&spool.take_sample().as_ref());
     collection.train(&rotated, collection.bucket_count(spool.rows(), all), BucketId(0))
-}
-
-/// Adds the fields of a chunk to the collection's, as a write does. They stay when the load fails: a field that no row has
-/// changes nothing.
-fn grow(collection: &CollectionState, payload: &Columns) -> Result<()> {
-    let _writes = collection.writes.lock();
-    let grown = collection.fields.read().grown(payload)?;
-    if let Some(grown) = grown {
-        *collection.fields.write() = Arc::new(grown);
-    }
-    Ok(())
 }
 
 /// Takes `count` seqs and makes sure that replay steps over them.

@@ -4,6 +4,7 @@
 //! Layer 6. What a write supersedes is marked dead with the write's seq, in memory only: replay finds it again. A
 //! record is validated in full before its first byte is written, and visible as a whole.
 
+use super::fields::grow;
 use super::time::timed;
 use super::validate::{BATCH_ROWS_MAX, validate_batch};
 use crate::bitstore::SEQ_MAX;
@@ -270,8 +271,9 @@ fn write_upsert(
     let version = collection.pin();
     let first_seq = writes.next_seq;
     let timed = timed(collection, ids.len(), payload, collection.now());
-    let payload = timed.as_deref();
-    let fields = payload.map_or(Ok(None), |payload| collection.fields.read().grown(payload))?;
+    let told = timed.as_deref().map(|payload| payload.telling(&collection.fields.read()));
+    let payload = told.as_deref();
+    let fields = payload.map_or(Ok(None), |payload| grow(collection, &version, payload))?;
     let end = log(collection, writes, &Record::Upsert { first_seq, ids, vectors, payload })?;
     writes.next_seq += ids.len() as Seq;
     if let Some(fields) = fields {

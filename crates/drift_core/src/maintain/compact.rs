@@ -5,7 +5,7 @@
 //! stands behind it, and deaths that come are carried over when it is published.
 
 use super::checkpoint::checkpoint;
-use super::remove::{remove_leftovers, remove_unreferenced};
+use super::remove::{after_failure, remove_unreferenced};
 use super::survey::horizon;
 use crate::error::Result;
 use crate::manifest::{Manifest, SegmentEntry};
@@ -39,10 +39,7 @@ type Source = (BucketId, u64, u32, u32);
 pub fn compact(collection: &CollectionState, places: &[u32]) -> Result<Compacted> {
     let outcome = merge(collection, places);
     if outcome.is_err() {
-        let maintenance = collection.maintenance.lock();
-        if !maintenance.closed {
-            remove_leftovers(collection, &maintenance);
-        }
+        after_failure(collection);
     }
     outcome
 }

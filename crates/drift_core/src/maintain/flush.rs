@@ -73,7 +73,8 @@ fn write_oldest(collection: &CollectionState, maintenance: &mut Maintenance) -> 
     // Only maintenance, whose lock the caller holds, replaces the index; after the commit nothing may fail.
     let added = written.iter().map(|written| written.segment.clone()).collect();
     let index = collection.pool.install(|| version.index.extended(router, added, version.seq))?;
-    manifest.unmeasured_rows = index.unmeasured();
+    // Not all that are unmeasured here: of buckets that have just been defined anew the manifest says that nothing is measured.
+    manifest.unmeasured_rows += index.unmeasured() - version.index.unmeasured();
     reach(Failpoint::FlushCommit)?;
     maintenance.commit(manifest)?;
     publish(collection, memtable, &extract, Arc::new(index), written);

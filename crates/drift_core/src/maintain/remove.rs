@@ -8,7 +8,6 @@ use crate::error::Result;
 use crate::state::{CollectionState, Maintenance};
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::storage::names;
-use std::collections::HashSet;
 
 /// Deletes what a bulk load left unneeded and writes a fresh checkpoint.
 pub fn after_load(collection: &CollectionState) -> Result<()> {
@@ -22,8 +21,8 @@ pub fn after_load(collection: &CollectionState) -> Result<()> {
     remove_unreferenced(collection, &maintenance)
 }
 
-/// Deletes what a bulk load that has failed left.
-pub fn after_failed_load(collection: &CollectionState) {
+/// Deletes what a load or a job that has failed left.
+pub fn after_failure(collection: &CollectionState) {
     let maintenance = collection.maintenance.lock();
     if !maintenance.closed {
         remove_leftovers(collection, &maintenance);
@@ -50,12 +49,13 @@ pub fn remove_logs_below(collection: &CollectionState, floor: u64) {
 }
 
 /// Deletes segments, bucket, move, tombstone and bitstore files that no kept manifest names. While a job or a load writes
-/// some that the next one is to name, it does nothing: the end of either comes here again.
+/// some that the next one is to name, or one of the kept ones is damaged, it does nothing: the end of either, and the repair, come here again.
 pub fn remove_unreferenced(collection: &CollectionState, maintenance: &Maintenance) -> Result<()> {
     if maintenance.has_unnamed {
         return Ok(());
     }
-    let kept: HashSet<String> = maintenance.store.kept()?.iter().flat_map(|manifest| manifest.files()).collect();
+    let Some(mut kept) = maintenance.store.named()? else { return Ok(()) };
+    kept.extend(maintenance.manifest.files());
     for folder in [names::SEGMENTS, names::BUCKETS, names::MOVES, names::TOMBSTONES, names::BITSTORES] {
         for name in collection.backend.list(folder)? {
             // What drift did not name is somebody's, and stays.

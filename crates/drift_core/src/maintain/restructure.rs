@@ -10,11 +10,12 @@ mod rehome;
 mod split;
 
 use super::policy::{self, Action, Limit};
+use super::remove::remove_leftovers;
 use super::survey;
 use crate::error::Result;
 use crate::manifest::{Manifest, MoveFile, SegmentMoves};
 use crate::state::{
-    Assignment, BucketTable, CollectionState, Index, Maintenance, Reassignment, ResidualSums, Router, Version,
+    Assignment, BucketTable, CollectionState, Index, Maintenance, Reassignment, ResidualSums, Router, Upkeep, Version,
 };
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::sync::MutexGuard;
@@ -97,6 +98,9 @@ pub fn restructure(collection: &CollectionState, limit: Limit) -> Result<Option<
     let mut lock = collection.maintenance.lock();
     lock.check_open()?;
     let done = change(collection, &mut lock, limit);
+    if done.is_err() {
+        remove_leftovers(collection, &lock);
+    }
     // A flush that waits comes before the next step.
     MutexGuard::unlock_fair(lock);
     done
@@ -117,21 +121,15 @@ fn change(collection: &CollectionState, maintenance: &mut Maintenance, limit: Li
     for &(position, action) in actions {
         draft.act(position, action, wanted.of(position));
     }
-    for (position, live, tried) in draft.examined.drain(..) {
-        let id = index.router.table().ids[position as usize];
-        let examined = maintenance.upkeep.examined.entry(id.0).or_default();
-        (examined.live, examined.seq) = (live, version.seq);
-        examined.tried = tried.unwrap_or(examined.tried);
-    }
+    let examined = std::mem::take(&mut draft.examined);
     let mut done = Restructured { reason: Due::new(actions), ..draft.counts() };
-    let upkeep = &mut maintenance.upkeep;
     let changed = done.split + done.merged + done.recentred;
-    let writes = version.seq.saturating_sub(upkeep.counted_seq);
+    let writes = version.seq.saturating_sub(maintenance.upkeep.counted_seq);
     let target = collection.bucket_rows(version.live_rows);
-    upkeep.unrest =
-        policy::unrest(upkeep.unrest, (changed, actions.len() < due.len()), index.router.len(), writes, target);
-    upkeep.counted_seq = version.seq;
+    let is_cut = actions.len() < due.len();
+    let unrest = policy::unrest(maintenance.upkeep.unrest, (changed, is_cut), index.router.len(), writes, target);
     if !done.is_change() {
+        remember(index, maintenance, examined, unrest, version.seq);
         return Ok(Some(done));
     }
     let (table, router) = draft.next();
@@ -144,9 +142,12 @@ fn change(collection: &CollectionState, maintenance: &mut Maintenance, limit: Li
     done.moved = rehomed.rows.len() as u64;
     let next = index.reassigned(router.clone(), assignments, &change, version.seq)?;
     let mut manifest = maintenance.manifest.next();
-    done.bytes = write(collection, maintenance, &mut manifest, &draft, &router, &next, moves)?;
+    let written = write(collection, &maintenance.upkeep, &mut manifest, &draft, &router, &next, moves)?;
+    done.bytes = written.bytes;
     reach(Failpoint::RestructureCommit)?;
     maintenance.commit(manifest)?;
+    remember(index, maintenance, examined, unrest, version.seq);
+    (maintenance.upkeep.defined_buckets, maintenance.upkeep.moved_rows) = (written.defined_buckets, written.moved_rows);
     for position in draft.removed() {
         maintenance.upkeep.forget(index.router.table().ids[position]);
     }
@@ -172,6 +173,24 @@ fn remember_new_buckets(index: &Index, maintenance: &mut Maintenance, version: &
         let examined = maintenance.upkeep.examined.entry(table.ids[position].0).or_default();
         (examined.live, examined.seq) = (rows.of(position as u32).len() as u32, version.seq);
     }
+}
+
+/// Notes what a step up to the write `seq` has looked at: not before its commit, as one that fails is tried again.
+fn remember(
+    index: &Index,
+    maintenance: &mut Maintenance,
+    examined: Vec<(u32, u32, Option<u32>)>,
+    unrest: f64,
+    seq: Seq,
+) {
+    let upkeep = &mut maintenance.upkeep;
+    for (position, live, tried) in examined {
+        let id = index.router.table().ids[position as usize];
+        let examined = upkeep.examined.entry(id.0).or_default();
+        (examined.live, examined.seq) = (live, seq);
+        examined.tried = tried.unwrap_or(examined.tried);
+    }
+    (upkeep.unrest, upkeep.counted_seq) = (unrest, seq);
 }
 
 fn remember_children(next: &Index, maintenance: &mut Maintenance, draft: &Draft<'_>, seq: Seq) {
@@ -262,38 +281,43 @@ fn moves_of(segment: crate::format::FileId, rows: Vec<u32>, assignment: &Assignm
     SegmentMoves { segment, firsts: pick(assignment.firsts()), seconds: pick(assignment.seconds()), rows }
 }
 
-/// Writes the new buckets and the moves, or all of them anew when there are too many files; tells the bytes.
+/// What a step has written, and what the manifest names then.
+struct Written {
+    bytes: u64,
+    defined_buckets: u64,
+    moved_rows: u64,
+}
+
+/// Writes the new buckets and the moves, or all of them anew when there are too many files.
 fn write(
     collection: &CollectionState,
-    maintenance: &mut Maintenance,
+    upkeep: &Upkeep,
     manifest: &mut Manifest,
     draft: &Draft<'_>,
     router: &Router,
     next: &Index,
     moves: MoveFile,
-) -> Result<u64> {
+) -> Result<Written> {
     let table = router.table();
     let old = draft.index.router.table();
     let spread_of = |table: &BucketTable, id| table.position(id).map(|position| table.spread[position].to_bits());
     let changed = table.filtered(|id| draft.is_defined(id) || spread_of(old, id) != spread_of(table, id));
-    let upkeep = &mut maintenance.upkeep;
     let mut bytes = 0;
-    let defined = upkeep.defined_buckets + changed.len() as u64;
-    if manifest.bucket_files.len() >= FILES_MAX || defined > 2 * table.len() as u64 + DEFINED_SPARE {
+    let mut defined_buckets = upkeep.defined_buckets + changed.len() as u64;
+    if manifest.bucket_files.len() >= FILES_MAX || defined_buckets > 2 * table.len() as u64 + DEFINED_SPARE {
         manifest.bucket_files.clear();
         manifest.removed_buckets.clear();
         manifest.next_bucket = manifest.next_bucket.max(draft.next_bucket);
         bytes += collection.add_bucket_file(table, manifest)?;
-        upkeep.defined_buckets = table.len() as u64;
+        defined_buckets = table.len() as u64;
     } else {
         manifest.removed_buckets.extend(draft.removed().map(|position| old.ids[position].0));
         if !changed.is_empty() {
             bytes += collection.add_bucket_file(&changed, manifest)?;
         }
-        upkeep.defined_buckets = defined;
     }
     let moved = upkeep.moved_rows + moves.rows();
-    let (file, moved) = if manifest.move_files.len() >= FILES_MAX || moved > next.rows() + MOVED_SPARE {
+    let (file, moved_rows) = if manifest.move_files.len() >= FILES_MAX || moved > next.rows() + MOVED_SPARE {
         manifest.move_files.clear();
         let file = all_moves(next);
         let rows = file.rows();
@@ -301,13 +325,12 @@ fn write(
     } else {
         (moves, moved)
     };
-    upkeep.moved_rows = moved;
     if file.rows() > 0 {
         let number = manifest.take_file_number();
         bytes += file.write(&*collection.backend, number, collection.identity)?;
         manifest.move_files.push(number);
     }
-    Ok(bytes)
+    Ok(Written { bytes, defined_buckets, moved_rows })
 }
 
 /// The rows of all segments in which any has moved.

@@ -6,6 +6,7 @@
 //! lock on commits; what was flushed meanwhile is placed when it is taken, in buckets of its own where it would crowd.
 
 use super::define;
+use super::remove::after_failure;
 use super::restructure::all_moves;
 use crate::error::Result;
 use crate::quant::sq8;
@@ -41,6 +42,14 @@ pub struct Retrained {
 
 /// Defines the buckets anew. Runs on the caller's pool; the caller holds the job lock.
 pub fn retrain(collection: &CollectionState) -> Result<Retrained> {
+    let outcome = define_anew(collection);
+    if outcome.is_err() {
+        after_failure(collection);
+    }
+    outcome
+}
+
+fn define_anew(collection: &CollectionState) -> Result<Retrained> {
     let version = collection.pin();
     let table = train(collection, &version);
     let first = reserve(collection, table.len() as u32)?;

@@ -76,8 +76,7 @@ fn guarded(
         let outcome = catch_unwind(AssertUnwindSafe(|| work(collection.clone())));
         if let Err(panic) = outcome {
             let reason = "a background thread has panicked, a bug in drift: close the database and open it again";
-            collection.set_degraded(Some(reason.to_owned()));
-            collection.set_flush_failure(Some(reason.to_owned()));
+            collection.set_panicked(reason);
             resume_unwind(panic);
         }
     })
@@ -99,8 +98,9 @@ struct Scheduler {
     /// When to flush again after a failure, and when to go on with the rest.
     flush_retry: Backoff,
     work_retry: Backoff,
-    /// When the next job may begin; none while none is due.
-    job_due: Option<Duration>,
+    /// Whether a job may be due, and the last one that did something: the budget in force says how long after it the next may begin.
+    job_wanted: bool,
+    last_job: Option<LastJob>,
     /// In what state of the collection the stop rules are to be looked at.
     refresh: Option<Unrest>,
     /// Whether that was the last thing the worker did: then a job that is due comes first.
@@ -117,7 +117,8 @@ impl Scheduler {
             collection,
             flush_retry: Backoff::default(),
             work_retry: Backoff::default(),
-            job_due: None,
+            job_wanted: false,
+            last_job: None,
             refresh: None,
             has_refreshed: false,
             shadows: false,
@@ -129,7 +130,7 @@ impl Scheduler {
         self.want_shadows();
         if self.collection.pin().is_doubted() {
             // The process before has not come to measuring.
-            self.job_due = Some(self.now());
+            self.job_wanted = true;
         }
         self.begin_next();
         loop {
@@ -144,9 +145,7 @@ impl Scheduler {
                 self.note(|own| &mut own.flush_retry, outcome);
             }
             let now = self.now();
-            if work.maintain || work.flush || self.expiry().is_some_and(|wait| wait.is_zero()) {
-                self.job_due.get_or_insert(now);
-            }
+            self.job_wanted |= work.maintain || work.flush || self.expiry().is_some_and(|wait| wait.is_zero());
             self.shadows |= work.shadow;
             if self.shadow_due.is_some_and(|due| due <= now) {
                 self.shadow_due = None;
@@ -169,8 +168,7 @@ impl Scheduler {
         let idle = !self.worker.is_busy();
         // What the worker has failed at holds up all that it is to do.
         let held = self.work_retry.due();
-        let job_due = self.job_due.filter(|_| !self.collection.schedule.is_paused());
-        let tasks = held.or(job_due).filter(|_| idle);
+        let tasks = held.or(self.job_due()).filter(|_| idle);
         let due = [self.flush_retry.due(), tasks, self.shadow_due].into_iter().flatten().min();
         let expiry = self.expiry().filter(|_| idle && held.is_none());
         let wait = due.map(|due| due.saturating_sub(now)).into_iter().chain(expiry).min();
@@ -180,7 +178,7 @@ impl Scheduler {
 
     /// How long until rows are to be deleted because they have expired; none while a job is to come anyway, or none may.
     fn expiry(&self) -> Option<Duration> {
-        let may = self.job_due.is_none() && !self.collection.schedule.is_paused();
+        let may = !self.job_wanted && !self.collection.schedule.is_paused();
         if may && self.collection.earliest_expiry() != NEVER { expire::wait(&self.collection, true) } else { None }
     }
 
@@ -213,7 +211,7 @@ impl Scheduler {
         }
         let job = (self.refresh.is_none() || self.has_refreshed) && self.job_may_begin();
         let task = if job {
-            self.job_due = None;
+            self.job_wanted = false;
             Task::Job
         } else if let Some(state) = self.refresh.take() {
             Task::Refresh(state)
@@ -236,24 +234,29 @@ impl Scheduler {
 
     /// Has the worker do a task again.
     fn want(&mut self, task: Task) {
-        let now = self.now();
         match task {
-            Task::Job => _ = self.job_due.get_or_insert(now),
+            Task::Job => self.job_wanted = true,
             Task::Refresh(state) => _ = self.refresh.get_or_insert(state),
             Task::Shadows => self.shadows = true,
         }
     }
 
-    fn job_may_begin(&mut self) -> bool {
-        let (now, schedule) = (self.now(), &self.collection.schedule);
-        if schedule.is_paused() || self.job_due.is_none_or(|due| due > now) {
-            return false;
+    /// When the next job may begin, by the budget in force; none while none is wanted, or none may.
+    fn job_due(&self) -> Option<Duration> {
+        let schedule = &self.collection.schedule;
+        if !self.job_wanted || schedule.is_paused() {
+            return None;
         }
-        let quiet = schedule.budget().quiet_for(self.collection.components.clock.wall());
-        if !quiet.is_zero() {
-            self.job_due = Some(now + quiet);
-        }
-        quiet.is_zero()
+        let (now, budget) = (self.now(), schedule.budget());
+        let after = |last: &LastJob| last.ended.saturating_add(budget.pause_after(last.took, last.rows, last.bytes));
+        let due = self.last_job.as_ref().map_or(Duration::ZERO, after);
+        let quiet = budget.quiet_for(self.collection.components.clock.wall());
+        Some(if quiet.is_zero() { due } else { due.max(now + quiet) })
+    }
+
+    fn job_may_begin(&self) -> bool {
+        let now = self.now();
+        self.job_due().is_some_and(|due| due <= now)
     }
 
     /// Goes by what the worker has done, if it has.
@@ -263,9 +266,9 @@ impl Scheduler {
         let outcome = match done {
             Done::Job(Ok(step)) => {
                 if let Some(step) = &step {
-                    let budget = self.collection.schedule.budget();
-                    let pause = budget.pause_after(step.record.took, step.rows, step.record.bytes);
-                    self.job_due = Some(now.saturating_add(pause));
+                    let (took, rows, bytes) = (step.record.took, step.rows, step.record.bytes);
+                    self.last_job = Some(LastJob { ended: now, took, rows, bytes });
+                    self.job_wanted = true;
                 }
                 // Defining buckets anew changes how far searches must go at once.
                 let state = if step.is_some() { unrest(&self.collection) } else { Unrest::Settled };
@@ -315,6 +318,14 @@ impl Scheduler {
             }
         }
     }
+}
+
+/// What a job has taken.
+struct LastJob {
+    ended: Duration,
+    took: Duration,
+    rows: u64,
+    bytes: u64,
 }
 
 /// When to try again what has failed.

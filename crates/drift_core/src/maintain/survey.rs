@@ -5,7 +5,7 @@
 use super::policy::{self, Action, BucketStats, SegmentStats, Terms};
 use crate::kernels::kernels;
 use crate::quant::sq8;
-use crate::state::{Backlog, CollectionState, Index, LiveSegment, Maintenance, Upkeep, Version};
+use crate::state::{Backlog, CollectionState, Index, LiveSegment, Maintenance, Positions, Upkeep, Version};
 use crate::types::Seq;
 use std::time::Duration;
 
@@ -24,9 +24,7 @@ pub fn segments(version: &Version) -> Vec<SegmentStats> {
 /// Figures of every bucket, by table position. Looks at every row of `index`.
 pub fn buckets(index: &Index, upkeep: &Upkeep) -> Vec<BucketStats> {
     let table = index.router.table();
-    let end = table.ids.last().map_or(0, |last| last.0 as usize + 1);
-    let mut position_of = vec![u32::MAX; end];
-    table.ids.iter().enumerate().for_each(|(position, id)| position_of[id.0 as usize] = position as u32);
+    let positions = Positions::of(table);
     let examined: Vec<_> = table.ids.iter().map(|id| upkeep.examined.get(&id.0).copied()).collect();
     let mut buckets = vec![BucketStats::default(); table.len()];
     for live in &index.segments {
@@ -35,16 +33,13 @@ pub fn buckets(index: &Index, upkeep: &Upkeep) -> Vec<BucketStats> {
             if segment.death(row) != 0 {
                 continue;
             }
-            let position = position_of[assignment.first(row).0 as usize] as usize;
+            let position = positions.get(assignment.first(row)).expect("invariant: every row's bucket is there");
             let bucket = &mut buckets[position];
             bucket.live += 1;
             bucket.entries += 1;
             bucket.fresh += u32::from(examined[position].is_some_and(|then| segment.seq(row) > then.seq));
-            if let Some(second) = assignment.second(row) {
-                let position = position_of.get(second.0 as usize).copied().unwrap_or(u32::MAX);
-                if let Some(bucket) = buckets.get_mut(position as usize) {
-                    bucket.entries += 1;
-                }
+            if let Some(position) = assignment.second(row).and_then(|second| positions.get(second)) {
+                buckets[position].entries += 1;
             }
         }
     }
@@ -148,7 +143,30 @@ pub fn shape(index: &Index) -> Shape {
     shape
 }
 
-/// Deaths at or after this write are not flushed: were the log lost, the rows would be the newest ones left.
+/// Deaths at or after this write are not flushed: were the log lost, the rows would be the newest ones left. Those that come while
+/// rows are looked at are after the version, whose memtable may have been empty.
 pub fn horizon(version: &Version) -> Seq {
-    version.memtables().map(|memtable| memtable.first_seq()).min().unwrap_or(Seq::MAX)
+    version.memtables().map(|memtable| memtable.first_seq()).min().unwrap_or(Seq::MAX).min(version.seq + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memtable::Memtable;
+    use crate::state::{BucketTable, Router};
+    use crate::types::{IdType, Ids, Metric, Schema, Vectors};
+    use std::sync::Arc;
+
+    #[test]
+    fn regression_a_write_behind_the_version_is_flushed_by_no_empty_memtable() {
+        let schema = Schema::new(1, Metric::L2, IdType::Int).unwrap();
+        let router = Arc::new(Router::new(BucketTable::default(), 1, Metric::L2));
+        let active = Arc::new(Memtable::new(&schema, 1));
+        let index = Arc::new(Index::empty(router, &schema));
+        let version = Version { seq: 10, live_rows: 0, active: active.clone(), frozen: Arc::from([]), index };
+        // What dies at 11, while a job looks at rows, is in no segment.
+        assert_eq!(horizon(&version), 11);
+        active.append_upserts(8, &Ids::Int(vec![1, 2, 3]), Vectors::F32(&[0.0; 3]), None);
+        assert_eq!(horizon(&version), 8);
+    }
 }

@@ -365,17 +365,27 @@ impl ManifestStore {
         self.chain.files()
     }
 
-    /// Every kept manifest that is not damaged, oldest first: what they name must not be deleted.
+    /// Every kept manifest that is not damaged, oldest first.
     pub fn kept(&self) -> Result<Vec<Manifest>> {
-        let mut manifests = Vec::new();
-        for number in names::numbers(names::MANIFESTS, &self.chain.files()?) {
-            match self.chain.load(number).and_then(|link| Manifest::decode(&link)) {
-                Ok(manifest) => manifests.push(manifest),
-                Err(error) if error.kind() == ErrorKind::Corrupt => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(manifests)
+        Ok(self.all()?.into_iter().flatten().collect())
+    }
+
+    /// Names of all files that the kept manifests name, which must not be deleted; none while that is not known, because one of them
+    /// is damaged or none is found.
+    pub fn named(&self) -> Result<Option<HashSet<String>>> {
+        let all = self.all()?;
+        let is_known = !all.is_empty() && all.iter().all(Option::is_some);
+        Ok(is_known.then(|| all.iter().flatten().flat_map(Manifest::files).collect()))
+    }
+
+    /// Every kept manifest, oldest first; none in place of a damaged one.
+    fn all(&self) -> Result<Vec<Option<Manifest>>> {
+        let numbers = names::numbers(names::MANIFESTS, &self.chain.files()?);
+        let load = |number| match self.chain.load(number).and_then(|link| Manifest::decode(&link)) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+            loaded => loaded.map(Some),
+        };
+        numbers.into_iter().map(load).collect()
     }
 }
 

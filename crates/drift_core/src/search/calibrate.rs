@@ -167,10 +167,6 @@ fn trace_and_fit(
         log.add_rows(rows.into_iter().map(|traced| traced.trace));
         log.newest = newest.into_iter().map(|traced| traced.trace).collect();
         log.add_older(queries, live.into_iter().map(|traced| traced.trace).collect());
-        log.traced_at = Some(changes);
-        if state != Unrest::Passing {
-            log.settled_at = log.traced_at;
-        }
         log.base = fit_log(&mut log, version, |points, _| neighbours::fit_wide(points, &ways));
         log.base.clone()
     };
@@ -187,6 +183,13 @@ fn trace_and_fit(
     reach(Failpoint::CalibrationCommit)?;
     maintenance.commit(manifest)?;
     publish(collection, calibration, unmeasured);
+    drop(maintenance);
+    // Not before: what fails is to be measured again.
+    let mut log = collection.recall.log.lock();
+    log.traced_at = Some(changes);
+    if state != Unrest::Passing {
+        log.settled_at = log.traced_at;
+    }
     Ok(())
 }
 

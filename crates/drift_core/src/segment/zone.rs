@@ -52,6 +52,15 @@ impl Segment {
         }
     }
 
+    /// Whether a field of ints has some beyond those that floats count by one.
+    pub fn has_large(&self, name: &str) -> Result<bool> {
+        let Some(stored) = self.stored(name).filter(|stored| self.kind(stored) == FieldType::Int) else {
+            return Ok(false);
+        };
+        let is_large = |value: i64| value.unsigned_abs() > 1 << f64::MANTISSA_DIGITS;
+        Ok(self.zone(stored)?.is_some_and(|zone| is_large(zone.min) || is_large(zone.max)))
+    }
+
     /// The zone of a column.
     pub(super) fn zone(&self, stored: &StoredColumn) -> Result<Option<Zone>> {
         if !matches!(self.kind(stored), FieldType::Int | FieldType::Timestamp) {

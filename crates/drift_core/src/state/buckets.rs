@@ -37,6 +37,34 @@ pub struct BucketTable {
     pub spread: Vec<f32>,
 }
 
+/// Positions in a table by bucket id, for whoever looks at every row. Ids grow with each retraining, and those of a table lie close
+/// together.
+pub struct Positions {
+    first: u32,
+    positions: Vec<u32>,
+}
+
+impl Positions {
+    /// Of a table.
+    pub fn of(table: &BucketTable) -> Positions {
+        let (Some(first), Some(last)) = (table.ids.first(), table.ids.last()) else {
+            return Positions { first: 0, positions: Vec::new() };
+        };
+        let mut positions = vec![u32::MAX; (last.0 - first.0) as usize + 1];
+        for (position, id) in table.ids.iter().enumerate() {
+            positions[(id.0 - first.0) as usize] = position as u32;
+        }
+        Positions { first: first.0, positions }
+    }
+
+    /// Position of bucket `id`, if it is in the table.
+    #[inline]
+    pub fn get(&self, id: BucketId) -> Option<usize> {
+        let place = id.0.checked_sub(self.first)? as usize;
+        self.positions.get(place).filter(|position| **position != u32::MAX).map(|position| *position as usize)
+    }
+}
+
 impl BucketTable {
     /// Number of buckets.
     pub fn len(&self) -> usize {

@@ -3,7 +3,7 @@
 //! Layer 5. Derived, made when a search first asks for it, and kept while the index stays and few rows die. Nothing here has a
 //! unit of its own: the spread grows with the vectors, and distances are divided by it.
 
-use super::{Index, PhysicalRuns};
+use super::{Index, PhysicalRuns, Positions};
 use crate::kernels::kernels;
 use crate::sync::Mutex;
 use crate::types::Metric;
@@ -56,13 +56,12 @@ impl DensityCache {
 /// Live rows of each bucket, by table position. Looks at every row.
 pub fn live_rows(index: &Index) -> Vec<u32> {
     let table = index.router.table();
-    let end = table.ids.last().map_or(0, |last| last.0 as usize + 1);
-    let mut position_of = vec![0u32; end];
-    table.ids.iter().enumerate().for_each(|(position, id)| position_of[id.0 as usize] = position as u32);
+    let positions = Positions::of(table);
     let mut live = vec![0; table.len()];
     for part in &index.segments {
         for row in (0..part.segment.rows()).filter(|&row| part.segment.death(row) == 0) {
-            live[position_of[part.assignment.first(row).0 as usize] as usize] += 1;
+            let position = positions.get(part.assignment.first(row)).expect("invariant: every row's bucket is there");
+            live[position] += 1;
         }
     }
     live

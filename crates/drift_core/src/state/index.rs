@@ -6,7 +6,7 @@
 use super::filter::{Filter, Members, Scene};
 use super::physical::PhysicalRuns;
 use super::runs::BucketRuns;
-use super::{Assignment, BucketTable, Calibration, Router, SCAN_ALL_ROWS, StopRule};
+use super::{Assignment, BucketTable, Calibration, Positions, Router, SCAN_ALL_ROWS, StopRule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant::bits;
 use crate::segment::Segment;
@@ -352,11 +352,9 @@ fn positions_in(old: &BucketTable, new: &BucketTable) -> Vec<Option<u32>> {
 
 /// Every row's bucket must be there.
 fn check_buckets(table: &BucketTable, segments: &[LiveSegment]) -> Result<()> {
-    let end = table.ids.last().map_or(0, |last| last.0 as usize + 1);
-    let mut known = vec![false; end];
-    table.ids.iter().for_each(|id| known[id.0 as usize] = true);
+    let positions = Positions::of(table);
     for live in segments {
-        let is_known = |bucket: &u32| known.get(*bucket as usize).copied().unwrap_or(false);
+        let is_known = |bucket: &u32| positions.get(BucketId(*bucket)).is_some();
         if let Some(&bucket) = live.assignment.firsts().iter().find(|bucket| !is_known(bucket)) {
             return Err(unknown_bucket(&live.segment, BucketId(bucket)));
         }

@@ -12,6 +12,7 @@ pub use text::{Lists, Texts};
 
 use super::EXPIRES_FIELD;
 use crate::error::{Error, Result};
+use std::borrow::Cow;
 
 /// Most fields of a collection: each costs a section in every segment.
 pub const FIELDS_MAX: usize = 1_024;
@@ -125,8 +126,7 @@ impl Fields {
                 )));
             }
             let next = match (known, column.kind()) {
-                (Some(known), given) if known == given => continue,
-                (Some(FieldType::Float), FieldType::Int) => continue,
+                (Some(known), given) if known.takes(given) => continue,
                 (Some(FieldType::Int), FieldType::Float) if !self.is_fixed => FieldType::Float,
                 (Some(known), given) => {
                     let row = (0..column.len()).find(|&row| column.get(row) != Value::Null).unwrap_or_default();
@@ -157,6 +157,22 @@ impl Fields {
             }
         }
         Ok(grown)
+    }
+
+    /// These and others that have grown apart from them.
+    pub fn joined(&self, others: &Fields) -> Result<Fields> {
+        let mut columns = Columns::new(0);
+        for Field { name, kind } in &others.list {
+            columns.add(name, Column::new(*kind))?;
+        }
+        Ok(self.grown(&columns)?.unwrap_or_else(|| self.clone()))
+    }
+
+    /// Fields of ints here that are fields of floats in `grown`.
+    pub fn widened<'a>(&'a self, grown: &'a Fields) -> impl Iterator<Item = &'a str> {
+        let is_wider =
+            |field: &&Field| field.kind == FieldType::Int && grown.kind(&field.name) == Some(FieldType::Float);
+        self.list.iter().filter(is_wider).map(|field| field.name.as_str())
     }
 }
 
@@ -210,6 +226,19 @@ impl Columns {
             (0..column.len()).find_map(|row| Some((row, format!("field {name:?} has {}", bad(column, row)?))))
         });
         found.next()
+    }
+
+    /// These without the columns that have no value and whose field is not there or has another type: what is no value has no type.
+    pub fn telling(&self, fields: &Fields) -> Cow<'_, Columns> {
+        let is_told = |&(name, column): &(&str, &Column)| {
+            let is_unknown = fields.kind(name).map_or(!fields.is_fixed, |known| !known.takes(column.kind()));
+            !is_unknown || name == EXPIRES_FIELD || !column.is_blank()
+        };
+        if self.iter().all(|column| is_told(&column)) {
+            return Cow::Borrowed(self);
+        }
+        let told = self.iter().filter(is_told).map(|(name, column)| (name.to_owned(), column.clone()));
+        Cow::Owned(Columns { rows: self.rows, columns: told.collect() })
     }
 
     /// Adds a column, which must be as long as the others and of a new name.

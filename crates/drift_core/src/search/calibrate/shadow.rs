@@ -121,8 +121,9 @@ fn check(collection: &CollectionState) -> Result<usize> {
     if let Some(points) = points {
         maintenance.manifest.calibration.clone_from(&points);
         maintenance.manifest.calibrated_codes = version.index.codes();
-        let (calibration, unmeasured) = (Calibration::of(&maintenance.manifest), maintenance.manifest.unmeasured_rows);
-        publish(collection, calibration, unmeasured);
+        // Where the manifest has more of them, buckets have been defined anew, and all is measured right behind.
+        let unmeasured = collection.pin().index.unmeasured();
+        publish(collection, Calibration::of(&maintenance.manifest), unmeasured);
     }
     if maintenance.unsaved_queries >= SAVE_AFTER {
         save(&mut maintenance)?;

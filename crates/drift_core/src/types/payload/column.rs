@@ -124,6 +124,20 @@ impl Column {
         self.present.is_empty()
     }
 
+    /// Whether no row has a value.
+    pub fn is_blank(&self) -> bool {
+        !self.present.iter().any(|present| *present)
+    }
+
+    /// The first integer that no float is equal to.
+    pub fn find_inexact(&self) -> Option<i64> {
+        let Values::Int(values) = &self.values else { return None };
+        let is_inexact = |value: &i64| {
+            value.unsigned_abs() > 1 << f64::MANTISSA_DIGITS && i128::from(*value) != (*value as f64) as i128
+        };
+        values.iter().copied().find(is_inexact)
+    }
+
     /// The value at `row`. Panics when `row >= len`.
     pub fn get(&self, row: usize) -> Value<'_> {
         if !self.present[row] {
