@@ -267,8 +267,8 @@ def _float(name: str, row: int, value: float) -> float:
         ) from None
     if isinstance(value, int) and converted != value:
         raise InvalidArgumentError(
-            f"metadata {name!r} at row {row} is the integer {_input.shown(value)}, to which no float64 is equal, and the "
-            "field is float: give it integers alone, or another field"
+            f"metadata {name!r} at row {row} is the integer {_input.shown(value)}, to which no float64 is equal, and "
+            "the field is float: give it integers alone, or another field"
         )
     return converted
 
