@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.refusals import DIM, IDS, ROWS, parquet, refused
@@ -85,6 +86,20 @@ def test_odd_metadata_is_refused_by_column_with_what_to_do(c: drift.Collection, 
     refused(lambda: c.upsert(IDS, ROWS, metadata=pa.table({"odd": column})), 'column "odd"')
     assert len(c) == 0
     assert c.load(file, metadata=["name"])["rows"] == 3
+
+
+def test_a_compression_that_is_not_read_is_refused_where_a_column_needs_it(c: drift.Collection, tmp_path: Path) -> None:
+    table = pa.table({"id": IDS, "embedding": list(ROWS), "name": ["a", "b", "c"]})
+    for codec in ("none", "snappy", "zstd", "gzip", "lz4"):
+        pq.write_table(table, tmp_path / "own.parquet", compression=codec)
+        assert c.load(tmp_path / "own.parquet", metadata=True)["rows"] == 3
+    pq.write_table(table, tmp_path / "own.parquet", compression={"id": "snappy", "name": "brotli"})
+    refused(
+        lambda: c.load(tmp_path / "own.parquet", metadata=True),
+        'own.parquet, column "name" is compressed with brotli',
+        "write the file again with snappy, zstd",
+    )
+    assert c.load(tmp_path / "own.parquet")["rows"] == 3
 
 
 def test_the_vectors_are_no_metadata_and_an_unknown_column_is_told(c: drift.Collection, tmp_path: Path) -> None:

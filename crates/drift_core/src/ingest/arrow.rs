@@ -8,6 +8,7 @@ mod columns;
 mod json;
 mod parquet;
 mod payload;
+mod unwind;
 
 pub use columns::{Place, chunked_ids, chunked_vectors, ids, vectors};
 pub use json::EXTENSION as JSON_EXTENSION;

@@ -5,12 +5,15 @@
 //! batch, so memory stays at one batch whatever the size of a file or of its row groups.
 
 use super::payload::names as payload_names;
+use super::unwind::caught;
 use super::{ColumnNames, check_columns, row_batch};
 use crate::error::{Error, Result};
 use crate::ingest::source::{RowBatch, RowSource};
 use crate::types::Schema;
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use ::parquet::basic::Compression;
+use arrow_schema::ArrowError;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +21,9 @@ use std::path::{Path, PathBuf};
 /// Bytes of vectors in one batch, as f32: large enough that the cost per batch is lost, small enough for the cache of
 /// a decoder and for a bounded queue.
 const BATCH_BYTES: usize = 8 << 20;
+
+/// The compressions that the decoder is built with.
+const CODECS: &str = "snappy, zstd, gzip, lz4 or none";
 
 /// One file whose footer was read.
 struct Input {
@@ -55,10 +61,10 @@ impl ParquetSource {
             let name = path.display().to_string();
             let file = File::open(path).map_err(|e| cannot_open(&name, path, e))?;
             check_is_parquet(&name, &file)?;
-            let metadata =
-                ArrowReaderMetadata::load(&file, Default::default()).map_err(|e| parquet_error(&name, None, e))?;
+            let metadata = decode(&name, None, || ArrowReaderMetadata::load(&file, Default::default()))?;
             let columns = columns.clone().with_time(metadata.schema(), schema);
             check_columns(metadata.schema(), &columns, schema, &name)?;
+            check_codecs(&name, &metadata, &columns)?;
             let rows = metadata.metadata().file_metadata().num_rows();
             let rows = u64::try_from(rows)
                 .map_err(|_| Error::invalid(format!("{name}: the footer claims {rows} rows: the file is damaged")))?;
@@ -71,18 +77,23 @@ impl ParquetSource {
     fn open_reader(&self) -> Result<ParquetRecordBatchReader> {
         let input = &self.inputs[self.current];
         let file = input.file.try_clone().map_err(|e| Error::io(format!("cannot read {}", input.name), e))?;
-        let arrow = input.metadata.schema();
-        let payload = payload_names(arrow, &input.columns);
-        let names = [input.columns.id.as_str(), &input.columns.vector].into_iter().chain(payload);
-        let roots = names.filter_map(|name| arrow.index_of(name).ok());
-        let mask = ProjectionMask::roots(input.metadata.parquet_schema(), roots);
+        let mask = columns_read(&input.metadata, &input.columns);
         let batch_rows = (BATCH_BYTES / (4 * self.schema.dim)).clamp(64, 65_536);
-        ParquetRecordBatchReaderBuilder::new_with_metadata(file, input.metadata.clone())
-            .with_projection(mask)
-            .with_batch_size(batch_rows)
-            .build()
-            .map_err(|e| parquet_error(&input.name, None, e))
+        let metadata = input.metadata.clone();
+        decode(&input.name, None, || {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+                .with_projection(mask)
+                .with_batch_size(batch_rows)
+                .build()
+        })
     }
+}
+
+/// The columns of a file that a load reads.
+fn columns_read(metadata: &ArrowReaderMetadata, columns: &ColumnNames) -> ProjectionMask {
+    let arrow = metadata.schema();
+    let names = [columns.id.as_str(), &columns.vector].into_iter().chain(payload_names(arrow, columns));
+    ProjectionMask::roots(metadata.parquet_schema(), names.filter_map(|name| arrow.index_of(name).ok()))
 }
 
 impl RowSource for ParquetSource {
@@ -97,14 +108,17 @@ impl RowSource for ParquetSource {
                 None => self.open_reader()?,
             };
             let input = &self.inputs[self.current];
-            match reader.next() {
-                Some(Ok(batch)) => {
+            let (batch, reader) = decode(&input.name, Some(self.rows_read), || {
+                let batch = reader.next().transpose()?;
+                Ok::<_, ArrowError>((batch, reader))
+            })?;
+            match batch {
+                Some(batch) => {
                     let rows = row_batch(&batch, &input.columns, &self.schema, &input.name, self.rows_read)?;
                     self.rows_read += rows.rows() as u64;
                     self.reader = Some(reader);
                     return Ok(Some(rows));
                 }
-                Some(Err(e)) => return Err(parquet_error(&input.name, Some(self.rows_read), e)),
                 None => {
                     self.current += 1;
                     self.rows_read = 0;
@@ -164,6 +178,37 @@ fn check_is_parquet(name: &str, file: &File) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Refuses columns that are compressed in a way that is not read, before a row of any file is.
+fn check_codecs(name: &str, metadata: &ArrowReaderMetadata, columns: &ColumnNames) -> Result<()> {
+    let mask = columns_read(metadata, columns);
+    for group in metadata.metadata().row_groups() {
+        for (leaf, chunk) in group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf)) {
+            let codec = match chunk.compression() {
+                Compression::BROTLI(_) => "brotli",
+                Compression::LZO => "lzo",
+                _ => continue,
+            };
+            let column = metadata.parquet_schema().get_column_root(leaf).name();
+            return Err(Error::invalid(format!(
+                "{name}, column {column:?} is compressed with {codec}, which drift does not read: write the file again \
+                 with {CODECS}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Calls the decoder, whose errors and panics are those of the file.
+fn decode<T, E>(name: &str, row: Option<u64>, call: impl FnOnce() -> std::result::Result<T, E>) -> Result<T>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match caught(call) {
+        Ok(decoded) => decoded.map_err(|error| parquet_error(name, row, error)),
+        Err(panic) => Err(parquet_error(name, row, format!("{panic}: it is damaged, copy it again or write it anew"))),
+    }
 }
 
 /// A file that cannot be decoded is wrong input: the database is not touched by it.
