@@ -122,6 +122,11 @@ NESTED: dict[str, tuple[pa.Array, str | None, list[Any]]] = {
         [dt.datetime(2024, 2, 29, 12, tzinfo=UTC)] * 3,
     ),
     "list of text": (pa.array([["a"], None, []], pa.list_(pa.large_string())), "list", [["a"], None, []]),
+    "fixed list of text": (
+        pa.array([["a", "b"], None, ["c", "d"]], pa.list_(pa.string(), 2)),
+        "list",
+        [["a", "b"], None, ["c", "d"]],
+    ),
     "struct": (
         pa.array([{"w": 1, "t": dt.datetime(2024, 2, 29)}, None, {"w": None, "t": None}]),
         "json",

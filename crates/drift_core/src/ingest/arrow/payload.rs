@@ -14,7 +14,7 @@ use arrow_array::types::{
     Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, OffsetSizeTrait, RecordBatch};
+use arrow_array::{Array, ListLikeArray, RecordBatch};
 use arrow_schema::{DataType, Schema, TimeUnit};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -82,7 +82,11 @@ pub(super) fn kind(arrow: &DataType) -> Result<FieldType> {
         Float16 | Float32 | Float64 => FieldType::Float,
         Utf8 | LargeUtf8 | Utf8View => FieldType::Str,
         Timestamp(..) | Date32 | Date64 => FieldType::Timestamp,
-        List(item) | LargeList(item) if matches!(item.data_type(), Utf8 | LargeUtf8 | Utf8View) => FieldType::List,
+        List(item) | LargeList(item) | FixedSizeList(item, _)
+            if matches!(item.data_type(), Utf8 | LargeUtf8 | Utf8View) =>
+        {
+            FieldType::List
+        }
         Dictionary(_, values) => kind(values)?,
         // A column without any value: it adds nothing.
         Null => FieldType::Str,
@@ -133,8 +137,9 @@ pub fn column(array: &dyn Array, place: &Place<'_>) -> Result<Column> {
         Date32 => times::<Date32Type>(array, MICROS_PER_DAY, 1, place, &mut out)?,
         Date64 => times::<Date64Type>(array, 1_000, 1, place, &mut out)?,
         nested if kind == FieldType::Json && json::is_nested(nested) => return json::texts(array, place),
-        List(_) => lists::<i32>(array, place, &mut out)?,
-        LargeList(_) => lists::<i64>(array, place, &mut out)?,
+        List(_) => lists(array.as_list::<i32>(), place, &mut out)?,
+        LargeList(_) => lists(array.as_list::<i64>(), place, &mut out)?,
+        FixedSizeList(..) => lists(array.as_fixed_size_list(), place, &mut out)?,
         Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             let values = column(dictionary.values().as_ref(), place)?;
@@ -193,14 +198,14 @@ where
     Ok(())
 }
 
-fn lists<O: OffsetSizeTrait>(array: &dyn Array, place: &Place<'_>, out: &mut Column) -> Result<()> {
-    let lists = array.as_list::<O>();
+fn lists(lists: &impl ListLikeArray, place: &Place<'_>, out: &mut Column) -> Result<()> {
     for row in 0..lists.len() {
         if lists.is_null(row) {
             out.push(Value::Null);
             continue;
         }
-        let items = column(lists.value(row).as_ref(), place)?;
+        let range = lists.element_range(row);
+        let items = column(lists.values().slice(range.start, range.len()).as_ref(), place)?;
         let item = |at| match items.get(at) {
             Value::Str(text) => Ok(text),
             _ => Err(place.error(row, format!("item {at} of the list is null"))),
