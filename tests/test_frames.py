@@ -189,3 +189,27 @@ def test_text_that_is_said_to_be_json_and_is_none_is_refused(db: drift.Database)
     with pytest.raises(drift.InvalidArgumentError, match=r'"j" has a value that is no JSON'):
         c.load(table, vector="vector", metadata=True)
     assert len(c) == 0
+
+
+def test_columns_of_polars_without_any_value_are_read_as_those_of_others(db: drift.Database) -> None:
+    made = db.create_collection("empty", dim=DIM, metric="l2", id_type="str")
+    frame = pl.DataFrame(
+        {
+            "id": ["a", "b"],
+            "embedding": VECTORS[:2].tolist(),
+            "note": [None, None],
+            "tags": [[], []],
+            "size": [{"w": None}, None],
+        }
+    ).with_columns(pl.Series("pair", [[None, None], None], dtype=pl.Array(pl.Null, 2)))
+    assert made.load(frame)["rows"] == 2
+    assert made.load([frame], metadata=["note"])["rows"] == 2
+    assert made.get(["a", "b"], include=True).metadata == [{}, {}]
+    made.upsert(["c"], VECTORS[:1], metadata=pl.DataFrame({"year": [None]}))
+    assert made.get(["c"], include=True).metadata == [{}]
+    with pytest.raises(drift.InvalidArgumentError, match="row 0: is null"):
+        made.upsert(pl.Series([None]), VECTORS[:1])
+    kept = frame.select("id", "embedding", "note", "tags", "size")
+    assert made.load(kept, metadata=True)["rows"] == 2
+    assert made.get(["a"], include=True).metadata == [{"tags": [], "size": {"w": None}}]
+    assert frame.schema["note"] == pl.Null, "the caller's frame is as it was"

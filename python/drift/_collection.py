@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drift import _core, _input, _metadata, _source, _time
+from drift import _core, _input, _metadata, _polars, _source, _time
 from drift._arguments import hinted
 from drift._checks import is_unicode, text
 from drift._described import Described
@@ -338,7 +338,8 @@ class Collection(Described, Reading):
             if isinstance(source, (str, os.PathLike)):
                 return self._inner.load_parquet(_source.paths([source]), id, vector, fields, update)
             if _input.is_arrow(source):
-                return self._inner.load_arrow(source, id, vector, fields, update)  # type: ignore[arg-type]
+                table = _polars.typed(source)
+                return self._inner.load_arrow(table, id, vector, fields, update)  # type: ignore[arg-type]
             if _source.are_paths(source):
                 return self._inner.load_parquet(_source.paths(source), id, vector, fields, update)
             if _source.are_batches(source):

@@ -15,6 +15,8 @@ from uuid import UUID
 
 import numpy as np
 
+from drift import _polars
+from drift._checks import is_int, is_number
 from drift._errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ def ids(value: object, id_type: str) -> Ids:
     if isinstance(value, np.ndarray):
         return _array_ids(_unmasked(value, "ids"), id_type)
     if _is_column(value):
-        return value  # type: ignore[return-value]
+        return _polars.typed(value)  # type: ignore[return-value]
     if isinstance(value, str):
         return [value]
     if isinstance(value, (int, np.integer, UUID)):
@@ -219,7 +221,7 @@ def vectors(value: object, dim: int, rows: int | None = None) -> Vectors:
     """
     if _is_column(value):
         if not _is_matrix(value, dim):
-            return value  # type: ignore[return-value]
+            return _polars.typed(value)  # type: ignore[return-value]
         value = _as_array(value, "vectors")
     array = _floats(value, "vectors")
     if array.ndim == 1 and array.size == 0 and rows == 0:
@@ -255,7 +257,7 @@ def queries(value: object, dim: int) -> NDArray[np.float32] | ArrowArray | Arrow
             return value  # type: ignore[return-value]
         plain = _as_array(value, "the query")
         if plain.dtype.kind not in "fiu":
-            return value  # type: ignore[return-value]
+            return _polars.typed(value)  # type: ignore[return-value]
         value = plain
     array = _floats(value, "the query")
     if array.ndim not in (1, 2) or array.shape[-1] != dim:

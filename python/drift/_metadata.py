@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from drift import _core, _input
+from drift import _core, _input, _polars
 from drift._checks import text
 from drift._errors import InvalidArgumentError
 
@@ -115,7 +115,7 @@ def changes(
 def _columns(metadata: MetadataLike, rows: int | None) -> dict[str, list[Any]] | list[Field]:
     """Return columns of plain values by name, or typed columns when they come from Arrow."""
     if _input.is_arrow(metadata) and not isinstance(metadata, Mapping):
-        return _core.arrow_fields(metadata)
+        return _core.arrow_fields(_polars.typed(metadata))
     if isinstance(metadata, Mapping):
         return {_name(name): _values(name, values, rows) for name, values in metadata.items()}
     if isinstance(metadata, (str, bytes)) or not isinstance(metadata, Sequence):

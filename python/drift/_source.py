@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from drift import _input, _metadata
+from drift import _input, _metadata, _polars
 from drift._checks import text
 from drift._errors import InvalidArgumentError, NotFoundError
 
@@ -98,7 +98,7 @@ def batches(source: Iterable[object], id_type: str, dim: int, known: Callable[[]
 
 def _batch(item: Any, id_type: str, dim: int, types: dict[str, str]) -> object:
     if _input.is_arrow(item):
-        return item
+        return _polars.typed(item)
     if isinstance(item, (tuple, list)) and len(item) in (2, 3) and not isinstance(item[1], (str, int, float)):
         ids, vectors = _input.pair(item[0], item[1], id_type, dim)
         rows = len(ids) if isinstance(ids, (np.ndarray, list)) else None
