@@ -293,6 +293,39 @@ def test_a_file_is_no_database(tmp_path: Path, read_only: bool) -> None:
     (tmp_path / "rows.parquet").write_text("PAR1")
     for uri in (tmp_path / "data.db", tmp_path / "data.db" / "below", f"file://{tmp_path}/data.db"):
         refused(lambda uri=uri: drift.connect(uri, read_only=read_only), "data.db is a file", "folder")  # type: ignore[misc]
+    refused(lambda: drift.connect(path, read_only="yes"), "read_only is 'yes'", "True or False")  # type: ignore[arg-type]
+    refused(lambda: drift.connect(path, storage_options=5), "storage_options is 5", "mapping")  # type: ignore[arg-type]
+    refused(lambda: drift.connect(path, storage_options={"region": "eu"}), "storage_options (region)")
+
+
+class NoCapsule:
+    """An object that has the method of the Arrow PyCapsule interface, and no more."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return 5
+
+
+class NoCapsules:
+    """An object whose method for arrays returns one thing in place of two."""
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> object:
+        return (5,)
+
+
+@pytest.mark.parametrize("given", [NoCapsule(), NoCapsules()])
+def test_objects_that_give_no_arrow_capsule_are_named(c: drift.Collection, given: Any) -> None:
+    words = (type(given).__name__, "PyCapsule interface")
+    refused(lambda: c.add(given, ROWS), *words)
+    refused(lambda: c.add(IDS, given), *words)
+    refused(lambda: c.add(IDS, ROWS, metadata=given), *words)
+    refused(lambda: c.load(given), *words)
+    refused(lambda: c.load([given]), *words)
+    refused(lambda: c.search(given), *words)
+
+
+def test_a_column_in_the_place_of_a_table_is_refused(c: drift.Collection) -> None:
+    refused(lambda: c.load(pa.array(IDS)), "cannot be read as an Arrow table", "Int64")
+    refused(lambda: c.load(pl.Series(IDS)), "Series cannot be read as an Arrow table")
     refused(lambda: drift.connect(tmp_path / "rows.parquet", read_only=read_only), "is a file", "load()")
     assert (tmp_path / "data.db").read_text() == "rows"
 

@@ -1,6 +1,6 @@
 //! Arrow in and out through PyCapsules, without pyarrow.
 
-use crate::error::OrRaise;
+use crate::error::{OrRaise, to_python};
 use crate::payload::{self, FieldOut};
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
@@ -15,20 +15,61 @@ use drift_core::ingest::arrow::{ColumnNames, JSON_EXTENSION, Place, chunked_ids,
 use drift_core::ingest::source::BatchVectors;
 use drift_core::types::{Columns, Ids, Include, Schema};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyList, PyTuple};
 use pyo3_arrow::error::{PyArrowError, PyArrowResult};
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use pyo3_arrow::input::{AnyArray, AnyRecordBatch};
+use pyo3_arrow::{PyArray, PyArrayReader, PyRecordBatch, PyRecordBatchReader};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How messages name a single array.
 const SOURCE: &str = "Arrow array";
 
+/// What an object gives through the PyCapsule interface.
+enum Given<'py> {
+    Array(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>),
+    Stream(Bound<'py, PyCapsule>),
+}
+
+/// Asks an object for its capsules; an exception that it raises itself goes on as it is.
+fn given<'py>(value: &Bound<'py, PyAny>) -> PyResult<Given<'py>> {
+    let (array, stream) = (intern!(value.py(), "__arrow_c_array__"), intern!(value.py(), "__arrow_c_stream__"));
+    let (method, wanted, capsules) = if value.hasattr(array)? {
+        let capsules = value.call_method0(array)?;
+        if let Ok((schema, array)) = capsules.extract() {
+            return Ok(Given::Array(schema, array));
+        }
+        (array, "two capsules", capsules)
+    } else {
+        let capsule = value.call_method0(stream)?;
+        if let Ok(stream) = capsule.extract() {
+            return Ok(Given::Stream(stream));
+        }
+        (stream, "a capsule", capsule)
+    };
+    let (of, what) = (value.get_type().name()?, capsules.get_type().name()?);
+    let message = format!("{method} of {of} returns {what}: the Arrow PyCapsule interface returns {wanted}");
+    Err(Error::invalid(message)).or_raise(value.py())
+}
+
+/// An error for what capsules hold, where `wanted` is.
+fn misfit(value: &Bound<'_, PyAny>, wanted: &str, error: impl Into<PyErr>) -> PyErr {
+    let kind = value.get_type().name().map_or_else(|_| "the object".to_owned(), |name| name.to_string());
+    let message = format!("{kind} cannot be read as {wanted}: {}", error.into().value(value.py()));
+    to_python(value.py(), &Error::invalid(message))
+}
+
 /// The chunks of an array, a chunked array or a table of one column. Its producer may need the GIL, so it is kept.
 fn chunks(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<ArrayRef>> {
-    let (chunks, field) = value.extract::<AnyArray>()?.into_chunked_array()?.into_inner();
+    let array = match given(value)? {
+        Given::Array(schema, array) => PyArray::from_arrow_pycapsule(&schema, &array).map(AnyArray::Array),
+        Given::Stream(stream) => PyArrayReader::from_arrow_pycapsule(&stream).map(AnyArray::Stream),
+    };
+    let chunked = array.map_err(|error| misfit(value, "an Arrow array", error))?.into_chunked_array();
+    let (chunks, field) = chunked.map_err(|error| misfit(value, "an Arrow array", error))?.into_inner();
     match field.data_type() {
         DataType::Struct(fields) if fields.len() == 1 => {
             Ok(chunks.iter().map(|chunk| chunk.as_struct().column(0).clone()).collect())
@@ -57,7 +98,13 @@ pub fn vectors(value: &Bound<'_, PyAny>, schema: &Schema) -> PyResult<BatchVecto
 
 /// A reader of an Arrow table, batch or stream.
 pub fn reader(value: &Bound<'_, PyAny>) -> PyResult<Box<dyn RecordBatchReader + Send>> {
-    value.extract::<AnyRecordBatch>()?.into_reader()
+    let rows = match given(value)? {
+        Given::Array(schema, batch) => {
+            PyRecordBatch::from_arrow_pycapsule(&schema, &batch).map(AnyRecordBatch::RecordBatch)
+        }
+        Given::Stream(stream) => PyRecordBatchReader::from_arrow_pycapsule(&stream).map(AnyRecordBatch::Stream),
+    };
+    rows.and_then(AnyRecordBatch::into_reader).map_err(|error| misfit(value, "an Arrow table", error))
 }
 
 /// Names, types and values of a table's columns, as `drift._metadata` hands them over.
