@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from drift import aio
+from drift._health import TargetRecall
 
 from tests import oracle
 
@@ -93,6 +94,48 @@ def test_collections_show_their_stats_and_why_they_have_none(c: drift.Collection
     c.close()
     assert "closed" in repr(c)
     assert "open it again" in shown(c).texts["td"][1]
+
+
+def test_health_and_maintenance_show_their_figures_and_outlive_the_collection(c: drift.Collection) -> None:
+    health, maintenance = c.health(), c.maintenance
+    cells = shown(health).texts["td"]
+    assert cells[cells.index("rows") + 1] == "60"
+    assert not any("due" in cell or "poisoned" in cell for cell in cells)
+    measured = [TargetRecall(0.9, 0.95, 0.94, 0.96, 7)]
+    told = drift.Health(**{**vars(health), "recalls": measured, "backlog": {"split": 2}, "degraded": HOSTILE})
+    assert {"recall for 0.9", "0.950 (0.940 to 0.960, 7 queries)", "due: split", HOSTILE} <= {*shown(told).texts["td"]}
+    assert "share" in shown(maintenance).texts["td"]
+    assert "running" in repr(maintenance)
+    assert shown(maintenance.budget).rows == 4
+    c.close()
+    assert repr(maintenance) == "<drift.Maintenance closed>"
+    assert "open it again" in shown(maintenance).texts["td"][1]
+
+
+def test_maintenance_of_a_dropped_collection_and_of_asyncio_show_that_they_are_closed(
+    db: drift.Database, docs: drift.Collection
+) -> None:
+    maintenance = docs.maintenance
+    db.drop_collection("docs")
+    assert repr(maintenance) == "<drift.Maintenance closed>"
+
+    async def main() -> None:
+        async with aio.connect("memory://show-maintenance") as other:
+            awaitable = (await other.create_collection("docs", dim=2)).maintenance
+            assert "running" in repr(awaitable)
+            shown(awaitable)
+        assert repr(awaitable) == "<drift.aio.Maintenance closed>"
+        shown(awaitable)
+
+    asyncio.run(main())
+
+
+def test_backups_show_their_figures(db: drift.Database, tmp_path: Path) -> None:
+    db.create_collection("a&b", dim=2)
+    backup = db.backup(tmp_path / "backups")
+    cells = shown(backup).texts["td"]
+    assert cells[cells.index("collections") + 1] == "a&b"
+    assert cells[cells.index("number") + 1] == "1"
 
 
 def test_one_row_is_not_rows(docs: drift.Collection) -> None:

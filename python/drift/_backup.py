@@ -11,6 +11,7 @@ from drift._address import address
 from drift._errors import InvalidArgumentError
 from drift._progress import closing, display
 
+from drift._show import html_table
 if TYPE_CHECKING:
     import os
     from typing import Self
@@ -61,6 +62,10 @@ class Backup:
         """Return the figures by name as JSON takes them, the time in ISO 8601."""
         return {**vars(self), "time": self.time.isoformat(), "collections": list(self.collections)}
 
+
+    def _repr_html_(self) -> str:
+        rows = {**vars(self), "time": self.time.isoformat(), "collections": ", ".join(self.collections)}
+        return html_table(repr(self), ["", ""], list(rows.items()))
 
 def take(inner: _core.Database, uri: str | os.PathLike[str], incremental: object, shown: Display | None) -> Backup:
     """Back a database up."""

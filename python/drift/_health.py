@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from drift._errors import DriftError
+from drift._show import count, html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -168,6 +169,22 @@ class Health:
             f"<drift.Health {state}: {measured}; {self.rows:,} rows, {self.dead_share:.1%} dead, "
             f"{len(self.bucket_rows):,} buckets, {sum(self.backlog.values())} due>"
         )
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [
+            (
+                f"recall for {of.target:g}",
+                f"{of.recall:.3f} ({of.low:.3f} to {of.high:.3f}, {count(of.queries, 'query', 'queries')})",
+            )
+            for of in self.recalls
+        ]
+        rows += [("rows", self.rows), ("dead share", f"{self.dead_share:.1%}"), ("segments", self.segments)]
+        rows += [("buckets", len(self.bucket_rows))]
+        # What is due of nothing, and states that are well, a notebook need not show.
+        rows += [(f"due: {name}", due) for name, due in self.backlog.items() if due]
+        states = (("paused", self.paused), ("degraded", self.degraded), ("poisoned", self.poisoned))
+        rows += [(name, state) for name, state in states if state]
+        return html_table(repr(self), ["", ""], rows)
 
     def plot(self) -> Figure:
         """Draw recall and work per query over time, and the sizes of the buckets (matplotlib, extra ``simulate``).

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, cast
 
-import numpy as np
-
-from drift._checks import natural
-from drift._errors import InvalidArgumentError
+from drift._checks import is_number, natural
+from drift._errors import DriftError, InvalidArgumentError
+from drift._show import html_table
 
 if TYPE_CHECKING:
     from drift import _core
@@ -48,6 +47,12 @@ class Budget:
     bytes_per_second: int | None = None
     quiet_hours: tuple[int, int] | None = None
 
+    def _rows(self) -> list[tuple[str, object]]:
+        return list(vars(self).items())
+
+    def _repr_html_(self) -> str:
+        return html_table(repr(self), ["", ""], self._rows())
+
 
 class Maintenance:
     """Background maintenance of one collection: ``collection.maintenance``.
@@ -61,7 +66,20 @@ class Maintenance:
 
     def __repr__(self) -> str:
         """Return the budget and whether jobs are paused."""
-        return f"<drift.Maintenance {'paused' if self.paused else 'running'}, {self.budget}>"
+        return f"<drift.Maintenance {self._summary()}>"
+
+    def _summary(self) -> str:
+        try:
+            return f"{'paused' if self.paused else 'running'}, {self.budget}"
+        except DriftError as error:
+            return "closed" if type(error).__name__ == "ClosedError" else type(error).__name__
+
+    def _repr_html_(self) -> str:
+        try:
+            rows = self.budget._rows()
+        except DriftError as error:
+            rows = [("error", str(error))]
+        return html_table(repr(self), ["", ""], rows)
 
     def run_once(self) -> list[JobRecord]:
         """Do everything that is due, now and on all cores, whatever the budget; return what was done."""

@@ -19,7 +19,10 @@ class Maintenance:
 
     def __repr__(self) -> str:
         """Return the budget and whether jobs are paused."""
-        return f"<drift.aio.Maintenance {'paused' if self.paused else 'running'}, {self.budget}>"
+        return f"<drift.aio.Maintenance {self._sync._summary()}>"
+
+    def _repr_html_(self) -> str:
+        return self._sync._repr_html_().replace("drift.Maintenance", "drift.aio.Maintenance", 1)
 
     async def run_once(self) -> list[JobRecord]:
         """Do everything that is due, as `drift.Maintenance.run_once`."""
