@@ -189,7 +189,7 @@ def _array_ids(array: NDArray[Any], id_type: str) -> Ids:
         return _list_ids([], id_type)  # numpy.array([]) is float64.
     kind = array.dtype.kind
     if kind == "i":
-        return np.ascontiguousarray(array, dtype=np.int64)
+        return _plain(array, _I64)
     if kind == "u":
         beyond = np.flatnonzero(array > np.uint64(2**63 - 1)) if array.dtype.itemsize == 8 else array[:0]
         if beyond.size:
@@ -250,8 +250,10 @@ def queries(value: object, dim: int) -> NDArray[np.float32] | ArrowArray | Arrow
     InvalidArgumentError
         When the shape, the dtype or an element is wrong; the message names the row and column.
     """
-    if type(value) is np.ndarray and value.dtype is _F32 and value.shape == (dim,) and value.flags.c_contiguous:
-        return value
+    if type(value) is np.ndarray and value.dtype is _F32 and value.shape == (dim,):
+        flags = value.flags
+        if flags.c_contiguous and flags.aligned:
+            return value
     if _is_column(value):
         if not hasattr(value, "__array__"):
             return value  # type: ignore[return-value]
@@ -271,7 +273,7 @@ def _floats(value: object, what: str) -> NDArray[np.float32] | NDArray[np.float1
     """Return a C-contiguous, native float32 or float16 array."""
     value = _unmasked(value, what) if isinstance(value, np.ndarray) else _sequence(value, what)
     if value.dtype == _F32 or value.dtype == _F16:
-        return np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
+        return _plain(value, value.dtype.newbyteorder("="))
     if value.dtype.kind in "fiu":
         with np.errstate(over="ignore"):
             narrow = np.ascontiguousarray(value, dtype=np.float32)
@@ -282,6 +284,12 @@ def _floats(value: object, what: str) -> NDArray[np.float32] | NDArray[np.float1
             _sequence([_sequence(row, what) for row in value] if value.ndim == 1 else value.tolist(), what), what
         )
     raise InvalidArgumentError(f"{what}: dtype {value.dtype} is not float16, float32 or float64")
+
+
+def _plain(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array that is C-contiguous and aligned, as the extension borrows them: itself, or a copy."""
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array if array.flags.aligned else array.copy()
 
 
 def _refuse_beyond(wide: NDArray[Any], narrow: NDArray[np.float32], what: str) -> None:
