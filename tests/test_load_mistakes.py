@@ -41,6 +41,7 @@ WRONG_SOURCES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "matrix": (ROWS, ("ndarray", "ids", "upsert")),
     "one pair": ((IDS, ROWS), ("batch 0", "list", "upsert")),
     "bytes": (b"PAR1", ("source is bytes",)),
+    "zero byte": ("a\0b.parquet", ("a\\x00b.parquet", "zero byte")),
     "triples": ([(IDS, ROWS, "x")], ("batch 0", "metadata", "list of dicts")),
     "paths from a generator": ((Path(name) for name in ["a.parquet"]), ("batch 0", "paths as a list")),
     "second batch": ([(IDS, ROWS), ([4, 5], ROWS[:1])], ("batch 1", "2 ids", "1 vector")),

@@ -215,6 +215,10 @@ def test_wrong_queries_are_refused_and_say_so(c: drift.Collection, case: str) ->
     [
         ({"k": 5.0}, ("k is 5.0", "int")),
         ({"k": "5"}, ("k is '5'", "int")),
+        ({"k": float("nan")}, ("k is nan", "int")),
+        ({"k": True}, ("k is True", "number")),
+        ({"recall": True}, ("recall is True", "number")),
+        ({"nprobe": True}, ("nprobe is True", "number")),
         ({"recall": 95}, ("recall is 95", "at most 1", "95 % is 0.95")),
         ({"recall": 1.5}, ("recall is 1.5", "at most 1")),
         ({"recall": 0}, ("recall is 0", "above 0")),
@@ -228,6 +232,8 @@ def test_wrong_options_are_refused_by_name(
     c: drift.Collection, options: dict[str, Any], words: tuple[str, ...]
 ) -> None:
     refused(lambda: c.search(ROWS[0], **options), *words)
+    if not {"exact", "threads"} & set(options):
+        refused(lambda: c.explain(ROWS[0], **options), *words)
 
 
 @pytest.mark.parametrize(
@@ -270,6 +276,8 @@ def test_wrong_lookups_are_refused_by_name(c: drift.Collection, db: drift.Databa
         ("", ("uri is empty", "memory://")),
         (":memory:", (":memory:", "memory://")),
         (b"bytes", ("bytes", "str")),
+        ("a\0b", ("'a\\x00b'", "zero byte")),
+        ("file:///a%00b", ("file:///a%00b", "zero byte")),
         ("s3://bucket/db", ("s3://", "memory://")),
     ],
 )
@@ -285,14 +293,6 @@ def test_wrong_durability_and_limit_are_refused_by_name(path: str) -> None:
     refused(lambda: drift.connect(path, durability=True), "durability is True", '"always"')  # type: ignore[arg-type]
     refused(lambda: drift.connect(path, durability="fsync"), 'did you mean "always"?')  # type: ignore[arg-type]
     refused(lambda: drift.connect(path, memory_limit="1GB"), "memory_limit is '1GB'", "int")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("read_only", [False, True])
-def test_a_file_is_no_database(tmp_path: Path, read_only: bool) -> None:
-    (tmp_path / "data.db").write_text("rows")
-    (tmp_path / "rows.parquet").write_text("PAR1")
-    for uri in (tmp_path / "data.db", tmp_path / "data.db" / "below", f"file://{tmp_path}/data.db"):
-        refused(lambda uri=uri: drift.connect(uri, read_only=read_only), "data.db is a file", "folder")  # type: ignore[misc]
     refused(lambda: drift.connect(path, read_only="yes"), "read_only is 'yes'", "True or False")  # type: ignore[arg-type]
     refused(lambda: drift.connect(path, storage_options=5), "storage_options is 5", "mapping")  # type: ignore[arg-type]
     refused(lambda: drift.connect(path, storage_options={"region": "eu"}), "storage_options (region)")
@@ -326,6 +326,14 @@ def test_objects_that_give_no_arrow_capsule_are_named(c: drift.Collection, given
 def test_a_column_in_the_place_of_a_table_is_refused(c: drift.Collection) -> None:
     refused(lambda: c.load(pa.array(IDS)), "cannot be read as an Arrow table", "Int64")
     refused(lambda: c.load(pl.Series(IDS)), "Series cannot be read as an Arrow table")
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_is_no_database(tmp_path: Path, read_only: bool) -> None:
+    (tmp_path / "data.db").write_text("rows")
+    (tmp_path / "rows.parquet").write_text("PAR1")
+    for uri in (tmp_path / "data.db", tmp_path / "data.db" / "below", f"file://{tmp_path}/data.db"):
+        refused(lambda uri=uri: drift.connect(uri, read_only=read_only), "data.db is a file", "folder")  # type: ignore[misc]
     refused(lambda: drift.connect(tmp_path / "rows.parquet", read_only=read_only), "is a file", "load()")
     assert (tmp_path / "data.db").read_text() == "rows"
 

@@ -15,7 +15,7 @@ def address(uri: object) -> str:
     Raises
     ------
     InvalidArgumentError
-        When it is no text or empty, or a ``file://`` URI that names another host.
+        When it is no text or empty, has a zero byte in its path, or is a ``file://`` URI that names another host.
     """
     if not isinstance(uri, (str, os.PathLike)):
         raise InvalidArgumentError(f"uri is {uri!r}: it must be a str or a path")
@@ -31,7 +31,7 @@ def address(uri: object) -> str:
         return _path(given)
     if "://" in given:
         return given
-    return os.path.abspath(os.path.expanduser(given))  # noqa: PTH100, PTH111 - Path.resolve would follow links.
+    return _absolute(uri, os.path.expanduser(given))  # noqa: PTH111 - as `os.path.abspath`.
 
 
 def _path(uri: str) -> str:
@@ -40,6 +40,12 @@ def _path(uri: str) -> str:
     if host not in ("", "localhost") or not slash:
         raise InvalidArgumentError(f"uri is {uri!r}: an absolute path follows file://, as in file:///home/me/database")
     try:
-        return os.path.abspath(slash + unquote(path, errors="strict"))  # noqa: PTH100 - Path.resolve would follow links.
+        return _absolute(uri, slash + unquote(path, errors="strict"))
     except UnicodeDecodeError:
         raise InvalidArgumentError(f"uri is {uri!r}: what is escaped with % must be UTF-8") from None
+
+
+def _absolute(uri: object, path: str) -> str:
+    if "\0" in path:
+        raise InvalidArgumentError(f"uri is {uri!r}: a path has no zero byte")
+    return os.path.abspath(path)  # noqa: PTH100 - Path.resolve would follow links.

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from drift import _core
 from drift._address import address
+from drift._checks import flag, is_int
 from drift._errors import InvalidArgumentError
 from drift._progress import closing, display
-
 from drift._show import html_table
+
 if TYPE_CHECKING:
     import os
     from typing import Self
@@ -62,17 +63,16 @@ class Backup:
         """Return the figures by name as JSON takes them, the time in ISO 8601."""
         return {**vars(self), "time": self.time.isoformat(), "collections": list(self.collections)}
 
-
     def _repr_html_(self) -> str:
         rows = {**vars(self), "time": self.time.isoformat(), "collections": ", ".join(self.collections)}
         return html_table(repr(self), ["", ""], list(rows.items()))
 
+
 def take(inner: _core.Database, uri: str | os.PathLike[str], incremental: object, shown: Display | None) -> Backup:
     """Back a database up."""
-    if not isinstance(incremental, bool):
-        raise InvalidArgumentError(f"incremental is {incremental!r}: it must be True or False")
+    wanted = flag("incremental", incremental)
     with closing(shown) as update:
-        return Backup._read(inner.backup(address(uri), incremental, update))
+        return Backup._read(inner.backup(address(uri), wanted, update))
 
 
 def backups(uri: str | os.PathLike[str]) -> list[Backup]:
@@ -191,10 +191,10 @@ def _moment(at: object) -> tuple[int | None, int | None]:
     """Return the number or the microseconds since 1970."""
     if at is None:
         return None, None
-    if isinstance(at, int) and not isinstance(at, bool):
+    if is_int(at):
         if not 1 <= at < 2**63:
             raise InvalidArgumentError(f"at is {at}: numbers of backups begin with 1, see drift.backups(uri)")
-        return at, None
+        return int(at), None
     time = at
     if isinstance(at, str):
         try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from drift import _core, _input, _metadata, _polars, _source, _time
 from drift._arguments import hinted
-from drift._checks import is_unicode, text
+from drift._checks import flag, is_int, is_unicode, text
 from drift._described import Described
 from drift._errors import DriftError, InvalidArgumentError, NotFoundError
 from drift._health import Health
@@ -355,7 +355,7 @@ class Collection(Described, Reading):
         if self._inner.id_type == "str":
             id = _input.id_text(id)  # noqa: A001
             return isinstance(id, str) and is_unicode(id) and self._inner.contains(id)
-        if isinstance(id, bool) or not isinstance(id, (int, np.integer)) or not 0 <= id < 2**63:
+        if not is_int(id) or not 0 <= id < 2**63:
             return False
         return self._inner.contains(int(id))
 
@@ -437,8 +437,9 @@ class Collection(Described, Reading):
         return self._verify(repair, display(progress, "bytes"))
 
     def _verify(self, repair: bool, shown: Display | None) -> dict[str, Any]:
+        checked = flag("repair", repair)
         with closing(shown) as update:
-            return self._inner.verify(bool(repair), update)
+            return self._inner.verify(checked, update)
 
     def stats(self) -> dict[str, Any]:
         """Return counts of rows, buckets, segments, bytes and work, how long searches take, and what is wrong.

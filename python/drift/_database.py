@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from drift import _backup, _core, _metadata, _time
 from drift._address import address
 from drift._arguments import hinted
-from drift._checks import natural, text
+from drift._checks import flag, natural, text
 from drift._collection import Collection
 from drift._errors import DriftError, InvalidArgumentError
 from drift._progress import display
@@ -17,9 +18,10 @@ from drift._show import ROWS_SHOWN, count, html_table
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
     from types import TracebackType
     from typing import Self, TypeAlias
+
+    import numpy as np
 
     from drift._backup import Backup
     from drift._progress import Display
@@ -97,15 +99,16 @@ def connect(
     []
     """
     where = address(uri)
+    if storage_options is not None and not isinstance(storage_options, Mapping):
+        raise InvalidArgumentError(f"storage_options is {storage_options!r}: it must be a mapping of str to str")
     if storage_options:
-        names = ", ".join(sorted(storage_options))
+        names = ", ".join(sorted(map(str, storage_options)))
         raise InvalidArgumentError(f"storage_options ({names}) are given, but {where!r} is no object store")
-    if memory_limit is not None:
-        natural("memory_limit", memory_limit, 64 << 20)
+    limit = None if memory_limit is None else natural("memory_limit", memory_limit, 64 << 20)
     mode = text("durability", durability, "always", "interval", "os", "none")
     kind = text("recovery", recovery, "strict", "salvage")
     rows = text("exact_rows", exact_rows, "disk", "memory")
-    return Database._open(where, bool(read_only), mode, kind, rows, memory_limit)
+    return Database._open(where, flag("read_only", read_only), mode, kind, rows, limit)
 
 
 def _reopen(*state: Any) -> Database:
@@ -187,7 +190,7 @@ class Database:
         precision: Precision = "1bit",
         fields: Mapping[str, FieldType] | None = None,
         time: str | None = None,
-        ttl: dt.timedelta | float | None = None,
+        ttl: dt.timedelta | np.timedelta64 | float | None = None,
         exist_ok: bool = False,
     ) -> Collection:
         """Create a collection.
@@ -211,7 +214,7 @@ class Database:
         time : str, optional
             Metadata field, of type ``timestamp``, that is each row's time: `since=`, `until=` and `decay=` of reads
             go by it. A row that is written without it gets the clock's time.
-        ttl : timedelta or float, optional
+        ttl : timedelta, timedelta64 or float, optional
             Rows expire so long after their time; a number is seconds. From then on no call shows them, and background
             maintenance deletes them. It needs `time`.
         exist_ok : bool
@@ -232,17 +235,16 @@ class Database:
         >>> db.create_collection("docs", dim=384, metric="cosine")
         Collection('docs', 0 rows, dim=384, metric='cosine', id_type='int')
         """
-        natural("dim", dim, 1)
         created = self._inner.create_collection(
             text("name", name),
-            dim,
+            natural("dim", dim, 1),
             text("metric", metric, "cosine", "l2", "dot"),
             text("id_type", id_type, "int", "str"),
             text("precision", precision, "1bit", "sq8"),
             _metadata.fields(fields),
             None if time is None else text("time", time),
             None if ttl is None else _time.duration("ttl", ttl),
-            bool(exist_ok),
+            flag("exist_ok", exist_ok),
         )
         return Collection._of(self, created)
 

@@ -143,7 +143,7 @@ def _list_ids(values: Sequence[object], id_type: str) -> Ids:
         row = next(row for row, value in enumerate(values) if not isinstance(value, str))
         raise InvalidArgumentError(f"id at row {row} is {shown(values[row])}, not a str")
     for row, value in enumerate(values):
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        if not is_int(value):
             wanted = "a str" if id_type == _STR else "an int"
             raise InvalidArgumentError(f"id at row {row} is {shown(value)}, not {wanted}")
         if not 0 <= int(value) < 2**63:
@@ -359,11 +359,11 @@ def _first_misfit(value: Any) -> str:
     except TypeError:
         return f"{shown(value)} is not a sequence of numbers"
     # Of one vector the elements are values, of several they are rows.
-    one = bool(rows) and _is_number(rows[0])
+    one = bool(rows) and is_number(rows[0])
     length: int | None = None
     for row, values in enumerate(rows):
         if one:
-            if not _is_number(values):
+            if not is_number(values):
                 return f"value {row} is {shown(values)}, not a number"
             continue
         if isinstance(values, str):
@@ -379,13 +379,9 @@ def _first_misfit(value: Any) -> str:
         if len(values) != length:
             return f"row {row} has {len(values)} values, but row 0 has {length}"
         for column, number in enumerate(values):
-            if not _is_number(number):
+            if not is_number(number):
                 return f"row {row}, column {column} is {shown(number)}, not a number"
     return "these are not rows of numbers of one length"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def _count(count: int, noun: str) -> str:

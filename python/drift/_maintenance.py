@@ -114,7 +114,7 @@ class Maintenance:
         if not isinstance(budget, Budget):
             raise InvalidArgumentError(f"budget is {budget!r}: assign a drift.Budget, such as drift.Budget(share=0.1)")
         share, hours = budget.share, budget.quiet_hours
-        if isinstance(share, bool) or not isinstance(share, (int, float, np.number)):
+        if not is_number(share):
             raise InvalidArgumentError(f"share is {share!r}: it must be a number above 0 and at most 1")
         limits = (("rows_per_second", budget.rows_per_second), ("bytes_per_second", budget.bytes_per_second))
         rows, written = (None if value is None else natural(name, value, 1) for name, value in limits)

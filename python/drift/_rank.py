@@ -15,6 +15,7 @@ import numpy as np
 
 from drift import _core, _metadata
 from drift._arguments import hinted
+from drift._checks import natural
 from drift._columns import Columns, Tabular
 from drift._errors import InvalidArgumentError
 from drift._filter import to_tree
@@ -197,8 +198,7 @@ class Ranking(Tabular):
 
     def top(self, k: int) -> Ranking:
         """Return the best `k` rows, 1 or more."""
-        if k < 1:
-            raise InvalidArgumentError(f"k is {k!r}: it must be 1 or more")
+        natural("k", k, 1)
         metadata = None if self._metadata is None else [row[:k] for row in self._metadata]
         return Ranking._of(self.ids[..., :k], self.scores[..., :k], metadata, self._kinds)
 

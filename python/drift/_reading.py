@@ -8,7 +8,7 @@ import numpy as np
 
 from drift import _core, _input, _metadata, _time
 from drift._arguments import hinted
-from drift._checks import natural, text
+from drift._checks import flag, is_int, is_number, natural, text
 from drift._errors import InvalidArgumentError
 from drift._explain import Explanation
 from drift._filter import to_tree
@@ -123,13 +123,13 @@ class Reading:
         >>> c.scroll(limit=2, cursor=page.cursor).ids.tolist()
         [3]
         """
-        natural("limit", limit, 1)
+        limit, vectors = natural("limit", limit, 1), flag("vectors", vectors)
         start = None if cursor is None else _cursor(_input.id_text(cursor), self._inner.id_type)
         tree = _time.window(filter, since, until, self._inner)
         # One row more than the page has tells whether another page follows; the engine has no room for it beyond its
         # largest page, and is asked for that row alone.
         asked = limit + 1 if limit < _core.PAGE_ROWS_MAX else limit
-        ids, rows, fields = self._inner.page(tree, start, asked, bool(vectors), _metadata.include(include))
+        ids, rows, fields = self._inner.page(tree, start, asked, vectors, _metadata.include(include))
         last = ids[limit - 1 : limit].tolist()
         more = len(ids) > limit
         if last and asked == limit:
@@ -261,6 +261,7 @@ class Reading:
         tree = _time.window(filter, since, until, self._inner) if narrowed else None
         faded = None if decay is None else _time.decay(decay, self._inner.time)
         fields = None if include is None else _metadata.include(include)
+        _refuse_no_numbers(k=k, recall=recall, nprobe=nprobe, threads=threads)
         try:
             confidence = _confidence(target_confidence, routing, lambda_, tau)
             found = self._inner.search(values, k, recall, exact, nprobe, threads, tree, fields, confidence, faded)
@@ -315,19 +316,21 @@ class Reading:
         ('nprobe', 2, np.True_)
         """
         values = _input.queries(q, self._dim)
+        _refuse_no_numbers(k=k, recall=recall, nprobe=nprobe)
+        tree = _time.window(filter, since, until, self._inner)
         try:
             confidence = _confidence(target_confidence, routing, lambda_, tau)
-            tree = _time.window(filter, since, until, self._inner)
-            return Explanation.read(int(k), self._inner.explain(values, k, recall, nprobe, tree, confidence))
+            figures = self._inner.explain(values, k, recall, nprobe, tree, confidence)
         except (TypeError, OverflowError) as error:
             raise _misfit(error, k, recall, False, nprobe, None) from None
+        return Explanation.read(int(k), figures)
 
 
 def _cursor(given: object, id_type: str) -> int | str:
     """Return an id of the collection's type."""
     if id_type == "str" and isinstance(given, str):
         return text("cursor", given)
-    whole = int(given) if isinstance(given, (int, np.integer)) and not isinstance(given, bool) else None
+    whole = int(given) if is_int(given) else None
     if id_type == "int" and whole is not None and -(2**63) <= whole < 2**63:
         return whole
     raise InvalidArgumentError(f"cursor is {_input.shown(given)}: pass the .cursor of the page before")
@@ -344,11 +347,18 @@ def _confidence(
     return _number("target_confidence", target), routing, _number("lambda_", lambda_), _number("tau", tau)
 
 
+def _refuse_no_numbers(**options: object) -> None:
+    """Refuse truth values and NumPy's lengths of time, which the extension would take for the numbers within them."""
+    for name, value in options.items():
+        if isinstance(value, (bool, np.timedelta64)):
+            raise InvalidArgumentError(f"{name} is {value!r}: it must be a number")
+
+
 def _number(name: str, value: object) -> float | None:
     """Return `value` when it is a number or None; the engine checks its bounds."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+    if not is_number(value):
         raise InvalidArgumentError(f"{name} is {value!r}: it must be a number")
     return float(value)
 
@@ -362,7 +372,7 @@ def _misfit(error: Exception, k: object, recall: object, exact: object, nprobe: 
             natural(name, value, least)
         except InvalidArgumentError as named:
             return named
-    if recall is not None and not isinstance(recall, (int, float, np.number)):
+    if recall is not None and not is_number(recall):
         return InvalidArgumentError(f"recall is {recall!r}: it must be a number above 0 and at most 1")
     if not isinstance(exact, (bool, np.bool_)):
         return InvalidArgumentError(f"exact is {exact!r}: it must be True or False")

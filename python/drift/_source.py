@@ -43,6 +43,8 @@ def paths(values: Sequence[str | os.PathLike[str]]) -> list[str]:
         if not isinstance(path, str):
             raise InvalidArgumentError(f"source is {path!r}: a path must be a str or a path of str")
         text("source", path)
+        if "\0" in path:
+            raise InvalidArgumentError(f"source is {path!r}: a path has no zero byte")
         if "://" in path:
             raise InvalidArgumentError(f"source is {path!r}: load reads local files, so download it first")
         if os.path.isdir(path):  # noqa: PTH112

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drift import _input, _metadata
-from drift._checks import text
+from drift._checks import is_int, is_number, text
 from drift._errors import InvalidArgumentError
 from drift._filter import to_tree
 from drift._filter.times import with_times
@@ -26,6 +26,19 @@ __all__ = ["Decay"]
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 
+# The units of NumPy's lengths of time that are always as long; of the finer ones nobody makes half-lives.
+_PICOSECONDS = {
+    "W": 7 * 24 * 3_600 * 10**12,
+    "D": 24 * 3_600 * 10**12,
+    "h": 3_600 * 10**12,
+    "m": 60 * 10**12,
+    "s": 10**12,
+    "ms": 10**9,
+    "us": 10**6,
+    "ns": 10**3,
+    "ps": 1,
+}
+
 
 @dataclass(frozen=True)
 class Decay:
@@ -38,7 +51,7 @@ class Decay:
 
     Parameters
     ----------
-    half_life : timedelta or float
+    half_life : timedelta, timedelta64 or float
         Above 0; a number is seconds.
     weight : float
         Penalty of a row of infinite age, above 0.
@@ -62,14 +75,14 @@ class Decay:
     [2, 1]
     """
 
-    half_life: dt.timedelta | float
+    half_life: dt.timedelta | np.timedelta64 | float
     weight: float
     field: str | None = None
     at: TimeLike | None = None
 
     def __post_init__(self) -> None:
         duration("half_life", self.half_life)
-        if isinstance(self.weight, bool) or not isinstance(self.weight, (int, float, np.integer, np.floating)):
+        if not is_number(self.weight):
             raise InvalidArgumentError(f"weight is {_input.shown(self.weight)}: it must be a number above 0")
         # It becomes a float32, as distances are.
         if not 0 < self.weight <= float(np.finfo(np.float32).max):
@@ -131,15 +144,29 @@ def duration(name: str, given: object) -> int:
     """Return a length of time in microseconds, 1 or more; a number is seconds."""
     if isinstance(given, dt.timedelta):
         micros = given // _MICROSECOND
-    elif isinstance(given, (int, np.integer)) and not isinstance(given, bool):
+    elif isinstance(given, np.timedelta64):
+        micros = _numpy_duration(name, given)
+    elif is_int(given):
         micros = int(given) * 1_000_000
     elif isinstance(given, (float, np.floating)) and math.isfinite(given):
         micros = round(min(float(given) * 1e6, 2.0**63))
     else:
-        raise InvalidArgumentError(f"{name} is {_input.shown(given)}: it must be a timedelta, or a number of seconds")
+        raise InvalidArgumentError(f"{name} is {_input.shown(given)}: it must be a timedelta or a number of seconds")
     if not 0 < micros < 2**63:
         raise InvalidArgumentError(f"{name} is {_input.shown(given)}: it must be above 0, and at most 292,000 years")
     return micros
+
+
+def _numpy_duration(name: str, given: np.timedelta64) -> int:
+    """Return a length of time of NumPy in microseconds; what is finer is cut off."""
+    unit, count = np.datetime_data(given.dtype)
+    if np.isnat(given) or unit not in _PICOSECONDS:
+        units = ", ".join(_PICOSECONDS)
+        raise InvalidArgumentError(
+            f"{name} is {_input.shown(given)}: a timedelta64 must have a value, and one of the units {units}"
+        )
+    # Whole numbers of Python, as those of NumPy would overflow.
+    return int(given.astype(np.int64)) * count * _PICOSECONDS[unit] // _PICOSECONDS["us"]
 
 
 def window(

@@ -76,6 +76,9 @@ def value(given: object, name: str) -> Value:
     """
     if isinstance(given, np.datetime64):
         return _numpy_time(given, name)
+    if isinstance(given, np.timedelta64):
+        # Of nanoseconds NumPy would make an integer.
+        raise InvalidArgumentError(f"{name} is compared with {_shown(given)}: {_instead(given)}")
     if isinstance(given, np.generic):
         given = given.item()
     if isinstance(given, bool):

@@ -67,7 +67,7 @@ class DriftVectorStore(VectorStore):  # type: ignore[misc]
         collection: str = "langchain",
         metric: Metric = "cosine",
         time: str | None = None,
-        ttl: dt.timedelta | float | None = None,
+        ttl: dt.timedelta | np.timedelta64 | float | None = None,
         **options: Any,
     ) -> Self:
         """Open a store, creating the database and the collection where they do not exist.

@@ -87,7 +87,7 @@ class DriftVectorStore(BasePydanticVectorStore):  # type: ignore[misc]
         collection: str = "llama_index",
         metric: Metric = "cosine",
         time: str | None = None,
-        ttl: dt.timedelta | float | None = None,
+        ttl: dt.timedelta | np.timedelta64 | float | None = None,
     ) -> DriftVectorStore:
         """Open a store, creating the database and the collection where they do not exist.
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    import numpy as np
+
     from drift import Backup
     from drift._types import Durability, ExactRows, FieldType, IdType, Metric, Precision, Progress, Recovery
 
@@ -147,7 +149,7 @@ class Database:
         precision: Precision = "1bit",
         fields: Mapping[str, FieldType] | None = None,
         time: str | None = None,
-        ttl: dt.timedelta | float | None = None,
+        ttl: dt.timedelta | np.timedelta64 | float | None = None,
         exist_ok: bool = False,
     ) -> Opening[Collection]:
         """Create a collection, as `drift.Database.create_collection`: ``await`` it, or enter it."""
