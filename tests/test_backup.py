@@ -13,7 +13,7 @@ import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import drift
 import numpy as np
@@ -135,9 +135,11 @@ def test_restores_go_to_any_kept_moment(path: str, store: str, targets: Iterator
     moments = [backup.time for backup in taken]
     assert moments == sorted(moments)
     assert abs(datetime.now(UTC) - moments[-1]) < timedelta(hours=1)
+    second: Any = np.int64(2)
     for at, version in (
         (None, 3),
         (2, 2),
+        (second, 2),
         (moments[1], 2),
         (moments[1].isoformat(), 2),
         (moments[1].astimezone().replace(tzinfo=None), 2),
@@ -150,7 +152,13 @@ def test_restores_go_to_any_kept_moment(path: str, store: str, targets: Iterator
     for at, words in ((moments[0] - timedelta(seconds=1), "so early"), (4, "1 to 3")):
         with pytest.raises(drift.NotFoundError, match=words):
             drift.restore(store, target, at=at)
-    for wrong, words in ((0, "begin with 1"), ("noon", "2026-"), (1.5, "1.5"), (True, "True")):
+    for wrong, words in (
+        (0, "begin with 1"),
+        ("noon", "2026-"),
+        (np.timedelta64(1, "s"), "timedelta64"),
+        (1.5, "1.5"),
+        (True, "True"),
+    ):
         with pytest.raises(drift.InvalidArgumentError, match=words):
             drift.restore(store, target, at=wrong)  # type: ignore[arg-type]
     assert not Path(target).exists()

@@ -68,6 +68,7 @@ MISTAKES: dict[str, tuple[int, tuple[str, ...]]] = {
     "search db docs --vector odd.parquet": (2, ("odd.parquet is no JSON", ".npy")),
     "search db docs --id 1 --since 2024-01-01": (1, ("--time FIELD", "--filter")),
     'count db docs --filter price>"0"': (1, ("character 7", "a value must stand here")),
+    "--json create db other --dim 4": (2, ("--json stands behind the command: drift create --json",)),
     "count db docs --filter prize>0": (1, ('"prize"', 'did you mean "price"?')),
 }
 
@@ -118,6 +119,18 @@ def test_a_mistake_is_told_in_the_words_of_the_command_line(
     with drift.connect(folder / "db") as db:
         assert len(db["docs"]) == 4
         assert db.list_collections() == ["docs"]
+
+
+def test_a_backup_that_is_not_there_is_told_in_the_words_of_the_command_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _cli.main(["backup", "db", "backups"]) == 0
+    capsys.readouterr()
+    code, message = run("restore backups restored --at 2000-01-01", capsys)
+    assert (code, "leave --at out to restore the newest one" in message) == (1, True), message
+    code, message = run("restore backups restored --at 0", capsys)
+    assert (code, "drift backups BACKUPS lists them" in message) == (1, True), message
+    assert not (folder / "restored").exists()
 
 
 @pytest.mark.parametrize("command", WRITERS)

@@ -76,6 +76,8 @@ WRONG_VECTORS: dict[str, tuple[Any, tuple[str, ...]]] = {
         np.where(ROWS == 6, 1e300, ROWS.astype(np.float64)),
         ("row 1", "column 1", "1e+300", "float32", "scale"),
     ),
+    "integer beyond float32": ([[1.0] * 4, [1, 10**39, 1, 1], [1.0] * 4], ("row 1, column 1", "1e+39", "float32")),
+    "integer beyond float64": ([[1.0] * 4, [1, 1, 10**400, 1], [1.0] * 4], ("row 1, column 2", "1000", "float32")),
     "infinite": (np.where(ROWS == 6, np.inf, ROWS.astype(np.float64)), ("row 1", "column 1", "inf", "finite")),
     "too long for float32": (np.where(ROWS == 6, 1e30, ROWS), ("row 1", "too long", "scale")),
     "masked": (np.ma.masked_array(ROWS, mask=ROWS == 6), ("masked",)),
@@ -200,6 +202,10 @@ WRONG_QUERIES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "on a gpu": (Tensor(ROWS, CUDA), ("query", "Tensor.cpu()")),
     "nan": ([np.nan] * 4, ("query", "NaN")),
     "beyond float32": ([1.0, 1e39, 1.0, 1.0], ("query", "column 1", "1e+39", "float32")),
+    "integer beyond float32": ([1, 10**39, 1, 1], ("query", "column 1", "1e+39", "float32")),
+    "null in pyarrow": (pa.array([1.0, None, 1.0, 1.0]), ("query", "column 1 is null", "number")),
+    "null in chunks": (pa.chunked_array([[1], [1, None, 1]]), ("query", "column 2 is null", "number")),
+    "null in polars": (pl.Series([1.0, None, 1.0, 1.0]), ("query", "column 1 is null", "number")),
 }
 
 

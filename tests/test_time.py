@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import drift
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -295,6 +296,20 @@ def test_moments_are_taken_in_every_form() -> None:
             assert 3 not in c
         c.upsert([3, 4], [[2.0], [3.0]], expires=np.array(["NaT", "2001-01-01"], dtype="datetime64[s]"))
         assert [3 in c, 4 in c] == [True, False]
+        moments = [None, dt.datetime(2201, 1, 1)]
+        for column in (
+            pd.Series(moments),
+            pd.Series([None, "2201-01-01"]),
+            pd.DatetimeIndex(moments, tz="UTC"),
+            pa.array(moments),
+            pa.chunked_array([moments], pa.timestamp("ns")),
+            pl.Series(moments),
+        ):
+            c.upsert([3, 4], [[2.0], [3.0]], expires=column)
+            assert c.get([3, 4], include=["_expires"]).metadata == [{}, {"_expires": FUTURE}]
+        for wrong in (pa.array([2**62, 1], pa.timestamp("s")), pd.Series([1, 2]), pa.array(moments[:1])):
+            with pytest.raises(drift.InvalidArgumentError, match=r"^expires"):
+                c.upsert([3, 4], [[2.0], [3.0]], expires=wrong)
         c.upsert([3, 4], [[2.0], [3.0]], expires="2201-01-01")
         assert c.get([4], include=["_expires"]).metadata == [{"_expires": FUTURE}]
 

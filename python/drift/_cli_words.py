@@ -33,6 +33,8 @@ _WORDS: Final = (
         ": use that one, close it, or open this one with read_only=True",
         ": close it first; what only reads works beside it",
     ),
+    (": at=None restores the newest one", ": leave --at out to restore the newest one"),
+    ("see drift.backups(uri)", "drift backups BACKUPS lists them"),
     ('open with recovery="salvage"', 'open it in Python with drift.connect(..., recovery="salvage")'),
 )
 
@@ -105,6 +107,8 @@ class Parser(argparse.ArgumentParser):
             given = next((text for text in rest if text.startswith("-")), None)
             if given is None:
                 parser.error(f"too many arguments: {' '.join(rest)}")
+            if given.split("=", 1)[0] in parser._option_string_actions:
+                parser.error(f"{given} stands behind the command: {parser.prog} {given} ...")
             parser.error(f"there is no option {given}{_option(given, list(parser._option_string_actions))}")
         return found
 

@@ -120,7 +120,8 @@ class Collection(Described, Reading):
             that JSON can hold becomes a JSON field. A field has one type in a collection; rows may lack any field. A
             row without the collection's time field gets the clock's time.
         expires : datetime, date, datetime64, ISO 8601 text, or a sequence of them and None, optional
-            When the rows expire: one moment, or one for each row, None for never. It is kept in the metadata field
+            When the rows expire: one moment, or one for each row (a column of pandas, polars or pyarrow, too), None
+            for never. It is kept in the metadata field
             ``_expires``, which `update_metadata` changes. From then on no call shows the row.
 
         Raises

@@ -257,6 +257,7 @@ def queries(value: object, dim: int) -> NDArray[np.float32] | ArrowArray | Arrow
     if _is_column(value):
         if not hasattr(value, "__array__"):
             return value  # type: ignore[return-value]
+        _refuse_nulls(value)
         plain = _as_array(value, "the query")
         if plain.dtype.kind not in "fiu":
             return _polars.typed(value)  # type: ignore[return-value]
@@ -267,6 +268,15 @@ def queries(value: object, dim: int) -> NDArray[np.float32] | ArrowArray | Arrow
             return np.empty((0, dim), dtype=np.float32)
         raise InvalidArgumentError(f"the query has shape {array.shape}: it must be ({dim},) or (n, {dim})")
     return array.astype(np.float32, copy=False)
+
+
+def _refuse_nulls(query: Any) -> None:
+    """Refuse a query of one column that has a null, of which NumPy would make a NaN."""
+    count = getattr(query, "null_count", 0)  # A method of polars; a table has none of it, or one for each column.
+    count = count() if callable(count) else count
+    if isinstance(count, int) and count > 0:
+        values = query.to_pylist() if hasattr(query, "to_pylist") else query.to_list()
+        raise InvalidArgumentError(f"the query: column {values.index(None)} is null: every value is a number")
 
 
 def _floats(value: object, what: str) -> NDArray[np.float32] | NDArray[np.float16]:
@@ -301,9 +311,12 @@ def _refuse_beyond(wide: NDArray[Any], narrow: NDArray[np.float32], what: str) -
     if not len(beyond):
         return
     place = beyond[0].tolist()
+    raise _beyond(what, place, f"{float(wide[tuple(place)]):g}")
+
+
+def _beyond(what: str, place: Sequence[int], value: str) -> InvalidArgumentError:
     where = f"row {place[0]}, column {place[-1]}" if len(place) > 1 else f"column {place[0]}"
-    value = float(wide[tuple(place)])
-    raise InvalidArgumentError(f"{what}: {where} is {value:g}, beyond float32 (up to 3.4e38): scale the vectors")
+    return InvalidArgumentError(f"{what}: {where} is {value}, beyond float32 (up to 3.4e38): scale the vectors")
 
 
 def _is_matrix(value: object, dim: int) -> bool:
@@ -344,16 +357,31 @@ def _sequence(value: object, what: str) -> NDArray[Any]:
         try:
             array = np.asarray(value)
         except Exception:
-            raise InvalidArgumentError(f"{what}: {_first_misfit(value)}") from None
+            wrong = _first_misfit(value) or "these are not rows of numbers of one length"
+            raise InvalidArgumentError(f"{what}: {wrong}") from None
     if array.dtype.kind in "fiu" and array.ndim > 0:
         return _unmasked(array, what)
     if array.dtype.kind == "b":
         raise InvalidArgumentError(f"{what}: dtype bool is not float16, float32 or float64")
-    raise InvalidArgumentError(f"{what}: {_first_misfit(value)}")
+    misfit = _first_misfit(value)
+    if misfit is not None:
+        raise InvalidArgumentError(f"{what}: {misfit}")
+    return _long_integers(value, what)
 
 
-def _first_misfit(value: Any) -> str:
-    """Return what is wrong with a nested sequence that is no matrix of numbers, and where."""
+def _long_integers(value: Any, what: str) -> NDArray[Any]:
+    """Return numbers among which are integers of more than 64 bits, which NumPy has no type for, as float64."""
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except OverflowError:
+        numbers = np.asarray(value, dtype=object)
+        most = float(np.finfo(np.float32).max)  # With a float of Python the comparison is exact.
+        place = next(at for at, number in np.ndenumerate(numbers) if abs(number) > most)
+        raise _beyond(what, place, shown(numbers[place])) from None
+
+
+def _first_misfit(value: Any) -> str | None:
+    """Return what is wrong with a nested sequence that is no matrix of numbers, and where; None when nothing is."""
     try:
         rows = list(value)
     except TypeError:
@@ -381,7 +409,7 @@ def _first_misfit(value: Any) -> str:
         for column, number in enumerate(values):
             if not is_number(number):
                 return f"row {row}, column {column} is {shown(number)}, not a number"
-    return "these are not rows of numbers of one length"
+    return None
 
 
 def _count(count: int, noun: str) -> str:
@@ -394,4 +422,6 @@ def shown(value: object) -> str:
         text = repr(value)
     except (RecursionError, ValueError):
         text = "..."  # A list of lists that is too deep, or an integer of more than 4,300 digits.
+    if "\n" in text:
+        text = " ".join(text.split())  # Tables; texts have it escaped.
     return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"

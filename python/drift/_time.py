@@ -215,6 +215,15 @@ def expiry(given: ExpiresLike, rows: int | None) -> _metadata.Field:
         listed = [given] * rows
     elif isinstance(given, (Sequence, np.ndarray)):
         listed = list(given)
+    elif (convert := getattr(given, "to_pylist", None) or getattr(given, "to_list", None)) is not None:
+        # Columns of pyarrow, polars and pandas, where what is missing among texts is NaN.
+        try:
+            listed = convert()
+        except Exception as error:
+            raise InvalidArgumentError(f"expires: {type(given).__name__} gives no moments: {error}") from error
+        missing = getattr(given, "isna", None)
+        if missing is not None:
+            listed = [None if gone else at for at, gone in zip(listed, missing(), strict=True)]
     else:
         raise InvalidArgumentError(f"expires is {_input.shown(given)}: it must be a moment, or one for each row")
     if rows is not None and len(listed) != rows:
