@@ -22,7 +22,7 @@ def typed(value: T) -> T:
     --------
     >>> import polars
     >>> typed(polars.DataFrame({"id": [1], "note": [None]})).schema
-    Schema({'id': Int64, 'note': String})
+    Schema([('id', Int64), ('note', String)])
     >>> typed([None])
     [None]
     """
