@@ -210,7 +210,8 @@ class Database:
             8-bit codes alone, which is slower and saves a fifth of the memory. Below 64 dimensions both are the same.
         fields : mapping of str to type, optional
             Metadata fields of its rows: ``bool``, ``int``, ``float``, ``str``, ``timestamp``, ``list`` (of str) or
-            ``json``. Declared, they are fixed; otherwise writes bring them, with the type of their first value.
+            ``json``. Declared, they are fixed; otherwise writes bring them, with the type of their first value; a
+            field of ints that is given floats becomes one of floats, unless it has ints that no float64 is equal to.
         time : str, optional
             Metadata field, of type ``timestamp``, that is each row's time: `since=`, `until=` and `decay=` of reads
             go by it. A row that is written without it gets the clock's time.
