@@ -8,7 +8,7 @@
 //! commit; writers and their flushes do not (`commit`).
 
 use super::commit::{Loaded, UnderWay, joined};
-use super::fields::Inexact;
+use super::fields::{Inexact, join};
 use super::source::{LoadProgress, LoadReport, RowSource};
 use super::spool::{Chunk, Spool};
 use super::time::timed;
@@ -32,6 +32,8 @@ pub fn load(collection: &CollectionState, source: &mut dyn RowSource, progress: 
     let clock = collection.components.clock.clone();
     let start = clock.monotonic();
     let read = read(collection, source, progress)?;
+    // Once more at the commit: rather here than behind all the work.
+    check_fields(collection, &read)?;
     let mut report = LoadReport { rows: read.spool.rows() as u64, ..LoadReport::default() };
     if report.rows > 0 {
         write(collection, read, &mut report, progress)?;
@@ -85,6 +87,12 @@ fn read<'a>(collection: &'a CollectionState, source: &mut dyn RowSource, progres
     }
     spool.finish()?;
     Ok(Read { spool, fields, inexact })
+}
+
+/// Fails when the collection cannot have the fields of what was read beside its own.
+fn check_fields(collection: &CollectionState, read: &Read<'_>) -> Result<()> {
+    let _writes = collection.writes.lock();
+    join(collection, &collection.pin(), &read.fields, &read.inexact).map(|_| ())
 }
 
 fn write(
