@@ -13,6 +13,7 @@ use crate::format::{ByteReader, FileId, HEADER_BYTES, Header, magic, read_ids};
 use crate::quant::sq8::code_stride;
 use crate::storage::{Backend, names};
 use crate::types::{ElementType, Field, FieldType, IdType, Precision, Schema};
+use std::collections::HashSet;
 
 impl Segment {
     /// Opens the segment that a manifest of the collection `owner` names.
@@ -126,7 +127,11 @@ impl Loader<'_> {
     }
 
     fn payload(&self) -> Result<Vec<StoredColumn>> {
+        let mut names = HashSet::new();
         let column = |column: &PayloadColumn| {
+            if !names.insert(column.name.clone()) {
+                return Err(self.corrupt(format!("field {:?} is there twice", column.name)));
+            }
             let kind = u8::try_from(column.kind).ok().and_then(FieldType::from_code);
             let kind = kind.ok_or_else(|| self.corrupt(format!("field {:?} is of an unknown type", column.name)))?;
             if column.zone.is_some_and(|zone| !zone.is_sound(kind, self.footer.rows)) {
