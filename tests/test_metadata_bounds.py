@@ -206,6 +206,7 @@ def test_a_column_without_values_gives_a_field_no_type(c: drift.Collection, db: 
     assert c.fields == {}
     c.load([([3], ROWS[:1], {"year": [None]}), ([4], ROWS[:1], {"year": [2024]}), ([5], ROWS[:1], {"year": [None]})])
     c.upsert([6], ROWS[:1], pa.table({"year": pa.nulls(1, pa.string())}))
+    c.update_metadata([4], pa.table({"month": pa.nulls(1, pa.string())}))
     assert c.fields == {"year": "int"}
     c.flush()
     c.optimize()

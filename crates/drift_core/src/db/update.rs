@@ -18,7 +18,7 @@ const PART_ROWS: usize = 1_024;
 
 /// Changes rows, all or none.
 pub fn rows(state: &CollectionState, ids: &Ids, changes: &Columns, removed: &[(usize, String)]) -> Result<()> {
-    state.fields.read().grown(changes)?;
+    check_fields(state, changes)?;
     if let Some((id, first, row)) = ids.repeated() {
         return Err(Error::invalid(format!(
             "id {id} is given twice, at rows {first} and {row}: update_metadata takes each id once, with all its changes"
@@ -37,6 +37,12 @@ pub fn rows(state: &CollectionState, ids: &Ids, changes: &Columns, removed: &[(u
     Err(busy())
 }
 
+/// Fails when the collection cannot have these fields.
+fn check_fields(state: &CollectionState, changes: &Columns) -> Result<()> {
+    let fields = state.fields.read();
+    fields.grown(&changes.telling(&fields)).map(|_| ())
+}
+
 /// Changes the rows that satisfy `filter`, each in the same way, and returns how many there were.
 pub fn matching(
     state: &CollectionState,
@@ -49,7 +55,7 @@ pub fn matching(
         let given = changes.rows();
         return Err(Error::invalid(format!("metadata has {given} rows: an update by filter takes one, for all rows")));
     }
-    state.fields.read().grown(changes)?;
+    check_fields(state, changes)?;
     let (ids, seqs) = search::matching(state, filter)?;
     let mut updated = 0;
     for start in (0..ids.len()).step_by(PART_ROWS) {
