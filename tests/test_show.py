@@ -101,7 +101,7 @@ def test_health_and_maintenance_show_their_figures_and_outlive_the_collection(c:
     cells = shown(health).texts["td"]
     assert cells[cells.index("rows") + 1] == "60"
     assert not any("due" in cell or "poisoned" in cell for cell in cells)
-    measured = [TargetRecall(0.9, 0.95, 0.94, 0.96, 7)]
+    measured = [TargetRecall(0.9, 0.95, 0.94, 0.96, 7, "nearest")]
     told = drift.Health(**{**vars(health), "recalls": measured, "backlog": {"split": 2}, "degraded": HOSTILE})
     assert {"recall for 0.9", "0.950 (0.940 to 0.960, 7 queries)", "due: split", HOSTILE} <= {*shown(told).texts["td"]}
     assert "share" in shown(maintenance).texts["td"]

@@ -32,7 +32,9 @@ pub fn get_with_seqs(
         for _ in 0..READS_MAX {
             let before = collection.pin().seq;
             let read = read_all(collection, ids, missing, include);
-            if collection.pin().seq == before {
+            // A write puts its rows into memory one by one before it is published.
+            let has_begun = read.as_ref().is_ok_and(|(_, seqs)| seqs.iter().any(|seq| *seq > before));
+            if collection.pin().seq == before && !has_begun {
                 return read;
             }
         }
