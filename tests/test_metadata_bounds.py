@@ -194,7 +194,8 @@ def test_ints_that_floats_do_not_hold_are_kept_or_refused(c: drift.Collection) -
     refused(lambda: c.upsert([3], ROWS[:1], [{"n": big}]), "n", str(big), "float64")
     refused(lambda: c.upsert([3, 4], ROWS[:2], [{"m": big}, {"m": 0.5}]), "m", str(big), "float64")
     refused(lambda: c.load([([3], ROWS[:1], pa.table({"n": [big]}))]), "n", str(big), "float64")
-    refused(lambda: c.load([([3], ROWS[:1], {"m": [big]}), ([4], ROWS[:1], {"m": [0.5]})]), "m", str(big), "float64")
+    mixed: list[Any] = [([3], ROWS[:1], {"m": [big]}), ([4], ROWS[:1], {"m": [0.5]})]
+    refused(lambda: c.load(mixed), "m", str(big), "float64")
     assert set(c.fields) == {"uid", "n"}
     assert len(c) == 2
 
@@ -204,7 +205,8 @@ def test_a_column_without_values_gives_a_field_no_type(c: drift.Collection, db: 
     c.update_metadata([1], {"year": [None]})
     c.add([2], ROWS[:1], pa.table({"year": pa.nulls(1)}))
     assert c.fields == {}
-    c.load([([3], ROWS[:1], {"year": [None]}), ([4], ROWS[:1], {"year": [2024]}), ([5], ROWS[:1], {"year": [None]})])
+    batches: list[Any] = [([id], ROWS[:1], {"year": [year]}) for id, year in ((3, None), (4, 2024), (5, None))]  # noqa: A001
+    c.load(batches)
     c.upsert([6], ROWS[:1], pa.table({"year": pa.nulls(1, pa.string())}))
     c.update_metadata([4], pa.table({"month": pa.nulls(1, pa.string())}))
     assert c.fields == {"year": "int"}
