@@ -262,7 +262,7 @@ class Reading:
         faded = None if decay is None else _time.decay(decay, self._inner.time)
         fields = None if include is None else _metadata.include(include)
         # Nearly all searches are so, and a look at each option takes a tenth of the shortest.
-        if not (type(k) is int and type(recall) is float and nprobe is None and threads is None):
+        if not (type(k) is int and type(recall) is float and nprobe is None and type(threads) in _COUNTS):
             _refuse_no_numbers(k=k, recall=recall, nprobe=nprobe, threads=threads)
         try:
             confidence = _confidence(target_confidence, routing, lambda_, tau)
@@ -347,6 +347,10 @@ def _confidence(
     if routing is not None:
         routing = text("routing", routing, "density", "geometric")
     return _number("target_confidence", target), routing, _number("lambda_", lambda_), _number("tau", tau)
+
+
+# Types of `threads` that there is nothing to refuse of.
+_COUNTS = (type(None), int)
 
 
 def _refuse_no_numbers(**options: object) -> None:
