@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import drift
 import numpy as np
@@ -120,27 +119,14 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     """Measures and prints."""
     parser = argparse.ArgumentParser(prog="python -m benches.churn", description=__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT / "examples/data/packages_5k.parquet", help="Parquet file")
-    parser.add_argument("--vector", default="embedding", help="name of the vector column")
-    parser.add_argument("--transform", choices=get_args(data.Transform), default="none", help="see benches.run")
-    parser.add_argument("--rows", type=int, help="use only this many rows, chosen by the seed")
-    parser.add_argument("--queries", type=int, default=1_000, help="rows held out as queries")
+    data.add_arguments(parser)
     parser.add_argument("--batch", type=int, default=1_000, help="rows of one delete or upsert")
     parser.add_argument("--recalls", type=float, nargs="+", default=[0.9, 0.95, 0.99], help="recalls to ask for")
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("DRIFT_SEED", "1")), help="default: DRIFT_SEED")
     parser.add_argument("--out", type=Path, default=ROOT / "target/benches", help="folder for churn.json")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="drift-churn-", dir=options.out) as scratch:
-        workload = data.prepare(
-            options.data,
-            Path(scratch),
-            queries=options.queries,
-            seed=options.seed,
-            vector=options.vector,
-            rows_max=options.rows,
-            transform=options.transform,
-        )
+        workload = data.prepared(options, Path(scratch))
         title = (
             f"{options.data.name}: {workload.rows:,} x {workload.dim}, half replaced in batches of {options.batch:,}"
         )

@@ -8,8 +8,10 @@ for drift's own bulk load, its vectors in the element type and the order of the 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import argparse
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 Transform = Literal["none", "pca128", "join768"]
 
 K = 10
+ROOT = Path(__file__).resolve().parent.parent
 VECTOR = "embedding"
 """The vector column of `rows.parquet`, whatever it is called in the source."""
 PCA_SAMPLE = 20_000
@@ -38,6 +41,34 @@ class Workload:
     rows: int
     dim: int
     queries: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says which rows and queries a run is on, for `prepared`."""
+    parser.add_argument("--data", type=Path, default=ROOT / "examples/data/packages_5k.parquet", help="Parquet file")
+    parser.add_argument("--vector", default="embedding", help="name of the vector column")
+    parser.add_argument(
+        "--transform",
+        choices=get_args(Transform),
+        default="none",
+        help="dimension: as in the file, 128 principal components, or each row joined with the next",
+    )
+    parser.add_argument("--rows", type=int, help="use only this many rows, chosen by the seed")
+    parser.add_argument("--queries", type=int, default=1_000, help="rows held out as queries")
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("DRIFT_SEED", "1")), help="default: DRIFT_SEED")
+
+
+def prepared(options: argparse.Namespace, folder: Path) -> Workload:
+    """Write the scratch files that the options of `add_arguments` ask for."""
+    return prepare(
+        options.data,
+        folder,
+        queries=options.queries,
+        seed=options.seed,
+        vector=options.vector,
+        rows_max=options.rows,
+        transform=options.transform,
+    )
 
 
 def column(table: pa.Table, name: str) -> pa.Array:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from benches import data, report
 from benches.engines import ENGINES
@@ -33,22 +33,12 @@ LOG_TAIL = 2_000
 def arguments() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(prog="python -m benches.run", description=__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT / "examples/data/packages_5k.parquet", help="Parquet file")
-    parser.add_argument("--vector", default="embedding", help="name of the vector column")
-    parser.add_argument(
-        "--transform",
-        choices=get_args(data.Transform),
-        default="none",
-        help="dimension: as in the file, 128 principal components, or each row joined with the next",
-    )
-    parser.add_argument("--rows", type=int, help="use only this many rows, chosen by the seed")
-    parser.add_argument("--queries", type=int, default=1_000, help="rows held out as queries")
+    data.add_arguments(parser)
     parser.add_argument(
         "--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES), metavar="ENGINE", help=", ".join(ENGINES)
     )
     parser.add_argument("--threads", type=int, default=2, help="threads of builds and of batch searches")
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each figure, or three passes if longer")
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("DRIFT_SEED", "1")), help="default: DRIFT_SEED")
     parser.add_argument(
         "--out", type=Path, default=ROOT / "target/benches", help="folder for search.json and search.png"
     )
@@ -95,15 +85,7 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="drift-bench-", dir=options.out) as scratch:
         folder = Path(scratch)
-        workload = data.prepare(
-            options.data,
-            folder,
-            queries=options.queries,
-            seed=options.seed,
-            vector=options.vector,
-            rows_max=options.rows,
-            transform=options.transform,
-        )
+        workload = data.prepared(options, folder)
         title = f"{options.data.name}: {workload.rows:,} x {workload.dim}, {workload.queries:,} queries, k {data.K}"
         machine = f"{processor()}, {os.cpu_count()} cores"
         print(f"{title}, transform {options.transform}, seed {options.seed}, {machine}", flush=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -97,25 +96,13 @@ def table(results: dict[str, Any]) -> None:
 def main() -> int:
     """Measures and prints."""
     parser = argparse.ArgumentParser(prog="python -m benches.shrink", description=__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT / "examples/data/packages_5k.parquet", help="Parquet file")
-    parser.add_argument("--vector", default="embedding", help="name of the vector column")
-    parser.add_argument("--rows", type=int, help="use only this many rows, chosen by the seed")
-    parser.add_argument("--queries", type=int, default=1_000, help="rows held out as queries")
+    data.add_arguments(parser)
     parser.add_argument("--share", type=float, default=0.5, help="share of the rows to delete")
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("DRIFT_SEED", "1")), help="default: DRIFT_SEED")
     parser.add_argument("--out", type=Path, default=ROOT / "target/benches", help="folder for shrink.json")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="drift-shrink-", dir=options.out) as scratch:
-        workload = data.prepare(
-            options.data,
-            Path(scratch),
-            queries=options.queries,
-            seed=options.seed,
-            vector=options.vector,
-            rows_max=options.rows,
-            transform="none",
-        )
+        workload = data.prepared(options, Path(scratch))
         print(
             f"{options.data.name}: {workload.rows:,} x {workload.dim}, {options.share:.0%} deleted, seed {options.seed}"
         )
