@@ -189,6 +189,7 @@ fn print_query_shares(data: &Data) {
     let (row, centre, origin) = (&data.floats[..DIM], &data.floats[DIM..2 * DIM], &data.floats[2 * DIM..3 * DIM]);
     let (mut codes, mut signs) = (vec![0u8; DIM], vec![0u8; DIM.div_ceil(4)]);
     let mut lookup = Lines::zeroed(DIM / 16 * 64);
+    let (halves, mut wide) = (vec![0x35u8; 2 * DIM], vec![0.0; DIM]);
     let (mut values, weights) = (row[..256].to_vec(), vec![1.0 / 16.0; 256]);
     let (addends, mut found) = (&data.floats[..6_240], vec![0; 6_240]);
     let (mut scores, mut minima) = (data.floats[..6_240].to_vec(), vec![0.0; 6_240 / BLOCK_ENTRIES]);
@@ -197,6 +198,7 @@ fn print_query_shares(data: &Data) {
             line(&format!("{name} {}", table.name), 1.0, seconds(work), bytes as f64 / bandwidth);
         };
         say("sq8_encode", 4 * DIM, &mut || _ = black_box((table.sq8_encode)(black_box(row), 0.0, 250.0, &mut codes)));
+        say("widen", 6 * DIM, &mut || (table.widen)(black_box(&halves), black_box(&mut wide)));
         say("min_max", 4 * DIM, &mut || _ = black_box((table.min_max)(black_box(row))));
         say("hadamard 256", 8 * 256, &mut || (table.hadamard)(black_box(&mut values), &weights));
         say("bits_encode", 12 * DIM, &mut || {

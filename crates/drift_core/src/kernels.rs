@@ -16,6 +16,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod half;
 mod matrix;
 mod scalar;
 #[cfg(test)]
@@ -117,6 +118,8 @@ pub struct Kernels {
     pub l2: fn(a: &[f32], b: &[f32]) -> f32,
     /// `<a, b>` of two vectors of equal length, any length.
     pub dot: fn(a: &[f32], b: &[f32]) -> f32,
+    /// The values of half-precision floats, little-endian and at any address; two bytes for each of `out`.
+    pub widen: fn(bytes: &[u8], out: &mut [f32]),
     /// `sum codes[i] * query[i]`, exact. The length is a multiple of [`CODE_ALIGN`] and query codes are 7 bits wide
     /// ([`QUERY_CODE_MAX`]); wider ones give an unspecified number on AVX2.
     pub sq8_dot: fn(codes: &[u8], query: &[i8]) -> i32,
@@ -175,7 +178,8 @@ pub fn available() -> Vec<&'static Kernels> {
     let mut tables = vec![&scalar::KERNELS];
     #[cfg(target_arch = "x86_64")]
     {
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx2 =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
         if avx2 {
             tables.push(&avx2::KERNELS);
         }

@@ -26,7 +26,7 @@ pub use writer::{PayloadSource, RunRows, SegmentWriter};
 
 use crate::error::{Error, Result};
 use crate::format::{FileId, checksum};
-use crate::kernels::prefetch;
+use crate::kernels::{kernels, prefetch};
 use crate::quant::sq8::Factors;
 use crate::storage::ReadFile;
 use crate::types::{BucketId, ElementType, IdRef, Ids, Lines, Seq, VectorBuf, Vectors};
@@ -300,7 +300,7 @@ impl Segment {
     fn widen(&self, row: &[u8], out: &mut [f32]) {
         match self.element_type {
             ElementType::F32 => copy_f32(row, out),
-            ElementType::F16 => copy_f16(row, out),
+            ElementType::F16 => (kernels().widen)(row, out),
         }
     }
 
@@ -384,18 +384,6 @@ struct Assembled {
 /// Little-endian bytes, of any alignment, as f32.
 fn copy_f32(bytes: &[u8], out: &mut [f32]) {
     bytemuck::cast_slice_mut::<f32, u8>(out).copy_from_slice(bytes);
-}
-
-/// Little-endian bytes, of any alignment, from f16 to f32.
-fn copy_f16(bytes: &[u8], out: &mut [f32]) {
-    use half::slice::HalfFloatSliceExt;
-    if let Ok(values) = bytemuck::try_cast_slice::<u8, f16>(bytes) {
-        values.convert_to_f32_slice(out);
-        return;
-    }
-    for (out, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
-        *out = f16::from_le_bytes([pair[0], pair[1]]).to_f32();
-    }
 }
 
 /// A file handle that several owners share.

@@ -8,6 +8,7 @@ mod bits;
 
 use super::{
     CODE_ALIGN, CodeSums, HALF_ENTRIES, Kernels, check_blocks, check_codes, check_hadamard, check_pair, check_products,
+    half::{self, check_half},
     half_blocks, scalar,
 };
 use std::arch::x86_64::*;
@@ -24,6 +25,11 @@ pub(super) static KERNELS: Kernels = Kernels {
         check_pair(a, b);
         // SAFETY: as for l2.
         unsafe { dot(a, b) }
+    },
+    widen: |bytes, out| {
+        check_half(bytes, out);
+        // SAFETY: features as for l2; the lengths fit together.
+        unsafe { half::f16c(bytes, out) }
     },
     sq8_dot: |codes, query| {
         check_codes(codes, query, 1);

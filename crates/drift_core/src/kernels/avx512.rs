@@ -7,6 +7,7 @@ mod bits;
 
 use super::{
     CODE_ALIGN, CodeSums, HALF_ENTRIES, Kernels, check_blocks, check_codes, check_hadamard, check_pair, check_products,
+    half::{self, check_half},
     half_blocks, scalar,
 };
 use std::arch::x86_64::*;
@@ -23,6 +24,11 @@ pub(super) static KERNELS: Kernels = Kernels {
         check_pair(a, b);
         // SAFETY: as for l2.
         unsafe { dot(a, b) }
+    },
+    widen: |bytes, out| {
+        check_half(bytes, out);
+        // SAFETY: features as for l2; the lengths fit together.
+        unsafe { half::avx512(bytes, out) }
     },
     sq8_dot: |codes, query| {
         check_codes(codes, query, 1);

@@ -5,7 +5,7 @@
 
 use super::{
     BLOCK_ENTRIES, BlockLimit, CodeSums, HALF_ENTRIES, Kernels, ResidualSums, TableScale, check_blocks, check_codes,
-    check_hadamard, check_pair, check_products, check_residual, check_scores, check_table, half_blocks, prefetch,
+    check_hadamard, check_pair, check_products, check_residual, check_scores, check_table, half, half_blocks, prefetch,
     split_blocks, table_levels,
 };
 use crate::types::LINE_BYTES;
@@ -15,6 +15,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     name: "scalar",
     l2,
     dot,
+    widen: half::scalar,
     sq8_dot,
     sq8_dots,
     sq8_products,

@@ -31,6 +31,20 @@ proptest! {
     }
 
     #[test]
+    fn halves_are_widened_to_the_bit(bits in vec(any::<u16>(), 0..100), start in 0usize..2) {
+        // A signalling NaN may come out quiet; vectors have none.
+        let values: Vec<::half::f16> = bits.into_iter().map(::half::f16::from_bits).filter(|value| !value.is_nan()).collect();
+        let mut bytes = vec![0; start];
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        for table in available() {
+            let mut out = vec![7.0; values.len()];
+            (table.widen)(&bytes[start..], &mut out);
+            let same = out.iter().zip(&values).all(|(out, value)| out.to_bits() == value.to_f32().to_bits());
+            prop_assert!(same, "{}", table.name);
+        }
+    }
+
+    #[test]
     fn sq8_products_are_exact(
         (rows, stride, codes, query) in (0usize..11, (0usize..15).prop_map(|units| units * CODE_ALIGN))
             .prop_flat_map(|(rows, stride)| {
