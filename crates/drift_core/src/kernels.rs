@@ -4,8 +4,9 @@
 //! `quant`, the structures and the search import [`kernels`] and the free functions here, never a file below.
 //!
 //! Each instruction set is one table of function pointers ([`Kernels`]). The scalar table is the oracle of the tests.
-//! Invariants: integer kernels, [`Kernels::hadamard`], [`Kernels::sq8_encode`] and [`Kernels::bits_encode`] give the same bits on
-//! every instruction set, so that files and filters agree between machines; sums of f32 products differ by rounding only.
+//! Invariants: integer kernels, [`Kernels::widen`], [`Kernels::hadamard`], [`Kernels::sq8_encode`] and
+//! [`Kernels::bits_encode`] give the same bits on every instruction set, so that files and filters agree between machines;
+//! sums of f32 products differ by rounding only.
 //!
 //! The byte products follow the "7-bit query" form: stored codes are u8, query codes stay within
 //! `-`[`QUERY_CODE_MAX`]`..=`[`QUERY_CODE_MAX`], so that the 16-bit pair sums of `vpmaddubsw` (at most 2 * 255 * 63 =

@@ -28,7 +28,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     widen: |bytes, out| {
         check_half(bytes, out);
         // SAFETY: features as for l2; the lengths fit together.
-        unsafe { half::avx512(bytes, out) }
+        unsafe { half::f16c(bytes, out) }
     },
     sq8_dot: |codes, query| {
         check_codes(codes, query, 1);
