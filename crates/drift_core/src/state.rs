@@ -55,7 +55,7 @@ pub use latency::Latencies;
 pub use lookup::{Found, Place};
 pub use physical::PhysicalRuns;
 pub use placement::Placement;
-pub use recall::{Mark, Measured, NEVER_FOUND, ROW_TRACES_MAX, Recall, RecallLog, Shadow, Trace, Unrest};
+pub use recall::{Changes, Mark, Measured, NEVER_FOUND, ROW_TRACES_MAX, Recall, RecallLog, Shadow, Trace, Unrest};
 pub use router::{Order, RankScratch, Ranked, Router, SPREAD_WEIGHT};
 pub use runs::BucketRuns;
 pub use schedule::{Budget, Schedule};
@@ -154,6 +154,8 @@ pub struct Counters {
     pub compacted_bytes_written: AtomicU64,
     /// Rows that went to another bucket.
     pub rows_moved: AtomicU64,
+    /// Buckets that were given up, and whose rows went to their neighbours.
+    pub buckets_merged: AtomicU64,
     /// Dead flushed rows when maintenance was last asked to look.
     pub deaths_seen: AtomicU64,
     /// Whether a query has come since the memtable was last looked at: a graph only pays when somebody asks.

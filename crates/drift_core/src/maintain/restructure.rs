@@ -156,7 +156,8 @@ fn change(collection: &CollectionState, maintenance: &mut Maintenance, limit: Li
     let version = collection.pin();
     collection.publish(&mut writes, Version { index: Arc::new(next), ..(*version).clone() });
     collection.counters.job_bytes_written.fetch_add(done.bytes, Ordering::Relaxed);
-    collection.counters.rows_moved.fetch_add(done.moved, Ordering::Relaxed);
+    collection.counters.buckets_merged.fetch_add(done.merged, Ordering::Release);
+    collection.counters.rows_moved.fetch_add(done.moved, Ordering::Release);
     Ok(Some(done))
 }
 

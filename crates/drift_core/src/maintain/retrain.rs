@@ -87,7 +87,7 @@ fn define_anew(collection: &CollectionState) -> Result<Retrained> {
     let version = collection.pin();
     collection.publish(&mut writes, Version { index: Arc::new(next), ..(*version).clone() });
     collection.counters.job_bytes_written.fetch_add(done.bytes, Ordering::Relaxed);
-    collection.counters.rows_moved.fetch_add(done.rows, Ordering::Relaxed);
+    collection.counters.rows_moved.fetch_add(done.rows, Ordering::Release);
     Ok(done)
 }
 

@@ -18,7 +18,9 @@ pub use shadow::{K_MAX as SHADOW_K_MAX, asked, check_shadows, save};
 use crate::clock;
 use crate::error::Result;
 use crate::manifest::CalibrationPoint;
-use crate::state::{Calibration, CollectionState, ROW_TRACES_MAX, RecallLog, SCAN_ALL_ROWS, Trace, Unrest, Version};
+use crate::state::{
+    Calibration, Changes, CollectionState, ROW_TRACES_MAX, RecallLog, SCAN_ALL_ROWS, Trace, Unrest, Version,
+};
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::sync::Pool;
 use crate::types::Seq;
@@ -45,6 +47,10 @@ const GROUP: usize = 32;
 /// rest.
 const CHANGED_SHARE: f64 = 0.3;
 const SETTLED_SHARE: f64 = 0.1;
+
+/// Share of the buckets that are merged with others upon which some rows are traced again once there is rest: what is left of a region
+/// that was deleted then lies in buckets far from it, and whoever asks there finds it no longer by the same rule.
+const MERGED_SHARE: f64 = 0.04;
 
 /// Rows and live queries that are traced together when a share has changed, at least: their mean recall is within 0.007 of the
 /// truth. Row reads that tracing more of them may cost: as many as all new up to 20,000 rows.
@@ -96,8 +102,13 @@ fn refresh_if_due(collection: &CollectionState, state: Unrest) -> Result<bool> {
         measure_all(collection)?;
         return Ok(true);
     };
-    let share = now.saturating_sub(before) as f64 / version.live_rows.max(1) as f64;
-    if share < if state == Unrest::Settled { SETTLED_SHARE } else { CHANGED_SHARE } {
+    let changed = now.rows.saturating_sub(before.rows) as f64 / version.live_rows.max(1) as f64;
+    let merged = (now.merged - before.merged) as f64 / version.index.router.len() as f64;
+    let is_due = match state {
+        Unrest::Passing => changed >= CHANGED_SHARE,
+        Unrest::Settled => changed >= SETTLED_SHARE || merged >= MERGED_SHARE,
+    };
+    if !is_due {
         return Ok(false);
     }
     // What was traced before so much changed speaks of other buckets: a larger collection needs a smaller share of them.
@@ -128,21 +139,23 @@ fn traces_of(rows: u64) -> usize {
     (ROW_READS_MAX / rows as usize).clamp(QUERIES_MIN, ROW_TRACES_MAX)
 }
 
-/// What there is now, and the writes and moves that have reached its index: no move that it has not seen is among them. A row
-/// in a memtable counts when it is flushed, as no rule speaks of it before.
-fn pin(collection: &CollectionState) -> (Arc<Version>, u64) {
-    let moved = collection.counters.rows_moved.load(Ordering::Acquire);
+/// What there is now, and what has changed up to it: no move that its index has not seen is among that. A row in a memtable counts
+/// when it is flushed, as no rule speaks of it before.
+fn pin(collection: &CollectionState) -> (Arc<Version>, Changes) {
+    let counters = &collection.counters;
+    let (moved, merged) =
+        (counters.rows_moved.load(Ordering::Acquire), counters.buckets_merged.load(Ordering::Acquire));
     let version = collection.pin();
     // The memtable may have taken up more since.
-    let changes = version.seq.saturating_sub(version.memtable_rows() as u64) + moved;
-    (version, changes)
+    let rows = version.seq.saturating_sub(version.memtable_rows() as u64) + moved;
+    (version, Changes { rows, merged })
 }
 
 /// Traces `wanted` rows and live queries after `changes`, and follows what they show.
 fn trace_and_fit(
     collection: &CollectionState,
     version: &Version,
-    changes: u64,
+    changes: Changes,
     wanted: usize,
     state: Unrest,
 ) -> Result<()> {

@@ -74,6 +74,15 @@ pub struct Measured {
     pub recall: f32,
 }
 
+/// What has changed since a collection was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Writes that have reached the index, and rows that went to another bucket.
+    pub rows: u64,
+    /// Buckets that were merged with their neighbours.
+    pub merged: u64,
+}
+
 /// Whether more is about to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unrest {
@@ -150,10 +159,10 @@ pub struct RecallLog {
     pub margin: f32,
     /// Newest write when rows were first measured.
     first_seq: Option<Seq>,
-    /// Writes and moves when rows were last traced.
-    pub traced_at: Option<u64>,
+    /// What had changed when rows were last traced.
+    pub traced_at: Option<Changes>,
     /// The same when as many were traced as should be.
-    pub settled_at: Option<u64>,
+    pub settled_at: Option<Changes>,
 }
 
 impl Default for RecallLog {
