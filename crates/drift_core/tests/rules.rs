@@ -59,6 +59,13 @@ fn recall(collection: &Collection) -> f64 {
     shared as f64 / (200 * K) as f64
 }
 
+/// What a search at recall .95 goes by: its budget in codes, and its difference.
+fn rule(collection: &Collection) -> (u64, f32) {
+    let options = SearchOptions { recall: Some(0.95), ..SearchOptions::default() };
+    let explained = collection.explain(&vectors(1, 3), &options).expect("an explanation");
+    (explained.budget, explained.difference)
+}
+
 /// The budget in codes that a search at recall .95 has.
 fn budget(collection: &Collection) -> u64 {
     let options = SearchOptions { recall: Some(0.95), ..SearchOptions::default() };
@@ -129,4 +136,26 @@ fn rules_that_were_not_measured_before_a_collection_was_closed_are_doubted_when_
     assert_eq!(budget(&collection), u64::MAX, "all rows came after the rules");
     collection.run_chore(Chore::Measure).expect("rules");
     assert!(budget(&collection) < ROWS as u64, "measured at the first opportunity");
+}
+
+#[test]
+fn rules_are_measured_anew_when_buckets_of_a_region_that_is_gone_were_merged() {
+    let collection = collection();
+    collection.optimize().expect("buckets and rules");
+    let rows = vectors(ROWS, 1);
+    let region = (0..ROWS).filter(|row| rows[row * DIM] < 0.4);
+    // Few are left there.
+    let gone: Vec<i64> = region.enumerate().filter(|(n, _)| n % 20 > 0).map(|(_, row)| row as i64).collect();
+    collection.delete(&Ids::Int(gone)).expect("deletes");
+    collection.run_chore(Chore::Freeze).expect("a memtable");
+    collection.run_chore(Chore::Flush).expect("a flush");
+    collection.run_chore(Chore::Measure).expect("rules for what is left, in its old buckets");
+    let buckets = || collection.stats().expect("figures").buckets;
+    let (before, known) = (buckets(), rule(&collection));
+    run_jobs(&collection);
+    let merged = before - buckets();
+    assert!(10 * merged > before, "{merged} of {before}");
+    assert_eq!(rule(&collection), known, "not measured yet");
+    collection.run_chore(Chore::Measure).expect("rules for the new buckets");
+    assert_ne!(rule(&collection), known, "a few rows in a hundred were moved, but those that are hard to find");
 }
