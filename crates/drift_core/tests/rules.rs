@@ -68,8 +68,7 @@ fn rule(collection: &Collection) -> (u64, f32) {
 
 /// The budget in codes that a search at recall .95 has.
 fn budget(collection: &Collection) -> u64 {
-    let options = SearchOptions { recall: Some(0.95), ..SearchOptions::default() };
-    collection.explain(&vectors(1, 3), &options).expect("an explanation").budget
+    rule(collection).0
 }
 
 /// Does all jobs that are due, and measures nothing.

@@ -74,7 +74,7 @@ pub struct Measured {
     pub recall: f32,
 }
 
-/// What has changed since a collection was opened.
+/// Counts of what changes an index; how far they have grown between two moments matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Writes that have reached the index, and rows that went to another bucket.
