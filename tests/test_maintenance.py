@@ -155,9 +155,9 @@ def test_measured_recall_outlives_the_handle_and_other_processes_see_it(
             c.maintenance.run_once()
         seen = as_seen()
         assert seen["recalls"][0]["target"] == pytest.approx(0.95)
-        # A commit follows 256 measured queries at the latest, and they are measured in groups of 128.
+        # A commit follows 256 measured queries at the latest, and they are measured in groups of up to 384.
         behind = c.health().recalls[0].queries - seen["recalls"][0]["queries"]
-        assert 0 <= behind < 256 + 128, "saved while the writer is at work"
+        assert 0 <= behind < 256 + 384, "saved while the writer is at work"
         assert seen["timeline"]
         for query in queries[:200]:
             c.search(query, k=K, recall=0.8)

@@ -54,8 +54,8 @@ class Health:
     """State of a collection: ``collection.health()``.
 
     A small share of the live queries (k up to 1,024, neither exact nor with ``nprobe``) is searched again in the
-    background, through every row, which measures the recall that they had. The figures are of the newest thousand.
-    Those with a filter, and those for more than 20 neighbours, are told apart from the others.
+    background, through every row, which measures the recall that they had. Those with a filter, and those
+    for more than 20 neighbours, are told apart from the others; the figures are of the newest thousand of each.
     Where drift measures every row anyway (collections of up to 1,000 rows, and rows that their codes do not tell
     apart) there is nothing to measure.
     The manifest keeps them, so they outlive the handle, and another process sees them.

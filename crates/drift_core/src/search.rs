@@ -29,6 +29,7 @@ pub use matching::{PAGE_ROWS_MAX, Page, count, matching, page};
 pub use scratch::Scratch;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::Asked;
 use crate::memtable::SearchMode;
 use crate::state::{BLURRED, CollectionState, SCAN_ALL_ROWS, StopRule, Version};
 use crate::sync::install_watched;
@@ -202,20 +203,20 @@ fn keep_shadow(collection: &CollectionState, version: &Version, query: &[f32], p
     if overridden || version.index.rows() <= SCAN_ALL_ROWS || options.k > calibrate::SHADOW_K_MAX {
         return;
     }
-    if let Some(place) = collection.recall.place() {
-        collection.recall.put(place, |shadow| {
-            shadow.query.clear();
-            shadow.query.extend_from_slice(query);
-            shadow.asked = calibrate::asked(options.k, options.filter.is_some());
-            shadow.filter.clone_from(&options.filter);
-            (shadow.now, shadow.is_restricted) = (now, wanted.is_some());
-            shadow.target = options.recall.unwrap_or(collection.config.recall_default);
-            shadow.distances.clear();
-            shadow.distances.extend(scratch.exact.sorted().iter().map(|(distance, _)| *distance));
-            (shadow.k, shadow.seq, shadow.index) = (options.k, version.seq, version.index.rows_name());
-        });
-    }
-    if collection.recall.is_due() {
+    let asked = calibrate::asked(options.k, options.filter.is_some());
+    let is_traceable = asked == Asked::Nearest && wanted.is_none();
+    let is_due = collection.recall.waiting.offer(is_traceable, |shadow| {
+        shadow.query.clear();
+        shadow.query.extend_from_slice(query);
+        shadow.asked = asked;
+        shadow.filter.clone_from(&options.filter);
+        shadow.now = now;
+        shadow.target = options.recall.unwrap_or(collection.config.recall_default);
+        shadow.distances.clear();
+        shadow.distances.extend(scratch.exact.sorted().iter().map(|(distance, _)| *distance));
+        (shadow.k, shadow.seq, shadow.index) = (options.k, version.seq, version.index.rows_name());
+    });
+    if is_due {
         collection.signal.raise(|work| work.shadow = true);
     }
 }

@@ -25,7 +25,7 @@ pub struct TargetRecall {
     pub low: f64,
     /// See `low`.
     pub high: f64,
-    /// Queries measured: the newest thousand at most, all targets together.
+    /// Queries measured: the newest thousand of each kind at most, all targets together.
     pub queries: u64,
 }
 

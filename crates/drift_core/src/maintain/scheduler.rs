@@ -200,7 +200,7 @@ impl Scheduler {
     }
 
     fn want_shadows(&mut self) {
-        self.shadows |= self.collection.recall.want_shadows();
+        self.shadows |= self.collection.recall.waiting.want();
     }
 
     /// Has the worker do what is wanted most, if it is idle.

@@ -8,7 +8,7 @@ use super::messages::{RecallTargetMessage, TimelineMessage};
 /// Targets that are kept, those with most queries: people ask for one or two.
 pub const TARGETS_MAX: usize = 16;
 
-/// Points of the timeline that are kept, 5 KB: at 64 queries each those of the newest eight thousand measured.
+/// Points of the timeline that are kept, 5 KB: at 128 queries each those of the newest sixteen thousand measured.
 pub const POINTS_MAX: usize = 128;
 
 /// What was asked for, as far as searches go by different rules.

@@ -8,6 +8,7 @@
 
 mod candidates;
 mod fit;
+mod foresee;
 mod neighbours;
 mod resolution;
 mod shadow;
@@ -60,9 +61,9 @@ const REFRESH_READS: usize = 40_000_000;
 /// The same while jobs are due, after which what is traced holds no more.
 const PASSING_TRACES: usize = 256;
 
-/// What the margin has besides as long as nobody knows who asks, and up to how many rows: of few rows the sampled ones foretell
-/// queries worse, and more codes cost little.
-const UNKNOWN_MARGIN: f32 = 0.15;
+/// What the margin has besides in collections of few rows, and what few rows are: sampled ones foretell queries worse there, and more
+/// codes cost little.
+const FEW_MARGIN: f32 = 0.15;
 const FEW_ROWS: f32 = 10_000.0;
 
 /// Rows that are traced for more than ten neighbours as well: a hundred of each tell as much as ten of ten times as many rows.
@@ -71,8 +72,13 @@ const WAYS: usize = 256;
 /// Rows of which one is among the newest.
 const NEWEST_OF: usize = 8;
 
-/// Share of the traces that live queries may have where there are enough of them.
-const LIVE_SHARE: f64 = 0.5;
+/// Share of the traces that live queries have where all who come ask as was asked before, and that the newest rows have of the others where
+/// all ask for what came last; and the share of each in the opposite case.
+const FORETELLING_SHARE: f64 = 0.75;
+const MISLEADING_SHARE: f64 = 0.25;
+
+/// Sampled rows, and newest ones, that are traced at least: fewer foretell nothing, and nothing would be learned again.
+const KIND_MIN: usize = 64;
 
 /// Measures the rules anew if enough has changed since they were measured; whether it did. Runs on `pool`.
 pub fn refresh(collection: &CollectionState, pool: &Pool, state: Unrest) -> Result<bool> {
@@ -159,14 +165,21 @@ fn trace_and_fit(
     wanted: usize,
     state: Unrest,
 ) -> Result<()> {
-    let (has_changed, queries) = {
+    let (has_changed, queries, newest_share) = {
         let mut log = collection.recall.log.lock();
-        (log.note_rows(version.live_rows, version.seq), log.forget_traces())
+        foresee::learn(&mut log);
+        let newest_share = f64::from(log.foresight.newest_share());
+        (log.note_rows(version.live_rows, version.seq), log.forget_traces(version.seq), newest_share)
     };
-    let live = queries.len().min((LIVE_SHARE * wanted as f64) as usize);
+    let part = |of: usize, foretold: f64| {
+        let share = MISLEADING_SHARE + (FORETELLING_SHARE - MISLEADING_SHARE) * foretold;
+        (share * of as f64) as usize
+    };
+    let live = queries.len().min(part(wanted, 1.0 - newest_share)).min(wanted - 2 * KIND_MIN);
     let now: Vec<(&[f32], Seq)> =
         queries[queries.len() - live..].iter().map(|query| (&query[..], version.seq)).collect();
-    let newest = if has_changed { (wanted - live) / 2 } else { 0 };
+    let rest = wanted - live;
+    let newest = if has_changed { part(rest, newest_share).clamp(KIND_MIN, rest - KIND_MIN) } else { 0 };
     let mut scanned = scan_rows(collection, version, &sample(collection, version, wanted - live - newest), WAYS)?;
     let usual = trace::usual_distance(collection.schema.metric, &mut scanned);
     let spare = resolution::spare(collection, version, &scanned)?;
@@ -181,6 +194,7 @@ fn trace_and_fit(
         log.newest = newest.into_iter().map(|traced| traced.trace).collect();
         log.add_older(queries, live.into_iter().map(|traced| traced.trace).collect());
         log.base = fit_log(&mut log, version, |points, _| neighbours::fit_wide(points, &ways));
+        log.forecast = foresee::forecast(&log);
         log.base.clone()
     };
     let mut maintenance = collection.maintenance.lock();
@@ -249,14 +263,14 @@ fn fit_log(
     widen: impl Fn(&[CalibrationPoint], &RecallLog) -> Vec<CalibrationPoint>,
 ) -> Vec<CalibrationPoint> {
     log.unfitted = 0;
-    let few = (FEW_ROWS / version.live_rows.max(1) as f32).min(1.0);
-    let unknown = if log.fresh < fit::FRESH_ENOUGH { UNKNOWN_MARGIN * few } else { 0.0 };
     let mut points = fit::fit(&Evidence {
         rows: log.rows.iter().collect(),
         newest: log.newest.iter().collect(),
         live: log.live.iter().map(|(_, trace)| trace).collect(),
         fresh: log.fresh,
-        margin: log.margin + unknown,
+        foresight: log.foresight,
+        margin: log.margin,
+        few_margin: FEW_MARGIN * (FEW_ROWS / version.live_rows.max(1) as f32).min(1.0),
     });
     let traces: Vec<&Trace> =
         log.rows.iter().chain(&log.newest).chain(log.live.iter().map(|(_, trace)| trace)).collect();

@@ -4,13 +4,11 @@
 //! give way to new ones, and are taken again when a share of the rows has changed since, so that the rules follow the data
 //! and the queries.
 
-use super::PhysicalRuns;
+use super::{Forecast, Foresight, Waiting};
 use crate::manifest::{Asked, CalibrationPoint, TargetSum, TimelinePoint};
 use crate::sync::Mutex;
-use crate::types::{Predicate, Seq};
+use crate::types::Seq;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 /// A place on a query's way through the buckets.
 #[derive(Clone, Copy, Debug)]
@@ -37,31 +35,6 @@ pub struct Trace {
 
 /// See [`Trace::found`].
 pub const NEVER_FOUND: u32 = u32::MAX;
-
-/// A live query and what it was answered.
-#[derive(Default)]
-pub struct Shadow {
-    /// The query as given.
-    pub query: Vec<f32>,
-    /// What it asked for.
-    pub asked: Asked,
-    /// The filter, if it had one.
-    pub filter: Option<Arc<Predicate>>,
-    /// When it was asked, if rows may have expired by then.
-    pub now: Option<i64>,
-    /// Whether some rows were left out, be it by the filter or because they have expired.
-    pub is_restricted: bool,
-    /// Recall aimed at.
-    pub target: f32,
-    /// Distances of the rows returned, ascending.
-    pub distances: Vec<f32>,
-    /// Neighbours asked for.
-    pub k: usize,
-    /// Newest write that the search saw.
-    pub seq: Seq,
-    /// The rows that it searched, as [`Index::is_of`](super::Index::is_of) tells them.
-    pub index: Weak<PhysicalRuns>,
-}
 
 /// Recall of one live query, measured afterwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,14 +91,8 @@ const CHANGED_SHARE: f64 = 0.1;
 /// Measured queries that a correction of the margin looks at, at most: what was measured before speaks of other rows.
 const JUDGED_MAX: usize = 512;
 
-/// Measured live queries that are kept: the mean of so many is within 0.006 of the truth, 19 times in 20.
+/// Measured live queries that are kept of each kind: the mean of so many is within 0.006 of the truth, 19 times in 20.
 pub(super) const MEASURED_MAX: usize = 1_000;
-
-/// Live queries that are searched again at a time.
-const SHADOW_GROUP: usize = 128;
-
-/// A group is drawn from at least so many times as many queries, so that it is not one burst of like queries.
-const SHADOW_STRIDE: u64 = 3;
 
 /// Traces and measured queries.
 #[derive(Debug)]
@@ -141,6 +108,8 @@ pub struct RecallLog {
     /// Live queries that were traced once and have not been since so much changed, oldest first; all of them are older than
     /// those in `live`.
     pub untraced: VecDeque<Vec<f32>>,
+    /// Live queries that came since so much changed, to be traced when much changes again, oldest first.
+    kept: VecDeque<Vec<f32>>,
     /// Recall of live queries, oldest first.
     pub measured: VecDeque<Measured>,
     /// What earlier handles have measured, by target; it counts for as many queries as `measured` has room for.
@@ -157,6 +126,12 @@ pub struct RecallLog {
     unjudged: usize,
     /// Share of the distance to full recall that is added to targets when rules are fitted.
     pub margin: f32,
+    /// What those who ask since so much changed were expected to find.
+    pub forecast: Option<Forecast>,
+    /// What was learned from such forecasts.
+    pub foresight: Foresight,
+    /// Newest write when traces were last forgotten.
+    traced_seq: Seq,
     /// Newest write when rows were first measured.
     first_seq: Option<Seq>,
     /// What had changed when rows were last traced.
@@ -173,6 +148,7 @@ impl Default for RecallLog {
             base: Vec::new(),
             live: VecDeque::new(),
             untraced: VecDeque::new(),
+            kept: VecDeque::new(),
             measured: VecDeque::new(),
             carried: Vec::new(),
             timeline: VecDeque::new(),
@@ -181,6 +157,9 @@ impl Default for RecallLog {
             unfitted: 0,
             unjudged: 0,
             margin: MARGIN,
+            forecast: None,
+            foresight: Foresight::default(),
+            traced_seq: 0,
             first_seq: None,
             traced_at: None,
             settled_at: None,
@@ -196,14 +175,32 @@ impl RecallLog {
         self.rows.drain(..excess);
     }
 
-    /// Adds the trace of a live query.
-    pub fn add_live(&mut self, query: Vec<f32>, trace: Trace) {
-        if self.live.len() + self.untraced.len() >= LIVE_TRACES_MAX && self.untraced.pop_front().is_none() {
+    /// Adds the trace of a live query that has seen the write `seq`.
+    pub fn add_live(&mut self, query: Vec<f32>, trace: Trace, seq: Seq) {
+        if self.is_full() && self.untraced.pop_front().is_none() && self.kept.pop_front().is_none() {
             self.live.pop_front();
         }
-        self.live.push_back((query, trace));
-        self.fresh = (self.fresh + 1).min(LIVE_TRACES_MAX);
+        self.fresh = self.fresh.min(self.live.len());
         self.unfitted += 1;
+        if seq < self.traced_seq {
+            // Asked before so much changed.
+            self.live.insert(self.live.len() - self.fresh, (query, trace));
+        } else {
+            self.live.push_back((query, trace));
+            self.fresh += 1;
+        }
+    }
+
+    /// Keeps a live query that is to be traced when much changes again.
+    pub fn keep(&mut self, query: Vec<f32>) {
+        if self.is_full() && self.untraced.pop_front().is_none() && self.kept.pop_front().is_none() {
+            return;
+        }
+        self.kept.push_back(query);
+    }
+
+    fn is_full(&self) -> bool {
+        self.live.len() + self.untraced.len() + self.kept.len() >= LIVE_TRACES_MAX
     }
 
     /// Adds queries that are older than all there are, as many as there is room for: the last `traced.len()` of them have been
@@ -212,17 +209,25 @@ impl RecallLog {
         let last = queries.split_off(queries.len() - traced.len());
         let room = LIVE_TRACES_MAX.saturating_sub(self.live.len());
         last.into_iter().zip(traced).rev().take(room).for_each(|traced| self.live.push_front(traced));
-        let room = LIVE_TRACES_MAX.saturating_sub(self.live.len());
+        let room = LIVE_TRACES_MAX.saturating_sub(self.live.len() + self.kept.len());
         self.untraced.extend(queries.drain(queries.len().saturating_sub(room)..));
     }
 
-    /// Adds the recall of a live query.
+    /// Adds the recall of a live query, in the place of the oldest that asked for the same where there are enough of them: far fewer are
+    /// measured of some kinds than of others.
     pub fn add_measured(&mut self, measured: Measured) {
-        if self.measured.len() == MEASURED_MAX {
-            self.measured.pop_front();
+        let is_same = |kept: &Measured| kept.asked == measured.asked;
+        if self.measured_of(measured.asked) == MEASURED_MAX {
+            let oldest = self.measured.iter().position(is_same);
+            oldest.map(|oldest| self.measured.remove(oldest));
         }
         self.measured.push_back(measured);
         self.unjudged += usize::from(measured.asked == Asked::Nearest);
+    }
+
+    /// How many measured queries of a kind are kept.
+    pub(super) fn measured_of(&self, asked: Asked) -> usize {
+        self.measured.iter().filter(|measured| measured.asked == asked).count()
     }
 
     /// Adds a point to the timeline; `queries` and `codes` are counts since the collection was opened.
@@ -267,15 +272,19 @@ impl RecallLog {
         seq.saturating_sub(first) as f64 >= CHANGED_SHARE * rows as f64
     }
 
-    /// Forgets all traces, as the buckets that they speak of have changed too much; gives the live queries, to be traced
-    /// again.
-    pub fn forget_traces(&mut self) -> Vec<Vec<f32>> {
+    /// Forgets all traces, as the buckets that they speak of have changed too much up to the write `seq`; gives the live queries, to be
+    /// traced again, those that came last last.
+    pub fn forget_traces(&mut self, seq: Seq) -> Vec<Vec<f32>> {
+        let fresh = self.live.split_off(self.live.len() - self.fresh.min(self.live.len()));
+        self.traced_seq = seq;
         self.rows.clear();
         self.newest.clear();
         self.base.clear();
         self.fresh = 0;
         self.unfitted = 0;
-        self.untraced.drain(..).chain(self.live.drain(..).map(|(query, _)| query)).collect()
+        let query = |(query, _): (Vec<f32>, Trace)| query;
+        let before = self.untraced.drain(..).chain(self.live.drain(..).map(query));
+        before.chain(self.kept.drain(..)).chain(fresh.into_iter().map(query)).collect()
     }
 }
 
@@ -287,70 +296,8 @@ pub struct Recall {
     pub measuring: Mutex<()>,
     /// See [`RecallLog`].
     pub log: Mutex<RecallLog>,
-    pending: Mutex<Vec<Shadow>>,
-    /// Live queries since the waiting ones were last taken.
-    seen: AtomicU64,
-    /// Groups taken, so that each is drawn by other numbers: the same queries may come in the same order again.
-    taken: AtomicU64,
-    /// Whether a group is to be handed over as soon as there is one.
-    wanted: AtomicBool,
-}
-
-impl Recall {
-    /// Asks for a group of live queries; true when there is one.
-    pub fn want_shadows(&self) -> bool {
-        self.wanted.store(true, Ordering::Relaxed);
-        self.is_complete() && self.wanted.swap(false, Ordering::Relaxed)
-    }
-
-    fn is_complete(&self) -> bool {
-        self.seen.load(Ordering::Relaxed) >= SHADOW_STRIDE * SHADOW_GROUP as u64
-    }
-
-    /// The place among the waiting queries that the present one is to have, if it is to have any: each query that came since the
-    /// waiting ones were taken is one of them with the same probability (reservoir sampling).
-    #[inline]
-    pub fn place(&self) -> Option<usize> {
-        let number = self.seen.fetch_add(1, Ordering::Relaxed);
-        if number < SHADOW_GROUP as u64 {
-            return Some(number as usize);
-        }
-        let drawn = scrambled(number ^ scrambled(self.taken.load(Ordering::Relaxed)));
-        let place = ((u128::from(drawn) * u128::from(number + 1)) >> 64) as usize;
-        (place < SHADOW_GROUP).then_some(place)
-    }
-
-    /// Whether a group is wanted, and there is one; says so once.
-    #[inline]
-    pub fn is_due(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed) && self.is_complete() && self.wanted.swap(false, Ordering::Relaxed)
-    }
-
-    /// Lets a live query wait at its place, in what memory the one before it had there.
-    pub fn put(&self, place: usize, write: impl FnOnce(&mut Shadow)) {
-        let mut pending = self.pending.lock();
-        if pending.len() <= place {
-            pending.push(Shadow::default());
-        }
-        let place = place.min(pending.len() - 1);
-        write(&mut pending[place]);
-    }
-
-    /// The waiting live queries.
-    pub fn take(&self) -> Vec<Shadow> {
-        let mut pending = self.pending.lock();
-        self.seen.store(0, Ordering::Relaxed);
-        self.taken.fetch_add(1, Ordering::Relaxed);
-        std::mem::take(&mut pending)
-    }
-}
-
-/// A number that looks random (the finalizer of splitmix64).
-fn scrambled(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    /// See [`Waiting`].
+    pub waiting: Waiting,
 }
 
 #[cfg(test)]
@@ -358,32 +305,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waiting_queries_are_drawn_from_all_that_came() {
-        let recall = Recall::default();
-        assert!(!recall.want_shadows());
-        let mut due = Vec::new();
-        for number in 0..6_400 {
-            if let Some(place) = recall.place() {
-                recall.put(place, |shadow| shadow.query = vec![number as f32]);
-            }
-            if recall.is_due() {
-                due.push(number);
-            }
-        }
-        assert_eq!(due, [SHADOW_STRIDE as usize * SHADOW_GROUP - 1], "a group is announced once");
-        let taken = recall.take();
-        assert_eq!(taken.len(), SHADOW_GROUP);
-        let mean = taken.iter().map(|shadow| shadow.query[0]).sum::<f32>() / SHADOW_GROUP as f32;
-        // Uniform on 0..6,400: a standard error of 231.
-        assert!((mean - 3_200.0).abs() < 700.0, "{mean}");
-        assert!(recall.take().is_empty() && !recall.want_shadows());
-        for number in 0..6_400 {
-            if let Some(place) = recall.place() {
-                recall.put(place, |shadow| shadow.query = vec![number as f32]);
-            }
-        }
-        let again: Vec<_> = recall.take().into_iter().map(|shadow| shadow.query).collect();
-        assert!(taken.iter().filter(|shadow| again.contains(&shadow.query)).count() < 32, "others at the next time");
+    fn queries_to_be_traced_again_are_in_the_order_in_which_they_came() {
+        let trace = || Trace { marks: Vec::new(), found: Vec::new() };
+        let mut log = RecallLog::default();
+        log.add_live(vec![1.0], trace(), 5);
+        log.keep(vec![2.0]);
+        let queries = log.forget_traces(10);
+        log.add_older(queries, vec![trace()]);
+        assert_eq!(log.fresh, 0);
+        log.add_live(vec![3.0], trace(), 12);
+        log.keep(vec![4.0]);
+        log.add_live(vec![0.0], trace(), 9);
+        assert_eq!(log.fresh, 1, "one was asked before so much changed");
+        let order: Vec<f32> = log.forget_traces(20).into_iter().map(|query| query[0]).collect();
+        assert_eq!(order, [2.0, 1.0, 0.0, 4.0, 3.0]);
+    }
+
+    #[test]
+    fn so_many_queries_are_kept_and_traced_ones_rather_than_others() {
+        let trace = || Trace { marks: Vec::new(), found: Vec::new() };
+        let mut log = RecallLog::default();
+        (0..3 * LIVE_TRACES_MAX).for_each(|_| log.keep(Vec::new()));
+        (0..LIVE_TRACES_MAX + 9).for_each(|_| log.add_live(Vec::new(), trace(), 1));
+        log.keep(Vec::new());
+        assert_eq!((log.live.len(), log.fresh), (LIVE_TRACES_MAX, LIVE_TRACES_MAX));
+        assert_eq!(log.forget_traces(2).len(), LIVE_TRACES_MAX);
     }
 
     fn measured(count: usize, target: f32, recall: f32) -> RecallLog {

@@ -1,7 +1,7 @@
 //! Measured recall in short: what health tells, what a manifest keeps, and how the kept is forgotten.
 //!
 //! Layer 5, pure. What an earlier handle measured counts on after a restart, with a weight that falls to nothing as a
-//! thousand queries are measured anew: health tells of the newest thousand, whoever measured them.
+//! thousand queries of its kind are measured anew: health tells of the newest thousand of each kind, whoever measured them.
 
 use super::recall::{MEASURED_MAX, Measured, RecallLog};
 use crate::manifest::{POINTS_MAX, RecallSummary, TARGETS_MAX, TargetSum};
@@ -30,10 +30,11 @@ impl RecallLog {
             let Measured { asked, target, .. } = *measured;
             add(TargetSum { asked, target, queries: 1, sum: recall, squares: recall * recall });
         }
-        let room = MEASURED_MAX.saturating_sub(self.measured.len()) as f64;
-        let carried: u64 = self.carried.iter().map(|of| of.queries).sum();
-        let share = (room / carried.max(1) as f64).min(1.0);
         for of in &self.carried {
+            let room = MEASURED_MAX.saturating_sub(self.measured_of(of.asked)) as f64;
+            let alike = self.carried.iter().filter(|other| other.asked == of.asked);
+            let carried: u64 = alike.map(|other| other.queries).sum();
+            let share = (room / carried.max(1) as f64).min(1.0);
             let queries = (of.queries as f64 * share) as u64;
             let scale = queries as f64 / of.queries.max(1) as f64;
             if queries > 0 {
@@ -95,6 +96,19 @@ mod tests {
         let mut next = RecallLog::default();
         next.resume(&log.summary());
         assert_eq!(next.by_target(), log.by_target());
+    }
+
+    #[test]
+    fn what_is_measured_often_takes_no_place_from_what_is_measured_seldom() {
+        let mut log = RecallLog::default();
+        log.add_measured(Measured { asked: Asked::Filtered, target: 0.95, recall: 0.5 });
+        measure(&mut log, 2_000, 0.95, 1.0);
+        let queries = |log: &RecallLog| log.by_target().iter().map(|of| (of.asked, of.queries)).collect::<Vec<_>>();
+        assert_eq!(queries(&log), [(Asked::Nearest, 1_000), (Asked::Filtered, 1)]);
+        let mut next = RecallLog::default();
+        next.resume(&log.summary());
+        measure(&mut next, 2_000, 0.95, 1.0);
+        assert_eq!(queries(&next), queries(&log));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //!
 //! Layer 6, pure. Sampled rows are many and tell what is there now; live queries are few and tell what is asked for. A rule's
 //! recall is estimated from both: where they agree, within what chance allows, they count as one sample; the less they agree,
-//! the more do live queries count alone. Until queries have come since rows changed, half of those who ask next are taken to
-//! ask as was asked before, half for what came last. Thousands of rules are tried on the same sample, and the cheapest that
-//! seems good enough is likelier than another to be lucky; so a rule must also reach its target on both halves of the sample
-//! apart.
+//! the more do live queries count alone. Until queries have come since rows changed, part of those who ask next are taken to
+//! ask as was asked before, part for what came last, as was learned from those who came after earlier changes (`foresee`).
+//! Thousands of rules are tried on the same sample, and the cheapest that seems good enough is likelier than another to be lucky; so a rule
+//! must also reach its target on both halves of the sample apart.
 
 use crate::manifest::CalibrationPoint;
-use crate::state::{Mark, NEVER_FOUND, Trace, USUAL_K};
+use crate::state::{Estimate, Foresight, Mark, NEVER_FOUND, Trace, USUAL_K};
 use rayon::prelude::*;
 
 /// Recall targets that rules are measured for.
@@ -27,11 +27,9 @@ pub const FRESH_ENOUGH: usize = 48;
 /// Live queries below which sampled rows count alone.
 const LIVE_SOME: usize = 32;
 
-/// Part of those who ask next that is taken to ask for what came last, as long as few have asked since so much changed.
-const NEWEST_SHARE: f32 = 0.5;
-
-/// Share of the margin that live queries of before are to have then, as they may not ask again.
-const BEFORE_SHARE: f32 = 0.5;
+/// Misses allowed from which on all of what the margin has besides for few rows is kept once queries are known: the fewer are allowed, the
+/// more codes it costs.
+const CHEAP_MISSES: f32 = 0.1;
 
 /// By how much the recall of live queries is expected to differ from that of rows before any is known, as a share of the
 /// distance to full recall.
@@ -64,6 +62,8 @@ pub struct Outcome {
     pub mean: f32,
     /// Its squared standard error.
     error2: f32,
+    /// What is added to that as it is not known who asks: no chance of this sample.
+    doubt2: f32,
     /// Mean recall of the worse half.
     worse_half: f32,
     /// Mean share of the codes scanned.
@@ -86,8 +86,21 @@ pub struct Evidence<'a> {
     pub live: Vec<&'a Trace>,
     /// How many of the live queries came since so much changed.
     pub fresh: usize,
+    /// What is known of who asks until they are enough.
+    pub foresight: Foresight,
     /// Share of the distance to full recall that is added to each target.
     pub margin: f32,
+    /// What is added besides, as rows are few.
+    pub few_margin: f32,
+}
+
+impl Evidence<'_> {
+    /// Recall to be found where `recall` is asked for, with a share of the margin.
+    fn aim(&self, recall: f32, share: f32) -> f32 {
+        let is_known = self.live.len() >= LIVE_SOME;
+        let few = if is_known { ((1.0 - recall) / CHEAP_MISSES).min(1.0) } else { 1.0 };
+        recall + share * (self.margin + few * self.few_margin) * (1.0 - recall)
+    }
 }
 
 /// The cheapest rule per target that is good enough; targets that no rule reaches have none. Runs on the caller's pool.
@@ -103,23 +116,25 @@ pub fn fit(evidence: &Evidence<'_>) -> Vec<CalibrationPoint> {
     let is_foreseen = evidence.fresh < FRESH_ENOUGH && !all.is_empty();
     let next = match evidence.newest.len() {
         _ if !is_foreseen => None,
-        0 if evidence.live.is_empty() => None,
-        0 => Some(mixed(&live, &rows)),
+        0 if evidence.live.len() < LIVE_SOME => None,
+        0 => Some(foretold(&tried, &rows, &evidence.foresight)),
         _ => {
             let newest = outcomes(&evidence.newest, all_found, &differences, &shares);
-            Some(if evidence.live.len() < LIVE_SOME { mixed(&rows, &newest) } else { mixed(&live, &newest) })
+            Some(foretold(&tried, &newest, &evidence.foresight))
         }
     };
+    // The surer it is that others ask, the less margin for those who asked before.
+    let before_share = 1.0 - evidence.foresight.newest_share();
     TARGETS
         .iter()
         .filter_map(|&recall| {
-            let wanted = |share: f32| recall + share * evidence.margin * (1.0 - recall);
+            let wanted = |share: f32| evidence.aim(recall, share);
             let is_enough = |rule: &usize| match &next {
                 None => tried[*rule].reaches(wanted(1.0)),
                 Some(next) => {
                     // Those who asked before may all have been easy to answer, and not come again.
                     let suffices_alone = rows[*rule].mean >= recall;
-                    suffices_alone && next[*rule].reaches(wanted(1.0)) && tried[*rule].reaches(wanted(BEFORE_SHARE))
+                    suffices_alone && next[*rule].reaches(wanted(1.0)) && tried[*rule].reaches(wanted(before_share))
                 }
             };
             let rule = cheapest(&tried, is_enough, |_| true)?;
@@ -157,15 +172,20 @@ fn cheapest(
     rules.min_by(|a, b| tried[*a].cost.total_cmp(&tried[*b].cost).then(a.cmp(b)))
 }
 
-/// What is to be expected of those who ask next, where part of them is like `newest`.
-fn mixed(before: &[Outcome], newest: &[Outcome]) -> Vec<Outcome> {
-    before.iter().zip(newest).map(|(before, newest)| before.mixed(newest, NEWEST_SHARE)).collect()
+/// What is to be expected of those who ask next, as far as it is known which part of them is like `newest`.
+fn foretold(before: &[Outcome], newest: &[Outcome], foresight: &Foresight) -> Vec<Outcome> {
+    let (share, error2) = (foresight.newest_share(), foresight.error2());
+    let foretell = |(before, newest): (&Outcome, &Outcome)| {
+        let (mixed, apart) = (before.mixed(newest, share), newest.mean - before.mean);
+        Outcome { doubt2: error2 * apart * apart, ..mixed }
+    };
+    before.iter().zip(newest).map(foretell).collect()
 }
 
 impl Outcome {
     fn reaches(&self, wanted: f32) -> bool {
-        let error = self.error2.sqrt();
-        self.mean - STANDARD_ERRORS * error >= wanted && self.worse_half + HALF_ERRORS * error >= wanted
+        let least = self.mean - STANDARD_ERRORS * (self.error2 + self.doubt2).sqrt();
+        least >= wanted && self.worse_half + HALF_ERRORS * self.error2.sqrt() >= wanted
     }
 
     /// What is to be expected when a share of the queries is like `other`.
@@ -174,6 +194,7 @@ impl Outcome {
         Outcome {
             mean: mix(self.mean, other.mean),
             error2: (1.0 - share) * (1.0 - share) * self.error2 + share * share * other.error2,
+            doubt2: 0.0,
             worse_half: mix(self.worse_half, other.worse_half),
             cost: mix(self.cost, other.cost),
         }
@@ -272,7 +293,19 @@ fn outcome(a: &Stopped, b: &Stopped) -> Outcome {
     let mean = (halves[0] + halves[1]) / count;
     let error2 = (squares / count - mean * mean).max(0.0) / count;
     let of_half = |half: usize| halves[half] / ((traces + 1 - half) / 2).max(1) as f32;
-    Outcome { mean, error2, worse_half: of_half(0).min(of_half(1)), cost: cost / count }
+    Outcome { mean, error2, doubt2: 0.0, worse_half: of_half(0).min(of_half(1)), cost: cost / count }
+}
+
+/// Mean recall by one rule.
+pub fn estimate(traces: &[&Trace], rule: (f32, f32)) -> Estimate {
+    let Outcome { mean, error2, .. } = achieved(traces, all_found, rule);
+    Estimate { mean: mean.into(), error2: error2.into() }
+}
+
+/// What one rule achieves on the traces.
+fn achieved(traces: &[&Trace], found: Found, (difference, share): (f32, f32)) -> Outcome {
+    let by_difference = stopped(traces, found, |mark| mark.gap <= difference);
+    outcome(&by_difference, &stopped(traces, found, |mark| mark.spent < share))
 }
 
 /// Every rule that is worth trying on some traces, and what it achieves.
@@ -292,9 +325,8 @@ impl Tried<'_> {
     }
 
     /// What a rule achieves, be it among those tried or not.
-    pub fn outcome(&self, (difference, share): (f32, f32)) -> Outcome {
-        let by_difference = stopped(&self.traces, self.found, |mark| mark.gap <= difference);
-        outcome(&by_difference, &stopped(&self.traces, self.found, |mark| mark.spent < share))
+    pub fn outcome(&self, rule: (f32, f32)) -> Outcome {
+        achieved(&self.traces, self.found, rule)
     }
 
     /// The rule with the highest recall among those that scan at most a share of the codes on average, if there are such.
@@ -322,6 +354,7 @@ impl Tried<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Forecast;
     use rand::RngExt;
 
     /// Traces of 1,000 buckets of ten codes: neighbour `n` of trace `t` is found in bucket `n * (t % 40)`.
@@ -351,7 +384,9 @@ mod tests {
     }
 
     fn evidence<'a>(rows: &'a [Trace], live: &'a [Trace], fresh: usize) -> Evidence<'a> {
-        Evidence { rows: rows.iter().collect(), newest: Vec::new(), live: live.iter().collect(), fresh, margin: 0.1 }
+        let foresight = Foresight::default();
+        let (rows, live) = (rows.iter().collect(), live.iter().collect());
+        Evidence { rows, newest: Vec::new(), live, fresh, foresight, margin: 0.1, few_margin: 0.0 }
     }
 
     /// The cost of the rule for .9.
@@ -400,7 +435,7 @@ mod tests {
         assert!(eased.iter().all(|point| recall(&easy, point) >= point.recall));
         assert!(cost(&eased) < 0.7 * cost(&fit(&evidence(&hard, &[], 0))), "easier ones when they are new");
         let cautious = fit(&evidence(&hard, &easy, 10));
-        let mixed = |point| (1.0 - NEWEST_SHARE) * recall(&easy, point) + NEWEST_SHARE * recall(&hard, point);
+        let mixed = |point| 0.5 * (recall(&easy, point) + recall(&hard, point));
         assert!(cautious.iter().all(|point| mixed(point) >= point.recall), "until then rows count too");
         assert!(cost(&cautious) > 1.1 * cost(&eased));
     }
@@ -410,15 +445,32 @@ mod tests {
         let (easy, mut hard) = (traces(800), traces(400));
         hard.iter_mut().for_each(|trace| trace.found.iter_mut().for_each(|buckets| *buckets *= 2));
         let fitted = |live, fresh| fit(&Evidence { newest: hard.iter().collect(), ..evidence(&easy, live, fresh) });
-        let reached = |point: &CalibrationPoint| {
-            (1.0 - NEWEST_SHARE) * recall(&easy, point) + NEWEST_SHARE * recall(&hard, point)
-        };
+        let reached = |point: &CalibrationPoint| 0.5 * (recall(&easy, point) + recall(&hard, point));
         let before = traces(200);
         let points = [fitted(&[], 0), fitted(&before, 0)];
         assert!(points.iter().flatten().all(|point| reached(point) >= point.recall), "{points:?}");
         let alone = cost(&fit(&evidence(&easy, &before, 0)));
         assert!(cost(&points[1]) > 1.1 * alone, "harder ones came last");
         assert!(cost(&fitted(&before, 100)) < cost(&points[1]), "those who ask ask for others");
+    }
+
+    #[test]
+    fn rows_that_came_last_count_as_far_as_those_who_came_before_asked_for_them() {
+        let (easy, mut hard) = (traces(800), traces(400));
+        hard.iter_mut().for_each(|trace| trace.found.iter_mut().for_each(|buckets| *buckets *= 2));
+        let before = traces(200);
+        let fitted = |part: f64| {
+            let mut foresight = Foresight::default();
+            let estimate = |mean: f64| Estimate { mean, error2: 1e-5 };
+            let forecast = Forecast { rule: (0.0, 1.0), before: estimate(0.95), newest: estimate(0.85) };
+            (0..5).for_each(|_| foresight.learn(&forecast, estimate(0.95 - 0.1 * part)));
+            fit(&Evidence { newest: hard.iter().collect(), foresight, ..evidence(&easy, &before, 0) })
+        };
+        let unknown = fit(&Evidence { newest: hard.iter().collect(), ..evidence(&easy, &before, 0) });
+        let (others, same) = (fitted(1.0), fitted(0.0));
+        assert!(others.iter().all(|point| recall(&hard, point) >= point.recall), "{others:?}");
+        assert!(same.iter().all(|point| recall(&before, point) >= point.recall), "{same:?}");
+        assert!(cost(&same) < 0.9 * cost(&unknown) && cost(&unknown) < 0.9 * cost(&others), "{same:?} {unknown:?}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::search::buckets::{self, Limits, Work};
 use crate::search::wanted::Wanted;
 use crate::search::{confidence, filter, memory, rerank, scratch};
 use crate::state::{
-    Calibration, CollectionState, Maintenance, Measured, RecallLog, SCAN_ALL_ROWS, ScanCodes, Shadow, Version,
+    Calibration, CollectionState, Maintenance, Measured, RecallLog, SCAN_ALL_ROWS, ScanCodes, Shadow, Taken, Version,
 };
 use crate::storage::failpoint::{Failpoint, reach};
 use crate::sync::Pool;
@@ -28,12 +28,15 @@ const TRACED_K_MAX: usize = TRUTH_WIDTH / 2;
 /// Neighbours asked for, at most, by a query that is searched again: 4 KB of distances are kept of it.
 pub const K_MAX: usize = 1_024;
 
-/// Queries of a group that are measured without a trace, at most: each takes a pass of its own over the codes of all rows, or of those
+/// Others that are measured at a time, without a trace, at most: each takes a pass of its own over the codes of all rows, or of those
 /// that its filter leaves.
 const MEASURED_ALONE: usize = 16;
 
 /// Buckets that a live query warms: those that nearly all of its neighbours are in.
 const WARMED_BUCKETS: usize = 4;
+
+/// Row reads that a group may cost, so that other work does not wait for it long: as many as come up to 100,000 rows.
+const GROUP_READS: usize = 40_000_000;
 
 /// Live traces after which the rules are fitted again.
 const REFIT_AFTER: usize = 32;
@@ -66,45 +69,54 @@ pub fn check_shadows(collection: &CollectionState, pool: &Pool) -> Result<usize>
 
 fn check(collection: &CollectionState) -> Result<usize> {
     let version = collection.pin();
-    let shadows = collection.recall.take();
-    if shadows.is_empty() || version.index.rows() <= SCAN_ALL_ROWS {
+    let rows = version.index.rows();
+    let taken = collection.recall.waiting.take(GROUP_READS / rows.max(1) as usize);
+    if taken.traceable.is_empty() && taken.others.is_empty() {
         return Ok(0);
     }
+    let followed = if rows > SCAN_ALL_ROWS { follow(collection, &version, &taken) } else { Ok(0) };
+    collection.recall.waiting.give_back(taken);
+    followed
+}
+
+/// Searches live queries again, and follows what they show; how many there were.
+fn follow(collection: &CollectionState, version: &Version, taken: &Taken) -> Result<usize> {
     // What was answered from other rows cannot be judged by these, but how far the query must go now can be seen.
     let is_judged = |shadow: &Shadow| version.index.is_of(&shadow.index);
-    let (traceable, others): (Vec<&Shadow>, Vec<&Shadow>) =
-        shadows.iter().partition(|shadow| shadow.asked == Asked::Nearest && !shadow.is_restricted);
-    let measured = others
-        .into_iter()
+    let (traceable, kept) = taken.traceable.split_at(taken.group);
+    let measured = taken
+        .others
+        .iter()
         .filter(|shadow| is_judged(shadow))
         .take(MEASURED_ALONE)
-        .map(|shadow| measure(collection, &version, shadow))
+        .map(|shadow| measure(collection, version, shadow))
         .collect::<Result<Vec<_>>>()?;
     let queries: Vec<(&[f32], u64)> = traceable
         .iter()
         .map(|shadow| (&shadow.query[..], if is_judged(shadow) { shadow.seq } else { version.seq }))
         .collect();
     let (usual, spare) = (version.index.calibration().usual(), version.index.calibration().spare());
-    let traced = trace_groups(collection, &version, &queries, (usual, spare), trace::Wanted::Nearest)?;
-    let (asked, timed) = retrace(collection, &version, &queries);
+    let traced = trace_groups(collection, version, &queries, (usual, spare), trace::Wanted::Nearest)?;
+    let (asked, timed) = retrace(collection, version, &queries);
     let mut log = collection.recall.log.lock();
+    kept.iter().for_each(|shadow| log.keep(shadow.query.clone()));
     let mut judged = measured.len();
     measured.into_iter().for_each(|measured| log.add_measured(measured));
-    for (shadow, traced) in traceable.into_iter().zip(traced) {
+    for (shadow, traced) in traceable.iter().zip(traced) {
         if is_judged(shadow) {
             judged += 1;
-            let recall = recall(collection, &version, shadow, &traced.nearest);
+            let recall = recall(collection, version, shadow, &traced.nearest);
             log.add_measured(Measured { asked: shadow.asked, target: shadow.target, recall });
         }
-        log.add_live(shadow.query.clone(), traced.trace);
+        log.add_live(shadow.query.clone(), traced.trace, shadow.seq);
     }
     if judged > 0 {
-        add_point(collection, &version, &mut log, judged);
+        add_point(collection, version, &mut log, judged);
     }
     log.correct();
     let is_enough = !log.rows.is_empty() || log.live.len() >= LIVE_ALONE;
     let points = (log.unfitted >= REFIT_AFTER && is_enough).then(|| {
-        fit_log(&mut log, &version, |points, log| {
+        fit_log(&mut log, version, |points, log| {
             // Before rows were traced, what the manifest says.
             let known = if log.base.is_empty() { version.index.calibration().points() } else { &log.base };
             neighbours::carried_wide(known, points)
@@ -128,7 +140,7 @@ fn check(collection: &CollectionState) -> Result<usize> {
     if maintenance.unsaved_queries >= SAVE_AFTER {
         save(&mut maintenance)?;
     }
-    Ok(shadows.len())
+    Ok(taken.traceable.len() + taken.others.len())
 }
 
 /// Recall targets at which live queries are searched again to time their scans: few buckets and many.
