@@ -10,6 +10,7 @@ mod candidates;
 mod fit;
 mod foresee;
 mod neighbours;
+mod outcomes;
 mod resolution;
 mod shadow;
 mod trace;
@@ -34,8 +35,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use trace::{Scanned, Traced, Wanted};
 
-/// Fewest traced rows, and the row reads that all of them together may cost.
+/// Rows that are traced where none has been: a load waits for them. Row reads that all of them together may cost.
 const QUERIES_MIN: usize = 256;
+const QUERIES_MAX: usize = 2_000;
 const ROW_READS_MAX: usize = 400_000_000;
 
 /// Rows drawn for each query wanted.
@@ -54,7 +56,7 @@ const SETTLED_SHARE: f64 = 0.1;
 const MERGED_SHARE: f64 = 0.04;
 
 /// Rows and live queries that are traced together when a share has changed, at least: their mean recall is within 0.007 of the
-/// truth. Row reads that tracing more of them may cost: as many as all new up to 20,000 rows.
+/// truth. Row reads that tracing more of them may cost: up to 10,000 rows as many as are kept.
 const REFRESH_TRACES_MIN: usize = 768;
 const REFRESH_READS: usize = 40_000_000;
 
@@ -120,7 +122,9 @@ fn refresh_if_due(collection: &CollectionState, state: Unrest) -> Result<bool> {
     // What was traced before so much changed speaks of other buckets: a larger collection needs a smaller share of them.
     let wanted = match state {
         Unrest::Passing => PASSING_TRACES,
-        Unrest::Settled => (REFRESH_READS / rows as usize).max(REFRESH_TRACES_MIN).min(traces_of(rows)),
+        Unrest::Settled => {
+            (REFRESH_READS / rows as usize).min(ROW_TRACES_MAX).max(REFRESH_TRACES_MIN.min(traces_of(rows)))
+        }
     };
     trace_and_fit(collection, &version, now, wanted, state)?;
     Ok(true)
@@ -142,7 +146,7 @@ fn measure_all(collection: &CollectionState) -> Result<()> {
 
 /// How many rows of `rows` are traced when all is new.
 fn traces_of(rows: u64) -> usize {
-    (ROW_READS_MAX / rows as usize).clamp(QUERIES_MIN, ROW_TRACES_MAX)
+    (ROW_READS_MAX / rows as usize).clamp(QUERIES_MIN, QUERIES_MAX)
 }
 
 /// What there is now, and what has changed up to it: no move that its index has not seen is among that. A row in a memtable counts

@@ -74,9 +74,13 @@ const CERTAIN_ERRORS2: f64 = 4.0;
 /// Points of the timeline that are kept.
 const TIMELINE_MAX: usize = 1_000;
 
-/// Traces of rows, and of live queries, that are kept.
-pub const ROW_TRACES_MAX: usize = 2_000;
-const LIVE_TRACES_MAX: usize = 1_024;
+/// Traces of rows that are kept.
+pub const ROW_TRACES_MAX: usize = 4_000;
+
+/// Live queries that are kept, traced or not: as many as fit some memory, between these.
+const LIVE_MIN: usize = 1_024;
+const LIVE_MAX: usize = 2_048;
+const LIVE_BYTES: usize = 4 << 20;
 
 /// First margin of rules, which live queries are to have too (docs/decisions/0015-margins.md).
 const MARGIN: f32 = 0.26;
@@ -177,7 +181,7 @@ impl RecallLog {
 
     /// Adds the trace of a live query that has seen the write `seq`.
     pub fn add_live(&mut self, query: Vec<f32>, trace: Trace, seq: Seq) {
-        if self.is_full() && self.untraced.pop_front().is_none() && self.kept.pop_front().is_none() {
+        if self.is_full(&query) && self.untraced.pop_front().is_none() && self.kept.pop_front().is_none() {
             self.live.pop_front();
         }
         self.fresh = self.fresh.min(self.live.len());
@@ -193,23 +197,24 @@ impl RecallLog {
 
     /// Keeps a live query that is to be traced when much changes again.
     pub fn keep(&mut self, query: Vec<f32>) {
-        if self.is_full() && self.untraced.pop_front().is_none() && self.kept.pop_front().is_none() {
+        if self.is_full(&query) && self.untraced.pop_front().is_none() && self.kept.pop_front().is_none() {
             return;
         }
         self.kept.push_back(query);
     }
 
-    fn is_full(&self) -> bool {
-        self.live.len() + self.untraced.len() + self.kept.len() >= LIVE_TRACES_MAX
+    fn is_full(&self, query: &[f32]) -> bool {
+        self.live.len() + self.untraced.len() + self.kept.len() >= live_max(query)
     }
 
     /// Adds queries that are older than all there are, as many as there is room for: the last `traced.len()` of them have been
     /// traced.
     pub fn add_older(&mut self, mut queries: Vec<Vec<f32>>, traced: Vec<Trace>) {
+        let Some(live_max) = queries.first().map(|query| live_max(query)) else { return };
         let last = queries.split_off(queries.len() - traced.len());
-        let room = LIVE_TRACES_MAX.saturating_sub(self.live.len());
+        let room = live_max.saturating_sub(self.live.len());
         last.into_iter().zip(traced).rev().take(room).for_each(|traced| self.live.push_front(traced));
-        let room = LIVE_TRACES_MAX.saturating_sub(self.live.len() + self.kept.len());
+        let room = live_max.saturating_sub(self.live.len() + self.kept.len());
         self.untraced.extend(queries.drain(queries.len().saturating_sub(room)..));
     }
 
@@ -288,6 +293,11 @@ impl RecallLog {
     }
 }
 
+/// How many live queries of as many dimensions as this are kept.
+fn live_max(query: &[f32]) -> usize {
+    (LIVE_BYTES / size_of_val(query).max(1)).clamp(LIVE_MIN, LIVE_MAX)
+}
+
 /// The log, and the live queries that wait to be searched again.
 #[derive(Default)]
 pub struct Recall {
@@ -324,12 +334,14 @@ mod tests {
     #[test]
     fn so_many_queries_are_kept_and_traced_ones_rather_than_others() {
         let trace = || Trace { marks: Vec::new(), found: Vec::new() };
-        let mut log = RecallLog::default();
-        (0..3 * LIVE_TRACES_MAX).for_each(|_| log.keep(Vec::new()));
-        (0..LIVE_TRACES_MAX + 9).for_each(|_| log.add_live(Vec::new(), trace(), 1));
-        log.keep(Vec::new());
-        assert_eq!((log.live.len(), log.fresh), (LIVE_TRACES_MAX, LIVE_TRACES_MAX));
-        assert_eq!(log.forget_traces(2).len(), LIVE_TRACES_MAX);
+        for (dim, max) in [(64, LIVE_MAX), (768, 4 * LIVE_MAX / 6), (1_536, LIVE_MIN)] {
+            let (mut log, query) = (RecallLog::default(), vec![0.0; dim]);
+            (0..3 * max).for_each(|_| log.keep(query.clone()));
+            (0..max + 9).for_each(|_| log.add_live(query.clone(), trace(), 1));
+            log.keep(query);
+            assert_eq!((log.live.len(), log.fresh), (max, max));
+            assert_eq!(log.forget_traces(2).len(), max);
+        }
     }
 
     fn measured(count: usize, target: f32, recall: f32) -> RecallLog {

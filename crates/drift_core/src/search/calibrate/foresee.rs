@@ -3,6 +3,7 @@
 //! Layer 6, pure: what is learned is in [`Foresight`](crate::state::Foresight).
 
 use super::fit;
+use super::outcomes::estimate;
 use crate::state::{Forecast, RecallLog, Trace, USUAL_K};
 
 /// Recall asked for whose rule is foretold: it misses enough for those who ask to be told apart.
@@ -16,15 +17,15 @@ pub fn forecast(log: &RecallLog) -> Option<Forecast> {
     let is_known = log.live.len() >= fit::FRESH_ENOUGH && log.newest.len() >= fit::FRESH_ENOUGH;
     is_known.then(|| Forecast {
         rule,
-        before: fit::estimate(&live(log, log.live.len()), rule),
-        newest: fit::estimate(&log.newest.iter().collect::<Vec<_>>(), rule),
+        before: estimate(&live(log, log.live.len()), rule),
+        newest: estimate(&log.newest.iter().collect::<Vec<_>>(), rule),
     })
 }
 
 /// Learns from those who came since the last forecast, if they are enough.
 pub fn learn(log: &mut RecallLog) {
     let Some(forecast) = log.forecast.take().filter(|_| log.fresh >= fit::FRESH_ENOUGH) else { return };
-    let came = fit::estimate(&live(log, log.fresh), forecast.rule);
+    let came = estimate(&live(log, log.fresh), forecast.rule);
     log.foresight.learn(&forecast, came);
 }
 

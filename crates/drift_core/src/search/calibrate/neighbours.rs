@@ -5,7 +5,7 @@
 //! hundred thrice the codes where it is spread evenly, and other regions altogether where ten lie in one cluster and the next in
 //! another; for one half of them, or more where a few long rows are the nearest of all by inner product.
 
-use super::fit::{Tried, all_found, nearest_found};
+use super::outcomes::{Tried, all_found, nearest_found};
 use super::trace::Traced;
 use crate::manifest::CalibrationPoint;
 use crate::state::{Trace, USUAL_K, WIDE_KS};

@@ -380,7 +380,9 @@ fn reached(
     first: &[(f32, u64)],
     k: usize,
 ) -> Vec<Reached> {
-    let is_later = |key: u64| first.iter().all(|(_, begun)| *begun != key);
+    let mut begun: Vec<u64> = first.iter().map(|(_, key)| *key).collect();
+    begun.sort_unstable();
+    let is_later = |key: u64| begun.binary_search(&key).is_err();
     let mut by_step: Vec<(u32, f32)> =
         candidates.iter().filter(|(_, _, key)| is_later(*key)).map(|&(distance, step, _)| (step, distance)).collect();
     by_step.sort_unstable_by_key(|(step, _)| *step);
