@@ -103,8 +103,8 @@ pub fn fit(evidence: &Evidence<'_>) -> Vec<CalibrationPoint> {
                     suffices_alone && next[*rule].reaches(wanted(1.0)) && tried[*rule].reaches(wanted(before_share))
                 }
             };
-            let rule = cheapest(&tried, is_enough, |_| true)?;
-            let sure = cheapest(&tried, is_enough, |rule| rules[*rule].0 == f32::INFINITY);
+            let rule = cheapest(&tried, is_enough)?;
+            let sure = cheapest(&tried, |rule| rules[*rule].0 == f32::INFINITY && is_enough(rule));
             let sure = sure.filter(|sure| tried[*sure].cost <= sure_cost * tried[rule].cost);
             let (difference, row_share) = rules[sure.unwrap_or(rule)];
             Some(CalibrationPoint { k: USUAL_K as u32, recall, difference, row_share })

@@ -84,13 +84,9 @@ pub fn rules(differences: &[f32], shares: &[f32]) -> Vec<(f32, f32)> {
     differences.iter().flat_map(|&difference| shares.iter().map(move |&share| (difference, share))).collect()
 }
 
-/// The cheapest of some rules.
-pub fn cheapest(
-    tried: &[Outcome],
-    is_enough: impl Fn(&usize) -> bool,
-    is_admitted: impl Fn(&usize) -> bool,
-) -> Option<usize> {
-    let rules = (0..tried.len()).filter(|rule| is_admitted(rule) && is_enough(rule));
+/// The cheapest of the rules that are enough.
+pub fn cheapest(tried: &[Outcome], is_enough: impl Fn(&usize) -> bool) -> Option<usize> {
+    let rules = (0..tried.len()).filter(is_enough);
     rules.min_by(|a, b| tried[*a].cost.total_cmp(&tried[*b].cost).then(a.cmp(b)))
 }
 
@@ -251,12 +247,9 @@ impl Tried<'_> {
 
     /// The cheapest rule that reaches a mean recall beyond doubt or, if none does, so far as these traces tell.
     pub fn cheapest(&self, recall: f32) -> Option<(f32, f32)> {
-        let cost = |rule: usize| self.outcomes[rule].cost;
-        let cheapest = |is_enough: &dyn Fn(&Outcome) -> bool| {
-            let enough = (0..self.rules.len()).filter(|rule| is_enough(&self.outcomes[*rule]));
-            enough.min_by(|a, b| cost(*a).total_cmp(&cost(*b)).then(a.cmp(b)))
-        };
-        let rule = cheapest(&|tried| tried.reaches(recall)).or_else(|| cheapest(&|tried| tried.mean >= recall))?;
+        let tried = &self.outcomes;
+        let rule = cheapest(tried, |rule| tried[*rule].reaches(recall))
+            .or_else(|| cheapest(tried, |rule| tried[*rule].mean >= recall))?;
         Some(self.rules[rule])
     }
 }
