@@ -36,7 +36,7 @@ class SearchWork(NamedTuple):
     codes: int
     """Codes scanned: 1-bit entries, or 8-bit codes of rows."""
     first_codes: int
-    """Entries estimated for a first threshold, beside `codes`."""
+    """Entries estimated for a first threshold, of buckets that were not scanned then: beside `codes`."""
     rows_refined: int
     """Rows whose 8-bit codes were read after their entry had passed."""
     rows_exact: int

@@ -12,6 +12,7 @@ mod exact;
 mod expiry;
 mod explain;
 mod filter;
+mod first;
 mod geometry;
 mod get;
 mod matching;

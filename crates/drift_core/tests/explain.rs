@@ -116,6 +116,14 @@ fn check(explained: &Explanation, options: &SearchOptions) {
     if explained.stop != Stop::All {
         assert_eq!(scanned.iter().map(|bucket| bucket.codes).sum::<u64>(), explained.work.codes);
     }
+    let mut first = explained.work.first_codes;
+    for bucket in &explained.buckets[scanned.len()..] {
+        if first == 0 {
+            break;
+        }
+        first = first.checked_sub(bucket.codes).expect("entries of whole buckets, none of which counts as scanned");
+    }
+    assert_eq!(first, 0, "entries that count as scanned");
     let next = explained.buckets.get(scanned.len());
     match explained.stop {
         Stop::All => assert_eq!(explained.work.buckets, explained.buckets_total),

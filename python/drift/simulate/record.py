@@ -28,9 +28,7 @@ class Record:
         Ids in answers that do not live: 0 for a correct engine.
     codes : float or None
         Codes compared per query as the engine counts them (drift stores two of each flushed row), and rows of drift's
-        memtable, each of which a search compares; None for an engine that does not count. From 64 dimensions on, drift
-        does not count the entries that give a search its first threshold, about those of one bucket: a count below 10
-        means that nothing else was read.
+        memtable, each of which a search compares; None for an engine that does not count.
     refined : float or None
         Rows per query whose finer code drift read, those of the first threshold included; None for other engines.
     share : float or None

@@ -258,6 +258,29 @@ impl BitQuery {
     pub fn estimates(&self, blocks: &[u8], out: &mut [f32]) {
         (kernels().bits_estimates)(blocks, self.table.as_slice(), self.scale, out);
     }
+
+    /// Makes of the estimates of the entries of `centre` the lowest distances that a scan takes them for, but for the rounding of its
+    /// numbers; both less what the centre adds.
+    pub fn lower(&self, blocks: &[u8], centre: Centre, estimates: &mut [f32]) {
+        let codes = self.table.as_slice().len();
+        let half = half_block_bytes(codes);
+        let reach = self.slack * centre.reach;
+        let (whole, rest) = blocks.split_at(blocks.len() / (2 * half) * 2 * half);
+        let (outs, out) = estimates.as_chunks_mut::<BLOCK_ENTRIES>();
+        for (block, out) in whole.chunks_exact(2 * half).zip(outs) {
+            lower_by(reach, &block[codes + 2 * BLOCK_ENTRIES..], out);
+        }
+        if !rest.is_empty() {
+            lower_by(reach, &rest[codes / 2 + 2 * HALF_ENTRIES..], out);
+        }
+    }
+}
+
+/// Lowers estimates by `reach` times the numbers B of their entries.
+fn lower_by(reach: f32, numbers: &[u8], estimates: &mut [f32]) {
+    for (estimate, number) in estimates.iter_mut().zip(numbers.as_chunks::<2>().0) {
+        *estimate -= reach * f32::from_bits(u32::from(u16::from_le_bytes(*number)) << 16);
+    }
 }
 
 #[cfg(test)]
@@ -348,6 +371,36 @@ mod tests {
         bits.estimates(&to, &mut b);
         assert_eq!(a[..BLOCK_ENTRIES], b[..BLOCK_ENTRIES]);
         assert!(b[BLOCK_ENTRIES..].iter().all(|estimate| *estimate == f32::INFINITY));
+    }
+
+    #[test]
+    fn lowered_estimates_are_what_a_scan_compares() {
+        let (dim, rows) = (70, BLOCK_ENTRIES + HALF_ENTRIES - 3);
+        let (middle, origin, query) = (vector(dim, 1, 1.0), vector(dim, 2, 0.1), vector(dim, 3, 1.0));
+        let mut bytes = vec![0; 3 * half_bytes(dim)];
+        let mut blocks = Blocks::clear(&mut bytes, dim);
+        let mut code = BitCode::default();
+        for at in 0..rows {
+            code.set(Metric::L2, &vector(dim, 50 + at as u64, 1.0), &middle, &origin);
+            code.write(&mut blocks, at);
+        }
+        let mut bits = BitQuery::new(dim);
+        bits.set(&query, &origin);
+        let away = distance(Metric::L2, &query, &middle);
+        let centre = Centre { distance: away, reach: away.sqrt() };
+        let mut lower = vec![0.0; BLOCK_ENTRIES + HALF_ENTRIES];
+        bits.estimates(&bytes, &mut lower);
+        bits.lower(&bytes, centre, &mut lower);
+        assert!(lower[rows..].iter().all(|bound| *bound == f32::INFINITY));
+        let mut ascending = lower[..rows].to_vec();
+        ascending.sort_unstable_by(f32::total_cmp);
+        for pair in ascending.windows(2).filter(|pair| pair[1] - pair[0] > 1e-4 * pair[1].abs()) {
+            let limit = (pair[0] + pair[1]) / 2.0;
+            let mut masks = [0; 2];
+            bits.scan(&bytes, centre, limit + centre.distance, &[], &mut masks);
+            let passes = |at: usize| masks[at / BLOCK_ENTRIES] >> (at % BLOCK_ENTRIES) & 1 == 1;
+            assert!((0..lower.len()).all(|at| passes(at) == (lower[at] < limit)), "below {limit}");
+        }
     }
 
     #[test]

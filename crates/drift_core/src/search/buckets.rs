@@ -125,7 +125,7 @@ pub struct Work {
     pub rows: u64,
     /// Buckets.
     pub buckets: u64,
-    /// Entries estimated to find a first threshold, beside `rows`, which limits count.
+    /// Entries estimated to find a first threshold, of buckets that were not scanned then: beside `rows`, which limits count.
     pub started: u64,
     /// SQ8 codes of rows that passed a filter.
     pub refined: u64,

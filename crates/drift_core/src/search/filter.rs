@@ -39,7 +39,14 @@ pub fn scan(
     let (mut refined, mut asked) = (0, [0; REFINE_LAG]);
     while let Some(bucket) = next_bucket(version, limits, &work, limits.reached(&scratch.estimates), scratch) {
         let at = work.buckets as usize;
-        let (entries, mut met) = scan.bucket(bucket, at, scratch.estimates.nth(limits.rule_k()), scratch);
+        let threshold = scratch.estimates.nth(limits.rule_k());
+        let (entries, mut met) = match scan.first_bucket(at, threshold, scratch) {
+            Some(known) => {
+                work.started -= known.0;
+                known
+            }
+            None => scan.bucket(bucket, at, threshold, scratch),
+        };
         work.rows += entries;
         work.buckets += 1;
         met.dead = scan.refine(refined..asked[0], scratch);
@@ -81,7 +88,7 @@ impl Scan<'_> {
         let near = scratch.survivors.len();
         let dead = self.refine(0..near, scratch);
         work.refined += near as u64;
-        Met { near: near as u32, wanted: near as u32, dead }
+        Met { near: near as u32, wanted: near as u32, dead, again: 0 }
     }
 
     /// Puts the best entries of the first buckets by estimate into `scratch.survivors`.
@@ -90,31 +97,53 @@ impl Scan<'_> {
         scratch.first.clear();
         let mut seen = Work::default();
         let nothing = Reached { threshold: f32::INFINITY, near: f32::INFINITY };
-        while scratch.first.len() < count && seen.rows < limits.stop.rows {
+        while scratch.first.wanted() < count && seen.rows < limits.stop.rows {
             let Some(bucket) = next_bucket(self.version, limits, &seen, nothing, scratch) else { break };
             self.ask_for_bucket(seen.buckets as usize + 1, scratch);
-            for layer in self.filter.layers() {
-                let part = layer.part(bucket.position as usize);
-                work.started += part.rows.len() as u64;
-                seen.rows += part.rows.len() as u64;
-                scratch.blocks.resize(part.rows.len(), 0.0);
-                scratch.bits.estimates(part.blocks, &mut scratch.blocks);
-                let estimates = scratch.blocks.iter().zip(part.rows);
-                let taken = estimates.filter(|&(&estimate, &row)| estimate < f32::INFINITY && self.is_wanted(row));
-                scratch.first.extend(taken.map(|(estimate, &row)| (estimate + bucket.centre.distance, row)));
-            }
+            let slots = self.estimate(bucket, scratch);
+            scratch.first.end_bucket(slots);
+            work.started += slots;
+            seen.rows += slots;
             seen.buckets += 1;
         }
-        if scratch.first.len() > count {
-            scratch.first.select_nth_unstable_by(count, |a, b| a.0.total_cmp(&b.0));
-            scratch.first.truncate(count);
-        }
         scratch.survivors.clear();
-        for at in 0..scratch.first.len() {
-            let row = scratch.first[at].1;
+        let Scratch { first, survivors, .. } = scratch;
+        first.take(count, |row| {
             self.ask_for_row(row);
-            scratch.survivors.push(row);
+            survivors.push(row);
+        });
+    }
+
+    /// Adds the entries of a bucket to the first ones; how many its blocks have room for.
+    fn estimate(&self, bucket: Ranked, scratch: &mut Scratch) -> u64 {
+        let Scratch { first, blocks, bounds, bits, .. } = scratch;
+        let mut slots = 0;
+        for layer in self.filter.layers() {
+            let part = layer.part(bucket.position as usize);
+            slots += part.rows.len() as u64;
+            blocks.resize(part.rows.len(), 0.0);
+            bits.estimates(part.blocks, blocks);
+            bounds.clear();
+            bounds.extend_from_slice(blocks);
+            bits.lower(part.blocks, bucket.centre, bounds);
+            let entries = blocks.iter().zip(&*bounds).zip(part.rows);
+            for ((&estimate, &bound), &row) in entries.filter(|((estimate, _), _)| **estimate < f32::INFINITY) {
+                let added = bucket.centre.distance;
+                first.push(estimate + added, bound + added, row, self.is_wanted(row));
+            }
         }
+        slots
+    }
+
+    /// What a scan of the bucket ranked `at` lets pass, where that is known from the first threshold.
+    fn first_bucket(&self, at: usize, threshold: f32, scratch: &mut Scratch) -> Option<(u64, Met)> {
+        let Scratch { first, survivors, .. } = scratch;
+        let known = first.meet(at, threshold, |row| {
+            self.ask_for_row(row);
+            survivors.push(row);
+        })?;
+        self.ask_for_bucket(at + PREFETCH_BUCKETS, scratch);
+        Some(known)
     }
 
     /// Scans the blocks of a bucket; returns how many entries they have room for, and which passed.

@@ -61,6 +61,8 @@ pub struct Met {
     pub wanted: u32,
     /// Those that turned out not to be there any more.
     pub dead: u32,
+    /// Those of all that were counted before.
+    pub again: u32,
 }
 
 impl Met {
@@ -77,7 +79,7 @@ impl Met {
 
 impl AddAssign for Met {
     fn add_assign(&mut self, other: Met) {
-        self.near += other.near;
+        self.near += other.near - other.again;
         self.wanted += other.wanted;
         self.dead += other.dead;
     }

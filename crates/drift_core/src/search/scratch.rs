@@ -2,6 +2,7 @@
 //!
 //! Layer 6.
 
+use super::first::FirstEntries;
 use super::geometry::Geometry;
 use crate::memtable::MemtableQuery;
 use crate::quant::bits::BitQuery;
@@ -31,8 +32,10 @@ pub struct Scratch {
     pub masks: Vec<u32>,
     /// Estimates of the entries of one part of a bucket.
     pub blocks: Vec<f32>,
-    /// Estimate and row number of the entries of the first buckets.
-    pub first: Vec<(f32, u32)>,
+    /// Lowest distances that these entries may have.
+    pub bounds: Vec<f32>,
+    /// The entries of the first buckets, and where each bucket's begin.
+    pub first: FirstEntries,
     /// Numbers of the rows that passed the filter.
     pub survivors: Vec<u32>,
     /// Best rows by estimate.
@@ -75,7 +78,8 @@ pub fn take(collection: &CollectionState) -> Loan {
         geometry: Geometry::default(),
         masks: Vec::new(),
         blocks: Vec::new(),
-        first: Vec::new(),
+        bounds: Vec::new(),
+        first: FirstEntries::default(),
         survivors: Vec::new(),
         products: Vec::new(),
         estimates: TopK::new(0),

@@ -60,7 +60,7 @@ pub struct ExplainedWork {
     pub buckets: u64,
     /// Codes scanned.
     pub codes: u64,
-    /// Entries estimated to find a first threshold, beside `codes`.
+    /// Entries estimated to find a first threshold, of buckets that were not scanned then: beside `codes`.
     pub first_codes: u64,
     /// Rows whose 8-bit codes were read after their entry had passed.
     pub rows_refined: u64,
