@@ -22,9 +22,12 @@ pub struct StopRule {
 }
 
 impl StopRule {
-    /// Scans everything.
+    /// Scans everything, by the codes that tell most.
     pub const ALL: StopRule =
         StopRule { difference: f32::INFINITY, rows: u64::MAX, usual: f32::INFINITY, fills: false };
+
+    /// Scans every bucket, by the codes that searches begin with.
+    pub const ALL_BUCKETS: StopRule = StopRule { fills: true, ..StopRule::ALL };
 
     /// Whether a search goes on that has scanned `codes` and has its rows at `reached`, when the next bucket's score is
     /// `score`.
