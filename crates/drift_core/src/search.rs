@@ -174,13 +174,16 @@ fn find(
 ) -> Result<()> {
     scratch.set_query(collection, &version.index.router, query);
     scratch.exact.reset(limits.k);
+    scratch.estimates.reset(rerank::width_in(&version.index, limits.rule_k()));
+    let predicate = wanted.and_then(Wanted::predicate);
+    let is_done = memory::scan_first(collection.schema.metric, version, predicate, limits.rule_k(), scratch);
     if wanted.map_or(version.index.rows(), |wanted| wanted.flushed) > 0 {
-        scratch.estimates.reset(rerank::width_in(&version.index, limits.rule_k()));
         buckets::scan(collection, version, limits, wanted, scratch);
         rerank::finish(collection, version, limits, wanted, scratch)?;
     }
-    // Last, so that few of its rows pass the threshold that the buckets have set.
-    memory::scan(version, SearchMode::Fast, wanted.and_then(Wanted::predicate), scratch);
+    if !is_done {
+        memory::scan(version, SearchMode::Fast, predicate, scratch);
+    }
     Ok(())
 }
 

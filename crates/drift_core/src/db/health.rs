@@ -85,7 +85,7 @@ pub(super) fn health(collection: &CollectionState) -> Result<Health> {
     Ok(Health {
         recalls,
         rows: search::live_rows(collection)?,
-        dead_rows: index.segments.iter().map(|live| live.segment.dead_rows()).sum(),
+        dead_rows: index.dead_rows(),
         segment_rows: index.rows(),
         segments: index.segments.len() as u64,
         bucket_rows: shape.live,

@@ -25,7 +25,7 @@ pub(super) fn stats(collection: &CollectionState) -> Result<Stats> {
         rows: search::live_rows(collection)?,
         memtable_rows: version.memtable_rows() as u64,
         segment_rows: index.rows(),
-        dead_rows: index.segments.iter().map(|live| live.segment.dead_rows()).sum(),
+        dead_rows: index.dead_rows(),
         frozen_memtables: version.frozen.len() as u64,
         buckets: index.router.len() as u64,
         segments: index.segments.len() as u64,

@@ -248,7 +248,7 @@ const DEATHS_SHARE: u64 = 50;
 
 /// Has maintenance look when rows enough have died since it last did.
 fn tell_deaths(collection: &CollectionState, version: &Version) {
-    let dead: u64 = version.index.segments.iter().map(|live| live.segment.dead_rows()).sum();
+    let dead = version.index.dead_rows();
     let seen = dead.min(collection.counters.deaths_seen.load(Ordering::Relaxed));
     let due = dead - seen > DEATHS_MIN.max(version.index.rows() / DEATHS_SHARE);
     // Compaction makes the count smaller.

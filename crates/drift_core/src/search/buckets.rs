@@ -8,7 +8,7 @@
 use super::reach::{Met, Reach};
 use super::scratch::Scratch;
 use super::wanted::Wanted;
-use super::{confidence, filter, geometry};
+use super::{confidence, filter, geometry, memory};
 use crate::kernels::{kernels, prefetch};
 use crate::quant::sq8::{Factors, QueryCode};
 use crate::segment::Segment;
@@ -90,9 +90,11 @@ pub fn scan(
     };
     if let Some(wanted) = wanted {
         // Where the rule stopped short of rows that are there: none of those that match may be missing.
-        let is_short = || (scratch.estimates.len() as u64) < wanted.flushed.min(limits.k as u64);
+        let there_are = wanted.flushed + scratch.memory.len() as u64;
+        let is_short = || (scratch.estimates.len() as u64) < there_are.min(limits.k as u64);
         if everything || reach.is_some_and(|reach| reach.is_direct() || is_short()) {
             scratch.estimates.reset(scratch.estimates.k());
+            memory::offer(metric, scratch);
             work.refined += scan_wanted(metric, version, wanted, scratch);
             work.direct = true;
         }

@@ -109,6 +109,9 @@ fn find(
         let used = Limits { stop: StopRule::ALL, ..limits };
         return Ok(Found { work: Work { direct: true, ..found.work }, used, rows_exact: flushed });
     }
+    let predicate = wanted.and_then(Wanted::predicate);
+    let is_done = memory::scan_first(collection.schema.metric, version, predicate, limits.rule_k(), scratch);
+    times.memory = laps.lap();
     if flushed > 0 {
         (found.work, found.used) = buckets::scan(collection, version, &limits, wanted, scratch);
         times.scan = laps.lap();
@@ -118,8 +121,10 @@ fn find(
         found.rows_exact = read as u64;
         times.exact = laps.lap();
     }
-    memory::scan(version, SearchMode::Fast, wanted.and_then(Wanted::predicate), scratch);
-    times.memory = laps.lap();
+    if !is_done {
+        memory::scan(version, SearchMode::Fast, predicate, scratch);
+        times.memory += laps.lap();
+    }
     Ok(found)
 }
 

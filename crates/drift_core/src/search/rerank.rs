@@ -4,6 +4,7 @@
 //! in file order, so neighbours of one bucket come in one read.
 
 use super::buckets::{self, Limits, Work, place};
+use super::memory;
 use super::scratch::Scratch;
 use super::wanted::Wanted;
 use crate::error::Result;
@@ -56,6 +57,7 @@ pub fn finish(
     if version.index.rows() <= SCAN_ALL_ROWS && is_in_doubt(collection, version, scratch) {
         let all = version.index.rows() as usize;
         scratch.estimates.reset(all);
+        memory::offer(collection.schema.metric, scratch);
         (again, _) = buckets::scan(collection, version, limits, wanted, scratch);
         read += rerank(collection, version, limits.k, all, scratch)?;
     }
@@ -66,7 +68,7 @@ pub fn finish(
 /// Whether a row whose estimate was not kept may be among the nearest.
 fn is_in_doubt(collection: &CollectionState, version: &Version, scratch: &Scratch) -> bool {
     let Scratch { estimates, exact, code, .. } = scratch;
-    let last = estimates.sorted().last().filter(|_| estimates.len() == estimates.k());
+    let last = estimates.sorted().iter().rfind(is_flushed).filter(|_| estimates.len() == estimates.k());
     last.is_some_and(|last| is_within_reach(collection.schema.metric, version, code, last, exact.threshold()))
 }
 
@@ -92,6 +94,11 @@ fn is_within_reach(
 /// and is still read.
 const DOUBT_DEVIATIONS: f32 = 3.0;
 
+/// Whether an estimated row is one of a segment; rows of memtables are among them with their exact distances.
+fn is_flushed((_, key): &&(f32, u64)) -> bool {
+    memory::place(*key).is_none()
+}
+
 /// Moves the best of `scratch.estimates` for `k` neighbours, `width` at most, into `scratch.exact`, measured exactly; how many
 /// were read.
 ///
@@ -105,14 +112,15 @@ pub fn rerank(
     scratch: &mut Scratch,
 ) -> Result<usize> {
     let metric = collection.schema.metric;
-    let certain = k.min(scratch.estimates.len());
+    let best = k.min(scratch.estimates.len());
     scratch.keys.clear();
-    scratch.keys.extend(scratch.estimates.sorted()[..certain].iter().map(|(_, key)| *key));
+    scratch.keys.extend(scratch.estimates.sorted()[..best].iter().filter(is_flushed).map(|(_, key)| *key));
+    let certain = scratch.keys.len();
     read(collection, version, scratch)?;
     let worst = scratch.exact.threshold();
     let Scratch { estimates, keys, code, .. } = &mut *scratch;
     keys.clear();
-    let others = estimates.sorted().iter().take(width).skip(certain);
+    let others = estimates.sorted().iter().take(width).skip(best).filter(is_flushed);
     keys.extend(others.filter(|row| is_within_reach(metric, version, code, row, worst)).map(|(_, key)| *key));
     let doubtful = keys.len();
     read(collection, version, scratch)?;

@@ -38,6 +38,8 @@ pub struct Scratch {
     pub first: FirstEntries,
     /// Numbers of the rows that passed the filter.
     pub survivors: Vec<u32>,
+    /// Nearest rows of memtables, where the search began with them.
+    pub memory: TopK,
     /// Best rows by estimate.
     pub estimates: TopK,
     /// Keys of the rows to be read, in file order.
@@ -82,6 +84,7 @@ pub fn take(collection: &CollectionState) -> Loan {
         first: FirstEntries::default(),
         survivors: Vec::new(),
         products: Vec::new(),
+        memory: TopK::new(0),
         estimates: TopK::new(0),
         keys: Vec::new(),
         rows: Vec::new(),

@@ -38,7 +38,7 @@ struct Kept {
 impl DensityCache {
     /// The density of `index`.
     pub fn of(&self, metric: Metric, index: &Index) -> Arc<Density> {
-        let dead = index.segments.iter().map(|live| live.segment.dead_rows()).sum::<u64>();
+        let dead = index.dead_rows();
         let mut kept = self.0.lock();
         let same = kept.as_ref().filter(|kept| index.is_of(&kept.rows));
         if let Some(known) = same

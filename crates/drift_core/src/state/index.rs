@@ -289,6 +289,11 @@ impl Index {
         std::ptr::eq(Arc::as_ptr(&self.physical), name.as_ptr())
     }
 
+    /// Rows in segments that some write has superseded, be it one after the version of this index.
+    pub fn dead_rows(&self) -> u64 {
+        self.segments.iter().map(|live| live.segment.dead_rows()).sum()
+    }
+
     /// Rows in segments, dead ones included.
     pub fn rows(&self) -> u64 {
         self.rows
