@@ -48,7 +48,9 @@ class Writer:
         while not self.stop.is_set():
             start = time.perf_counter()
             ids = np.arange(self.at, self.at + self.batch)
-            self.collection.add(ids, self.rows[ids % len(self.rows)])
+            first = self.at % (len(self.rows) - self.batch)
+            # A view: copies made here would keep the interpreter's lock, which searches need.
+            self.collection.add(ids, self.rows[first : first + self.batch])
             self.collection.delete(ids - self.live)
             self.at += self.batch
             self.stop.wait(max(0.0, self.pause - (time.perf_counter() - start)))
