@@ -23,7 +23,7 @@ pub use catalog::{Catalog, CatalogEntry, CatalogStore};
 pub use chain::MANIFESTS_KEPT;
 pub use collection::{CalibrationPoint, FileNumbers, Manifest, ManifestStore, SegmentEntry, next_file_number};
 pub use moves::{MoveFile, SegmentMoves};
-pub use recall::{Asked, POINTS_MAX, RecallSummary, TARGETS_MAX, TargetSum, TimelinePoint};
+pub use recall::{Asked, Learned, POINTS_MAX, RecallSummary, TARGETS_MAX, TargetSum, TimelinePoint};
 pub use tombstones::TombstoneFile;
 
 #[cfg(test)]

@@ -198,7 +198,7 @@ impl Manifest {
             .fields
             .iter()
             .map(|field| FieldMessage { name: field.name.clone(), kind: u32::from(field.kind.code()) });
-        let (recall_targets, timeline) = self.recall.encode();
+        let (recall_targets, timeline, learned) = self.recall.encode();
         let message = ManifestMessage {
             dim: self.schema.dim as u32,
             metric: self.schema.metric.name().to_owned(),
@@ -230,6 +230,7 @@ impl Manifest {
             unmeasured_rows: self.unmeasured_rows,
             recall_targets,
             timeline,
+            learned,
         };
         message.encode_to_vec()
     }
@@ -291,7 +292,7 @@ impl Manifest {
             usual_distance: message.usual_distance,
             spare_rows: message.spare_rows,
             unmeasured_rows: message.unmeasured_rows,
-            recall: RecallSummary::decode(&message.recall_targets, &message.timeline),
+            recall: RecallSummary::decode(&message.recall_targets, &message.timeline, message.learned.as_ref()),
         };
         manifest.check().map_err(|problem| link.corrupt(problem))?;
         Ok(manifest)

@@ -68,6 +68,8 @@ pub(super) struct ManifestMessage {
     pub(super) spare_rows: u32,
     #[prost(uint64, tag = "44")]
     pub(super) unmeasured_rows: u64,
+    #[prost(message, optional, tag = "45")]
+    pub(super) learned: Option<LearnedMessage>,
 }
 
 /// A field of the payload.
@@ -77,6 +79,17 @@ pub(super) struct FieldMessage {
     pub(super) name: String,
     #[prost(uint32, tag = "2")]
     pub(super) kind: u32,
+}
+
+/// What was learned of those who ask.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct LearnedMessage {
+    #[prost(float, tag = "1")]
+    pub(super) margin: f32,
+    #[prost(double, tag = "2")]
+    pub(super) products: f64,
+    #[prost(double, tag = "3")]
+    pub(super) squares: f64,
 }
 
 /// Measured recall of one target.

@@ -1,9 +1,10 @@
 //! What a manifest keeps of the recall that was measured.
 //!
 //! Layer 4. A summary for those who open the collection later: sums by target and the newest points of the timeline, so that
-//! health in another process, or after a restart, begins with what is known. Searches do not depend on it.
+//! health in another process, or after a restart, begins with what is known, and what was learned of those who ask. No search depends on
+//! it until rules are fitted again.
 
-use super::messages::{RecallTargetMessage, TimelineMessage};
+use super::messages::{LearnedMessage, RecallTargetMessage, TimelineMessage};
 
 /// Targets that are kept, those with most queries: people ask for one or two.
 pub const TARGETS_MAX: usize = 16;
@@ -66,6 +67,17 @@ pub struct TimelinePoint {
     pub buckets: u64,
 }
 
+/// What was learned of those who ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Learned {
+    /// Share of the distance to full recall that is added to targets when rules are fitted.
+    pub margin: f32,
+    /// Sums of the regression that tells which share of them asks for what came last: of products, and of squares.
+    pub products: f64,
+    /// See `products`.
+    pub squares: f64,
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecallSummary {
@@ -73,10 +85,12 @@ pub struct RecallSummary {
     pub targets: Vec<TargetSum>,
     /// Oldest first.
     pub timeline: Vec<TimelinePoint>,
+    /// None before anybody has asked, and of versions that did not keep it.
+    pub learned: Option<Learned>,
 }
 
 impl RecallSummary {
-    pub(super) fn encode(&self) -> (Vec<RecallTargetMessage>, Vec<TimelineMessage>) {
+    pub(super) fn encode(&self) -> (Vec<RecallTargetMessage>, Vec<TimelineMessage>, Option<LearnedMessage>) {
         let target = |of: &TargetSum| RecallTargetMessage {
             target: of.target,
             queries: of.queries,
@@ -91,10 +105,16 @@ impl RecallSummary {
             rows: at.rows,
             buckets: at.buckets,
         };
-        (self.targets.iter().map(target).collect(), self.timeline.iter().map(point).collect())
+        let learned = |of: &Learned| LearnedMessage { margin: of.margin, products: of.products, squares: of.squares };
+        let (targets, timeline) = (self.targets.iter().map(target), self.timeline.iter().map(point));
+        (targets.collect(), timeline.collect(), self.learned.as_ref().map(learned))
     }
 
-    pub(super) fn decode(targets: &[RecallTargetMessage], timeline: &[TimelineMessage]) -> RecallSummary {
+    pub(super) fn decode(
+        targets: &[RecallTargetMessage],
+        timeline: &[TimelineMessage],
+        learned: Option<&LearnedMessage>,
+    ) -> RecallSummary {
         // Later versions may tell more kinds apart; what they measured is not known here.
         let asked = |of: &RecallTargetMessage| Asked::ALL.get(of.asked as usize).copied();
         let target = |of: &RecallTargetMessage| {
@@ -116,6 +136,7 @@ impl RecallSummary {
         RecallSummary {
             targets: targets.iter().filter_map(target).collect(),
             timeline: timeline.iter().map(point).collect(),
+            learned: learned.map(|of| Learned { margin: of.margin, products: of.products, squares: of.squares }),
         }
     }
 
@@ -135,6 +156,11 @@ impl RecallSummary {
         let is_point = |at: &TimelinePoint| at.time.is_finite() && at.recall.is_finite() && at.codes.is_finite();
         if !self.targets.iter().all(is_sum) || !self.timeline.iter().all(is_point) {
             return Err("measured recall is out of its range".to_owned());
+        }
+        let is_learned =
+            |of: &Learned| (0.0..=1.0).contains(&of.margin) && of.products.is_finite() && of.squares.is_finite();
+        if !self.learned.iter().all(is_learned) {
+            return Err("what was learned of those who ask is out of its range".to_owned());
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ fn manifest(number: u64) -> Manifest {
         recall: RecallSummary {
             targets: vec![TargetSum { asked: Asked::Many, target: 0.95, queries: 64, sum: 61.5, squares: 60.0 }],
             timeline: vec![TimelinePoint { time: 1.5e9, recall: 0.96, codes: 3_301.5, rows: 10, buckets: 2 }],
+            learned: Some(Learned { margin: 0.3, products: -1.5, squares: 8.25 }),
         },
         calibration: vec![CalibrationPoint { k: 10, recall: 0.9, difference: f32::INFINITY, row_share: 0.01 }],
         ..Manifest::first(IDENTITY, Schema::new(8, Metric::Cosine, IdType::Str).unwrap(), 99)
@@ -149,7 +150,10 @@ fn senseless_manifests_are_not_written() {
     let (_, mut writer) = chain_of(1);
     let mut twice = manifest(2);
     twice.segments[1].file = FileId(1);
+    let mut boundless = manifest(2);
+    boundless.recall.learned = Some(Learned { squares: f64::NAN, ..Learned::default() });
     for bad in [
+        boundless,
         manifest(1),
         manifest(3),
         twice,

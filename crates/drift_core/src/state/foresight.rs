@@ -45,6 +45,16 @@ pub struct Foresight {
 }
 
 impl Foresight {
+    /// What an earlier handle has learned, by its [`sums`](Foresight::sums).
+    pub fn of(products: f64, squares: f64) -> Foresight {
+        Foresight { products, squares }
+    }
+
+    /// Sums of products and of squares: all that was learned.
+    pub fn sums(&self) -> (f64, f64) {
+        (self.products, self.squares)
+    }
+
     /// Share of those who ask next that is to be taken to ask for what came last.
     pub fn newest_share(&self) -> f32 {
         let share = (0.5 * FIRST_GUESS + self.products) / (FIRST_GUESS + self.squares.max(0.0));

@@ -86,8 +86,8 @@ const LIVE_BYTES: usize = 4 << 20;
 const MARGIN: f32 = 0.26;
 
 /// Bounds of a corrected margin.
-const MARGIN_MIN: f32 = 0.2;
-const MARGIN_MAX: f32 = 0.75;
+pub(super) const MARGIN_MIN: f32 = 0.2;
+pub(super) const MARGIN_MAX: f32 = 0.75;
 
 /// Writes since the first measurement, as a share of the rows, from which on rows have changed.
 const CHANGED_SHARE: f64 = 0.1;

@@ -3,14 +3,19 @@
 //! Layer 5, pure. What an earlier handle measured counts on after a restart, with a weight that falls to nothing as a
 //! thousand queries of its kind are measured anew: health tells of the newest thousand of each kind, whoever measured them.
 
-use super::recall::{MEASURED_MAX, Measured, RecallLog};
-use crate::manifest::{POINTS_MAX, RecallSummary, TARGETS_MAX, TargetSum};
+use super::Foresight;
+use super::recall::{MARGIN_MAX, MARGIN_MIN, MEASURED_MAX, Measured, RecallLog};
+use crate::manifest::{Learned, POINTS_MAX, RecallSummary, TARGETS_MAX, TargetSum};
 
 impl RecallLog {
     /// Begins with what an earlier handle has left.
     pub fn resume(&mut self, kept: &RecallSummary) {
         self.carried.clone_from(&kept.targets);
         self.timeline.extend(&kept.timeline);
+        if let Some(learned) = &kept.learned {
+            self.foresight = Foresight::of(learned.products, learned.squares);
+            self.margin = learned.margin.clamp(MARGIN_MIN, MARGIN_MAX);
+        }
     }
 
     /// Measured recall by target, the most asked for first.
@@ -50,7 +55,9 @@ impl RecallLog {
         let mut targets = self.by_target();
         targets.truncate(TARGETS_MAX);
         let old = self.timeline.len().saturating_sub(POINTS_MAX);
-        RecallSummary { targets, timeline: self.timeline.iter().skip(old).copied().collect() }
+        let (products, squares) = self.foresight.sums();
+        let learned = Some(Learned { margin: self.margin, products, squares });
+        RecallSummary { targets, timeline: self.timeline.iter().skip(old).copied().collect(), learned }
     }
 }
 
@@ -84,6 +91,20 @@ mod tests {
             log.by_target(),
             [TargetSum { asked: Asked::Nearest, target: 0.95, queries: 1_000, sum: 1_000.0, squares: 1_000.0 }]
         );
+    }
+
+    #[test]
+    fn what_was_learned_of_those_who_ask_is_kept_within_its_bounds() {
+        let mut log = RecallLog::default();
+        (log.margin, log.foresight) = (0.3, Foresight::of(6.0, 8.0));
+        measure(&mut log, 1, 0.95, 0.9);
+        let mut next = RecallLog::default();
+        next.resume(&log.summary());
+        assert_eq!((next.margin, next.foresight.newest_share()), (0.3, 10.0 / 16.0));
+        next.resume(&RecallSummary::default());
+        assert_eq!(next.margin, 0.3, "nothing kept, nothing forgotten");
+        next.resume(&RecallSummary { learned: Some(Learned { margin: 1.0, ..Learned::default() }), ..log.summary() });
+        assert_eq!(next.margin, MARGIN_MAX);
     }
 
     #[test]
