@@ -101,6 +101,25 @@ def test_live_queries_are_measured(db: drift.Database) -> None:
     assert health.to_dict()["recalls"][0]["queries"] == health.recalls[0].queries
 
 
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_buckets_that_deletions_made_sparse_are_defined_anew_where_searches_read_few(
+    db: drift.Database, is_asked: bool
+) -> None:
+    c = db.create_collection("c", dim=DIM, metric="l2")
+    c.load([(np.arange(6_000), rows_at(0, 6_000, 1))])
+    settle(c)
+    buckets = len(c.health().bucket_rows)
+    if is_asked:
+        c.search(rows_at(0, 400, 2), k=K)
+        settle(c)
+    c.delete(np.arange(0, 6_000, 2))
+    settle(c)
+    health = c.health()
+    assert ("retrain" in {job["job"] for job in health.jobs}) == is_asked
+    assert (len(health.bucket_rows) < 0.75 * buckets) == is_asked
+    assert c.health().bucket_rows.sum() == 3_000
+
+
 def test_queries_with_a_filter_and_for_many_rows_are_measured_apart(db: drift.Database) -> None:
     c = db.create_collection("c", dim=DIM, metric="l2")
     c.upsert(np.arange(6_000), rows_at(0, 6_000, 1), metadata={"third": [row % 3 for row in range(6_000)]})

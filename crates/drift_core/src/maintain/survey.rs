@@ -63,6 +63,12 @@ pub fn written_since(index: &Index, seq: Seq) -> u64 {
     index.segments.iter().map(since).sum()
 }
 
+/// Bucketfuls of rows that searches have read lately, entries of second buckets included; none where nobody has searched.
+pub fn read(collection: &CollectionState) -> Option<f64> {
+    let log = collection.recall.log.lock();
+    log.timeline.back().map(|last| last.codes * last.buckets as f64 / last.rows.max(1) as f64)
+}
+
 /// What the policy goes by at present.
 pub fn terms(collection: &CollectionState, version: &Version, maintenance: &Maintenance) -> Terms {
     let (upkeep, buckets) = (&maintenance.upkeep, version.index.router.len());
