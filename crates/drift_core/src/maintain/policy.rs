@@ -205,14 +205,14 @@ fn due(bucket: &BucketStats, terms: &Terms, buckets: usize) -> Option<Action> {
 }
 
 /// How many of `writes` count towards defining the buckets anew when `arrived` live rows came with them. Buckets that lose rows and
-/// gain none stay as good as they were, and fewer rows in each is less to scan: a deletion counts as far as a row has come instead. Where
-/// buckets are [`sparse`](is_sparse) all of them count.
-pub fn displacing(writes: u64, arrived: u64, is_sparse: bool) -> f64 {
-    (if is_sparse { writes } else { writes.min(2 * arrived) }) as f64
+/// gain none stay as good as they were, and fewer rows in each is less to scan: a deletion counts as far as a row has come instead, unless
+/// it has made the buckets [sparse](is_sparse).
+pub fn displacing(writes: u64, arrived: u64) -> f64 {
+    writes.min(2 * arrived) as f64
 }
 
 /// Whether `live` rows are too few for so many buckets, which aim at `target` rows in a small collection, as searches `read` so many
-/// bucketfuls of rows; not where nobody has searched.
+/// bucketfuls of rows: then all writes count. Not where nobody has searched.
 pub fn is_sparse(live: u64, buckets: usize, target: usize, read: Option<f64>) -> bool {
     let few = (live as f64) < SPARSE_SHARE * (buckets * target) as f64;
     few && read.is_some_and(|read| read <= SPARSE_READ_MAX)
@@ -373,11 +373,10 @@ mod tests {
 
     #[test]
     fn deletions_alone_define_no_buckets_anew_until_these_are_sparse() {
-        assert_eq!(displacing(1_000, 0, false), 0.0);
-        assert_eq!(displacing(1_000, 1_000, false), 1_000.0, "rows that only come");
-        assert_eq!(displacing(1_000, 500, false), 1_000.0, "a window that slides");
-        assert_eq!(displacing(1_000, 100, false), 200.0, "one that shrinks");
-        assert_eq!(displacing(1_000, 100, true), 1_000.0, "one that has shrunk");
+        assert_eq!(displacing(1_000, 0), 0.0);
+        assert_eq!(displacing(1_000, 1_000), 1_000.0, "rows that only come");
+        assert_eq!(displacing(1_000, 500), 1_000.0, "a window that slides");
+        assert_eq!(displacing(1_000, 100), 200.0, "one that shrinks");
         let sparse = |live, read| is_sparse(live, 100, 32, read);
         assert!(!sparse(3_200, Some(3.0)) && !sparse(2_400, Some(3.0)) && sparse(2_399, Some(3.0)));
         assert!(!sparse(100, Some(50.0)), "smaller buckets are less to read");

@@ -81,11 +81,13 @@ pub fn retraining_due(collection: &CollectionState, share: f64) -> Option<u64> {
     let trained = collection.maintenance.lock().manifest.trained_seq;
     let (rows, writes) = (version.index.rows(), version.seq.saturating_sub(trained));
     let due = share * rows as f64;
-    let (buckets, target) = (version.index.router.len(), collection.config.bucket_rows_target);
-    let is_sparse = policy::is_sparse(version.live_rows, buckets, target, survey::read(collection));
+    let is_sparse = || {
+        let (buckets, target) = (version.index.router.len(), collection.config.bucket_rows_target);
+        policy::is_sparse(version.live_rows, buckets, target, survey::read(collection))
+    };
     let is_due = rows > SCAN_ALL_ROWS
         && writes as f64 >= due
-        && policy::displacing(writes, survey::written_since(&version.index, trained), is_sparse) >= due;
+        && (policy::displacing(writes, survey::written_since(&version.index, trained)) >= due || is_sparse());
     is_due.then_some(writes)
 }
 
