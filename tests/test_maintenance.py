@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import drift
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 DIM = 72
 K = 10
+
+# Seconds that background work is waited for: far more than it takes.
+PATIENCE = 240
 
 
 def rows_at(centre: float, count: int, seed: int) -> oracle.F32:
@@ -197,6 +202,34 @@ def test_measured_recall_outlives_the_handle_and_other_processes_see_it(
         after = {round(of.target, 3): of.queries for of in c.health().recalls}
         assert after[0.9] > 0
         assert after[0.95] >= before.recalls[0].queries, "as long as there is room for both"
+
+
+def test_rules_are_measured_while_a_job_is_under_way(db: drift.Database) -> None:
+    c = db.create_collection("c", dim=DIM, metric="l2")
+    c.load([(np.arange(500), rows_at(0, 500, 1))])
+    began, may_end = threading.Event(), threading.Event()
+
+    def progress(done: int, _total: int | None) -> None:
+        if done >= 2:
+            began.set()
+            assert may_end.wait(PATIENCE)
+
+    job = threading.Thread(target=lambda: c.optimize(progress=progress))
+    job.start()
+    try:
+        assert began.wait(PATIENCE)
+        # Has the background look for a job, which waits for the one under way; too few rows for rules.
+        c.upsert(np.arange(500, 900), rows_at(0, 400, 2))
+        c.flush()
+        # Fills a memtable.
+        c.upsert(np.arange(900, 900 + 16_384), rows_at(1, 16_384, 3))
+        query, deadline = rows_at(0, 1, 4)[0], time.monotonic() + PATIENCE
+        while (told := c.explain(query)).difference is None and told.budget is None:
+            assert time.monotonic() < deadline, "no rules were measured"
+        assert not may_end.is_set()
+    finally:
+        may_end.set()
+        job.join()
 
 
 def test_copies_of_one_row_are_left_in_peace(db: drift.Database) -> None:

@@ -24,7 +24,7 @@ pub fn rng(seed: u64) -> Rng {
 
 /// Tells time.
 pub trait Clock: Send + Sync {
-    /// Time since an arbitrary start; never goes back.
+    /// Time since an arbitrary start; never goes back. Where [`Spawner::runs_background`], it passes: the background waits by it.
     fn monotonic(&self) -> Duration;
     /// Time since 1970-01-01 UTC.
     fn wall(&self) -> Duration;

@@ -3,7 +3,7 @@
 //! Layer 4. Rows are appended by one writer at a time (the holder of the collection's write lock) and read by anyone
 //! without locks: an append-only vector whose rows never move or change but for their death. A batch's vectors and ids
 //! are one allocation each. Rows are coded by the writer, a chunk at a time, and searched by a scan of the codes; a memtable
-//! beyond some ten thousand rows gets an HNSW graph as well, in the background, over a prefix of the rows.
+//! beyond 65,536 rows gets an HNSW graph as well, in the background, over a prefix of the rows.
 
 mod arena;
 mod codes;

@@ -58,6 +58,11 @@ pub fn install_watched<R: Send>(pool: &Pool, work: impl FnOnce() -> R + Send, wa
     result.expect("invariant: work that has not panicked has a result")
 }
 
+/// Runs `work` on the pool whose thread this is, if it is one's, and else on `pool`: parts of what runs on a pool do not leave it.
+pub fn install_here<R: Send>(pool: &Pool, work: impl FnOnce() -> R + Send) -> R {
+    if rayon::current_thread_index().is_some() { work() } else { pool.install(work) }
+}
+
 /// Starts the threads of a pool by `spawn`; 0 for one per core.
 ///
 /// # Errors

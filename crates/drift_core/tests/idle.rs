@@ -1,10 +1,11 @@
 //! A collection that nobody uses touches no file and sets no timer, but one for the next row to expire.
 
+mod watched;
+
 use drift_core::clock::Components;
 use drift_core::config::{Config, Durability};
 use drift_core::db::{Collection, Database};
-use drift_core::error::Result;
-use drift_core::storage::{AppendFile, Backend, LockGuard, MemoryBackend, ReadFile, SyncFile, WriteFile};
+use drift_core::storage::{Backend, MemoryBackend};
 use drift_core::types::{
     Column, Columns, EXPIRES_FIELD, FieldType, IdType, Ids, Metric, Schema, SearchOptions, Value, Vectors,
     never_interrupt,
@@ -13,6 +14,7 @@ use rand::RngExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use watched::Watched;
 
 const DIM: usize = 64;
 
@@ -22,125 +24,12 @@ const ROWS: i64 = 6_000;
 /// Far more than background work takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Counts every call of a backend and of its files.
-#[derive(Clone)]
-struct Counting {
-    inner: Arc<dyn Backend>,
-    calls: Arc<AtomicU64>,
-}
-
-/// A file whose calls are counted.
-struct File<T: ?Sized> {
-    calls: Arc<AtomicU64>,
-    inner: T,
-}
-
-impl Counting {
-    fn counted(&self) -> &dyn Backend {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        &*self.inner
-    }
-
-    fn file<T>(&self, inner: T) -> File<T> {
-        File { calls: self.calls.clone(), inner }
-    }
-}
-
-impl<T> File<T> {
-    fn count(&self) -> &T {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        &self.inner
-    }
-
-    fn count_mut(&mut self) -> &mut T {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        &mut self.inner
-    }
-}
-
-impl Backend for Counting {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-    fn read_only(&self) -> bool {
-        self.inner.read_only()
-    }
-    fn read(&self, name: &str) -> Result<Vec<u8>> {
-        self.counted().read(name)
-    }
-    fn open(&self, name: &str) -> Result<Arc<dyn ReadFile>> {
-        Ok(Arc::new(self.file(self.counted().open(name)?)))
-    }
-    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.counted().put_if_absent(name, bytes)
-    }
-    fn create(&self, name: &str) -> Result<Box<dyn WriteFile>> {
-        Ok(Box::new(self.file(self.counted().create(name)?)))
-    }
-    fn append(&self, name: &str, create_new: bool) -> Result<Box<dyn AppendFile>> {
-        Ok(Box::new(self.file(self.counted().append(name, create_new)?)))
-    }
-    fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        self.counted().list(prefix)
-    }
-    fn settle(&self, folder: &str) -> Result<()> {
-        self.counted().settle(folder)
-    }
-    fn delete(&self, name: &str) -> Result<()> {
-        self.counted().delete(name)
-    }
-    fn delete_tree(&self, prefix: &str) -> Result<()> {
-        self.counted().delete_tree(prefix)
-    }
-    fn lock(&self, name: &str) -> Result<Box<dyn LockGuard>> {
-        self.counted().lock(name)
-    }
-    fn scoped(&self, folder: &str) -> Arc<dyn Backend> {
-        Arc::new(Counting { inner: self.inner.scoped(folder), calls: self.calls.clone() })
-    }
-}
-
-impl ReadFile for File<Arc<dyn ReadFile>> {
-    fn len(&self) -> u64 {
-        self.inner.len()
-    }
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        self.count().read_at(offset, out)
-    }
-}
-
-impl WriteFile for File<Box<dyn WriteFile>> {
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.count_mut().write(bytes)
-    }
-    fn finish(self: Box<Self>) -> Result<()> {
-        self.count();
-        self.inner.finish()
-    }
-}
-
-impl AppendFile for File<Box<dyn AppendFile>> {
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.count_mut().append(bytes)
-    }
-    fn sync(&self) -> Result<()> {
-        self.count().sync()
-    }
-    fn len(&self) -> u64 {
-        self.inner.len()
-    }
-    fn truncate(&mut self, len: u64) -> Result<()> {
-        self.count_mut().truncate(len)
-    }
-    fn syncer(&self) -> Arc<dyn SyncFile> {
-        Arc::new(File { calls: self.calls.clone(), inner: self.inner.syncer() })
-    }
-}
-
-impl SyncFile for File<Arc<dyn SyncFile>> {
-    fn sync(&self) -> Result<()> {
-        self.count().sync()
-    }
+/// A store, and the number of calls to it.
+fn counted() -> (Arc<dyn Backend>, Arc<AtomicU64>) {
+    let calls = Arc::new(AtomicU64::new(0));
+    let inner = Arc::new(MemoryBackend::open("", true, false).expect("a store"));
+    let counter = calls.clone();
+    (Arc::new(Watched::new(inner, Arc::new(move || _ = counter.fetch_add(1, Ordering::Relaxed)))), calls)
 }
 
 fn rows(count: i64, seed: u64) -> Vec<f32> {
@@ -163,9 +52,7 @@ fn rests(collection: &Collection, calls: &AtomicU64, after: &str) {
 #[test]
 fn a_collection_at_rest_touches_no_file_and_sets_no_timer() {
     for durability in [Durability::Always, Durability::Interval, Durability::None] {
-        let calls = Arc::new(AtomicU64::new(0));
-        let inner: Arc<dyn Backend> = Arc::new(MemoryBackend::open("", true, false).expect("a store"));
-        let backend = Arc::new(Counting { inner, calls: calls.clone() });
+        let (backend, calls) = counted();
         let config = Config { durability, memtable_rows_max: 1_000, sync_interval_ms: 1, ..Config::default() };
         let database = Database::open_on(backend, config, Components::system()).expect("a database");
         let schema = Schema::new(DIM, Metric::L2, IdType::Int).expect("a schema");
@@ -186,9 +73,7 @@ fn a_collection_at_rest_touches_no_file_and_sets_no_timer() {
 
 #[test]
 fn a_collection_rests_until_the_next_row_expires_and_then_deletes_it() {
-    let calls = Arc::new(AtomicU64::new(0));
-    let inner: Arc<dyn Backend> = Arc::new(MemoryBackend::open("", true, false).expect("a store"));
-    let backend = Arc::new(Counting { inner, calls: calls.clone() });
+    let (backend, calls) = counted();
     let components = Components::system();
     let clock = components.clock.clone();
     let database = Database::open_on(backend, Config::default(), components).expect("a database");

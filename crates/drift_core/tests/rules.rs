@@ -1,17 +1,27 @@
 //! Stop rules speak of the rows that there are, whoever has flushed and moved them.
 #![cfg(feature = "sim")]
 
+mod watched;
+
 use drift_core::clock::Components;
 use drift_core::config::Config;
 use drift_core::db::{Collection, Database};
 use drift_core::maintain::Chore;
+use drift_core::state::Job;
+use drift_core::storage::MemoryBackend;
 use drift_core::types::{HitIds, Hits, IdType, Ids, Metric, Schema, SearchOptions, Vectors, never_interrupt};
+use parking_lot::Mutex;
 use rand::RngExt;
 use std::collections::HashSet;
+use std::sync::Arc;
+use watched::Watched;
 
 const DIM: usize = 48;
 const ROWS: usize = 6_000;
 const K: usize = 10;
+
+/// More than a collection of so many rows needs to come to rest.
+const JOBS_MAX: usize = 50;
 
 /// Rows around 60 centres.
 fn vectors(count: usize, seed: u64) -> Vec<f32> {
@@ -32,10 +42,13 @@ fn collection() -> Collection {
 }
 
 fn collection_of(database: &Database) -> Collection {
-    let schema = Schema::new(DIM, Metric::L2, IdType::Int).expect("a schema");
-    let collection = database.create_collection("rows", schema, false).expect("a collection");
+    let collection = database.create_collection("rows", schema(), false).expect("a collection");
     upsert(&collection, 0, &vectors(ROWS, 1));
     collection
+}
+
+fn schema() -> Schema {
+    Schema::new(DIM, Metric::L2, IdType::Int).expect("a schema")
 }
 
 fn upsert(collection: &Collection, first: i64, rows: &[f32]) {
@@ -118,6 +131,54 @@ fn rules_that_most_rows_came_after_are_not_followed_until_these_are_measured() {
     assert_eq!(budget(&collection), u64::MAX, "three of four rows are new");
     collection.run_chore(Chore::Measure).expect("rules");
     assert!(budget(&collection) < ROWS as u64);
+}
+
+#[test]
+fn what_is_measured_while_all_buckets_are_defined_anew_is_not_followed() {
+    let amid: Arc<Mutex<Option<Collection>>> = Arc::default();
+    let shared = amid.clone();
+    let watch = Arc::new(move || {
+        let collection = shared.lock().take();
+        if let Some(collection) = collection {
+            (0..JOBS_MAX).for_each(|_| collection.run_chore(Chore::Job).expect("a job"));
+        }
+    });
+    let backend = Watched::new(Arc::new(MemoryBackend::open("", true, false).expect("a store")), watch);
+    let config = Config { memtable_rows_max: ROWS, ..Config::default() };
+    let database = Database::open_on(Arc::new(backend), config, Components::simulated(3)).expect("a database");
+    let collection = collection_of(&database);
+    collection.optimize().expect("buckets and rules");
+    upsert(&collection, 10_000, &vectors(ROWS, 4));
+    collection.run_chore(Chore::Flush).expect("a flush");
+    assert_eq!(budget(&collection), u64::MAX, "half of the rows are new");
+    *amid.lock() = Some(collection.clone());
+    collection.run_chore(Chore::Measure).expect("rules for buckets that are no more");
+    assert!(amid.lock().is_none(), "it reads vectors");
+    assert!(collection.jobs().expect("jobs").iter().any(|job| job.job == Job::Retrain));
+    assert_eq!(budget(&collection), u64::MAX);
+    collection.run_chore(Chore::Measure).expect("rules");
+    assert!(budget(&collection) < 2 * ROWS as u64);
+}
+
+#[test]
+fn where_somebody_searches_a_memtable_is_flushed_before_its_rows_make_rules_doubtful() {
+    let database = Database::open("memory://", Config::default(), Components::simulated(3)).expect("a database");
+    let collection = database.create_collection("rows", schema(), false).expect("a collection");
+    upsert(&collection, 0, &vectors(22_000, 1));
+    let in_memory = || {
+        collection.run_chore(Chore::Flush).expect("a flush, where a memtable is frozen");
+        collection.stats().expect("figures").memtable_rows
+    };
+    assert_eq!(in_memory(), 0, "it was full");
+    upsert(&collection, 30_000, &vectors(2_600, 2));
+    assert_eq!(in_memory(), 2_600, "nobody searches");
+    let search = || collection.search(&vectors(1, 3), &SearchOptions::default(), &never_interrupt).expect("hits");
+    search();
+    upsert(&collection, 40_000, &vectors(1, 4));
+    assert_eq!(in_memory(), 0, "a tenth of the rows");
+    search();
+    upsert(&collection, 50_000, &vectors(2_000, 5));
+    assert_eq!(in_memory(), 2_000, "less than a tenth");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The time of rows from outside, against a model and under a clock that the test sets: windows, expiry, ranking by age.
 
-use drift_core::clock::{Clock, Components};
+use drift_core::clock::{Clock, Components, SystemClock};
 use drift_core::config::{Config, Durability};
 use drift_core::db::{Collection, Database, Job};
 use drift_core::error::ErrorKind;
@@ -21,22 +21,30 @@ use std::time::Duration;
 const DIM: usize = 64;
 const TTL: i64 = 500;
 
-/// A clock that stands until it is set.
-#[derive(Default)]
-struct Hands(AtomicI64);
+/// A clock whose time of day stands until it is set. What the background waits for passes as ever.
+struct Hands {
+    wall: AtomicI64,
+    running: SystemClock,
+}
+
+impl Default for Hands {
+    fn default() -> Hands {
+        Hands { wall: AtomicI64::new(0), running: SystemClock::start() }
+    }
+}
 
 impl Hands {
     fn set(&self, now: i64) {
-        self.0.store(now, Ordering::SeqCst);
+        self.wall.store(now, Ordering::SeqCst);
     }
 }
 
 impl Clock for Hands {
     fn monotonic(&self) -> Duration {
-        self.wall()
+        self.running.monotonic()
     }
     fn wall(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::SeqCst) as u64)
+        Duration::from_micros(self.wall.load(Ordering::SeqCst) as u64)
     }
 }
 

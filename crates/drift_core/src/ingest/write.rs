@@ -19,6 +19,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// Share of the live rows that a memtable has when it is flushed early: as many as rules hold for. Fewer than so many rows are no flush of
+/// their own: a small collection soon measures its rules anew.
+const EARLY_SHARE: f64 = 0.1;
+const EARLY_ROWS_MIN: f64 = 2_048.0;
+
 /// Inserts rows whose ids must be new; otherwise nothing is written.
 pub fn add(collection: &CollectionState, ids: &Ids, vectors: Vectors<'_>, payload: Option<&Columns>) -> Result<()> {
     collection.check_writable()?;
@@ -313,7 +318,7 @@ fn finish(collection: &CollectionState, mut writes: MutexGuard<'_, Writes>, end:
     let version = collection.pin();
     let config = &collection.config;
     let wal_sync = writes.wal_sync.clone();
-    if is_full(collection, &version) {
+    if is_full(collection, &version) || is_full_enough(collection, &version) {
         match rotate(collection, &mut writes) {
             // The write is whole without it. The next one tries again before it writes anything, and fails for it.
             Err(error) if wal_sync.as_ref().is_none_or(|log| log.poisoned().is_none()) => {
@@ -341,6 +346,16 @@ fn finish(collection: &CollectionState, mut writes: MutexGuard<'_, Writes>, end:
 fn is_full(collection: &CollectionState, version: &Version) -> bool {
     let (config, active) = (&collection.config, &version.active);
     !active.is_empty() && (active.len() >= config.memtable_rows_max || active.bytes() >= config.memtable_bytes())
+}
+
+/// Whether it is to be frozen before it is full, as somebody searches and no flush is under way: the rows of one that is full would be so
+/// many of all that rules are doubted until others have been measured (`Version::rule`).
+fn is_full_enough(collection: &CollectionState, version: &Version) -> bool {
+    let rows = EARLY_SHARE * version.live_rows as f64;
+    version.frozen.is_empty()
+        && rows >= EARLY_ROWS_MIN
+        && version.active.len() as f64 >= rows
+        && collection.counters.asked.swap(false, Ordering::Relaxed)
 }
 
 /// Freezes the active memtable, and asks for its flush.

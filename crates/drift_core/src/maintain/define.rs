@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::memtable::Extract;
 use crate::state::{BucketTable, CollectionState, Placement, ResidualSums, Router};
+use crate::sync::install_here;
 use crate::types::{BucketId, VectorBuf};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,7 +39,8 @@ pub fn place(
     if is_first {
         let rows = collection.rotate_rows(&extract.vectors.as_ref());
         let first = BucketId(manifest.next_bucket);
-        let new = collection.pool.install(|| defined(collection, &rows, 1, extract.ids.len() as u64, &router, first));
+        let new =
+            install_here(&collection.pool, || defined(collection, &rows, 1, extract.ids.len() as u64, &router, first));
         router = joined(collection, &router, &new, manifest)?;
         manifest.trained_seq = collection.pin().seq;
     }
@@ -56,7 +58,7 @@ pub fn place(
         crowd.iter().for_each(|&row| rows.extend(&raw.slice(row * dim, (row + 1) * dim)));
         let rows = collection.rotate_rows(&rows.as_ref());
         let first = BucketId(manifest.next_bucket);
-        let new = collection.pool.install(|| defined(collection, &rows, 1, all, &router, first));
+        let new = install_here(&collection.pool, || defined(collection, &rows, 1, all, &router, first));
         router = joined(collection, &router, &new, manifest)?;
         collection.place_again(&mut placement, &router);
     }

@@ -13,6 +13,7 @@ use crate::manifest::{Manifest, TombstoneFile};
 use crate::memtable::{Extract, Memtable};
 use crate::state::{CollectionState, Index, LiveSegment, Maintenance, Ordered, Placement, Version};
 use crate::storage::failpoint::{Failpoint, reach};
+use crate::sync::install_here;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -72,7 +73,7 @@ fn write_oldest(collection: &CollectionState, maintenance: &mut Maintenance) -> 
     manifest.next_seq = manifest.next_seq.max(memtable.last_seq() + 1);
     // Only maintenance, whose lock the caller holds, replaces the index; after the commit nothing may fail.
     let added = written.iter().map(|written| written.segment.clone()).collect();
-    let index = collection.pool.install(|| version.index.extended(router, added, version.seq))?;
+    let index = install_here(&collection.pool, || version.index.extended(router, added, version.seq))?;
     // Not all that are unmeasured here: of buckets that have just been defined anew the manifest says that nothing is measured.
     manifest.unmeasured_rows += index.unmeasured() - version.index.unmeasured();
     reach(Failpoint::FlushCommit)?;

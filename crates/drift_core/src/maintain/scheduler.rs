@@ -1,18 +1,18 @@
 //! The background threads of a collection: flushes, the memtable's graph and maintenance on one, fsyncs of the interval mode
 //! on another.
 //!
-//! Layer 6. They sleep until the write path raises work, so an idle collection costs nothing. The first has a worker for jobs and
-//! measurements, by the budget, so that a flush waits for neither. A failure makes the collection `degraded` and is tried
-//! again with growing pauses; nothing spins. The one timer of an idle collection is that of the next row to expire.
+//! Layer 6. They sleep until the write path raises work, so an idle collection costs nothing. The first has two workers, one for jobs, by
+//! the budget, and one for measurements, so that a flush waits for neither, and no measurement for a job. A failure makes the collection
+//! `degraded` and is tried again with growing pauses; nothing spins. The one timer of an idle collection is that of the next row to expire.
 
 use super::expire;
 use super::flush::flush_oldest;
 use super::step::unrest;
 use super::sync;
-use super::worker::{Done, OtherPaths, Task, Worker};
+use super::worker::{Done, OtherPaths, Task, Worker, start_job_pool};
 use crate::error::{Error, Result};
 use crate::state::{CollectionState, Unrest, Work};
-use crate::sync::MutexGuard;
+use crate::sync::{MutexGuard, Pool};
 use crate::types::NEVER;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -26,6 +26,10 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// Share of one core that searching live queries again may take.
 const SHADOW_SHARE: f64 = 0.05;
+
+/// How long after a flush rules are measured as on a collection at rest, which takes about as long: while memtables are flushed faster, it
+/// would be overtaken each time, and what is measured on fewer rows would wait for it.
+const REST_AFTER: Duration = Duration::from_secs(1);
 
 /// The threads of a collection.
 pub struct Background {
@@ -94,17 +98,22 @@ pub fn await_rest(collection: &CollectionState, timeout: Duration) -> bool {
 
 struct Scheduler {
     collection: Arc<CollectionState>,
-    worker: Worker,
-    /// When to flush again after a failure, and when to go on with the rest.
+    jobs: Worker,
+    measurements: Worker,
+    /// The thread of flushes that nobody waits for, once there was one.
+    quiet: Option<Pool>,
+    /// When to go on with each after a failure.
     flush_retry: Backoff,
-    work_retry: Backoff,
+    job_retry: Backoff,
+    measurement_retry: Backoff,
     /// Whether a job may be due, and the last one that did something: the budget in force says how long after it the next may begin.
     job_wanted: bool,
     last_job: Option<LastJob>,
-    /// In what state of the collection the stop rules are to be looked at.
-    refresh: Option<Unrest>,
-    /// Whether that was the last thing the worker did: then a job that is due comes first.
-    has_refreshed: bool,
+    /// When a memtable was last flushed.
+    last_flush: Option<Duration>,
+    /// Whether the stop rules are to be looked at, and whether as those of a collection at rest, once it is.
+    refresh: bool,
+    settled: bool,
     /// Whether live queries wait to be searched again, and when more may be.
     shadows: bool,
     shadow_due: Option<Duration>,
@@ -113,14 +122,18 @@ struct Scheduler {
 impl Scheduler {
     fn new(collection: Arc<CollectionState>, paths: OtherPaths) -> Scheduler {
         Scheduler {
-            worker: Worker::new(collection.clone(), paths),
+            jobs: Worker::new(collection.clone(), paths),
+            measurements: Worker::new(collection.clone(), paths),
             collection,
+            quiet: None,
             flush_retry: Backoff::default(),
-            work_retry: Backoff::default(),
+            job_retry: Backoff::default(),
+            measurement_retry: Backoff::default(),
             job_wanted: false,
             last_job: None,
-            refresh: None,
-            has_refreshed: false,
+            last_flush: None,
+            refresh: false,
+            settled: false,
             shadows: false,
             shadow_due: None,
         }
@@ -136,7 +149,8 @@ impl Scheduler {
         loop {
             let work = self.wait();
             if work.stop {
-                self.worker.finish();
+                self.jobs.finish();
+                self.measurements.finish();
                 return;
             }
             self.take_done();
@@ -165,14 +179,14 @@ impl Scheduler {
     /// Waits for work, or until something is due. It rests when nothing is.
     fn wait(&mut self) -> Work {
         let now = self.now();
-        let idle = !self.worker.is_busy();
-        // What the worker has failed at holds up all that it is to do.
-        let held = self.work_retry.due();
-        let tasks = held.or(self.job_due()).filter(|_| idle);
-        let due = [self.flush_retry.due(), tasks, self.shadow_due].into_iter().flatten().min();
-        let expiry = self.expiry().filter(|_| idle && held.is_none());
+        let (jobs_idle, measurements_idle) = (!self.jobs.is_busy(), !self.measurements.is_busy());
+        // What a worker has failed at holds up all that it is to do.
+        let job = self.job_retry.due().or(self.job_due()).filter(|_| jobs_idle);
+        let measurement = self.measurement_retry.due().or(self.settled_due()).filter(|_| measurements_idle);
+        let due = [self.flush_retry.due(), job, measurement, self.shadow_due].into_iter().flatten().min();
+        let expiry = self.expiry().filter(|_| jobs_idle && self.job_retry.due().is_none());
         let wait = due.map(|due| due.saturating_sub(now)).into_iter().chain(expiry).min();
-        let rests = idle && due.is_none() && expiry.is_none_or(|wait| !wait.is_zero());
+        let rests = jobs_idle && measurements_idle && due.is_none() && expiry.is_none_or(|wait| !wait.is_zero());
         self.collection.signal.take(wait, rests)
     }
 
@@ -184,61 +198,112 @@ impl Scheduler {
 
     fn flush(&mut self) -> Result<()> {
         loop {
-            let mut maintenance = self.collection.maintenance.lock();
-            if !flush_oldest(&self.collection, &mut maintenance)? {
+            if !self.flush_next()? {
                 break;
             }
-            MutexGuard::unlock_fair(maintenance);
+            self.last_flush = Some(self.now());
             if self.collection.signal.stopping() {
                 return Ok(());
             }
+            self.refresh = true;
             self.take_done();
             self.begin_next();
         }
-        self.refresh.get_or_insert(unrest(&self.collection));
+        let state = unrest(&self.collection);
+        self.want_refresh(state);
         Ok(())
+    }
+
+    /// Flushes the oldest frozen memtable; false if there is none. Where somebody searches and no other memtable waits, on a thread that
+    /// stands behind those that search.
+    fn flush_next(&mut self) -> Result<bool> {
+        let collection = self.collection.clone();
+        let is_quiet = collection.pin().frozen.len() == 1 && collection.counters.asked.load(Ordering::Relaxed);
+        if is_quiet && self.quiet.is_none() {
+            self.quiet = Some(start_job_pool(&collection)?);
+        }
+        let mut lock = collection.maintenance.lock();
+        let maintenance = &mut *lock;
+        let flushed = match &self.quiet {
+            Some(quiet) if is_quiet => quiet.install(|| flush_oldest(&collection, maintenance)),
+            _ => flush_oldest(&collection, maintenance),
+        };
+        // A job that waits comes before the next.
+        MutexGuard::unlock_fair(lock);
+        flushed
+    }
+
+    /// Has the rules looked at now, and in a collection that jobs are done with again when it is at rest.
+    fn want_refresh(&mut self, state: Unrest) {
+        self.refresh = true;
+        self.settled = state == Unrest::Settled;
     }
 
     fn want_shadows(&mut self) {
         self.shadows |= self.collection.recall.waiting.want();
     }
 
-    /// Has the worker do what is wanted most, if it is idle.
+    /// Has the workers do what is wanted, where they are idle.
     fn begin_next(&mut self) {
         let now = self.now();
-        if self.worker.is_busy() || self.work_retry.due().is_some_and(|due| due > now) {
-            return;
+        let may_begin = |worker: &Worker, retry: Backoff| !worker.is_busy() && retry.due().is_none_or(|due| due <= now);
+        if may_begin(&self.jobs, self.job_retry) {
+            let task = self.take_job();
+            self.begin(task, |own| &mut own.jobs, |own| &mut own.job_retry);
         }
-        let job = (self.refresh.is_none() || self.has_refreshed) && self.job_may_begin();
-        let task = if job {
-            self.job_wanted = false;
-            Task::Job
-        } else if let Some(state) = self.refresh.take() {
-            Task::Refresh(state)
-        } else if std::mem::take(&mut self.shadows) {
-            Task::Shadows
-        } else {
-            if self.work_retry.due().is_some() {
-                // Nothing is left to be tried again.
-                self.note(|own| &mut own.work_retry, Ok(()));
-            }
-            return;
-        };
-        self.has_refreshed = matches!(task, Task::Refresh(_));
-        let outcome = self.worker.begin(task);
-        if outcome.is_err() {
-            self.want(task);
-            self.note(|own| &mut own.work_retry, outcome);
+        if may_begin(&self.measurements, self.measurement_retry) {
+            let task = self.take_measurement();
+            self.begin(task, |own| &mut own.measurements, |own| &mut own.measurement_retry);
         }
     }
 
-    /// Has the worker do a task again.
+    fn take_job(&mut self) -> Option<Task> {
+        let begins = self.job_may_begin();
+        self.job_wanted &= !begins;
+        begins.then_some(Task::Job)
+    }
+
+    /// What is to be measured first.
+    fn take_measurement(&mut self) -> Option<Task> {
+        let is_at_rest = self.settled_due().is_some_and(|due| due <= self.now());
+        if std::mem::take(&mut self.refresh) {
+            Some(Task::Refresh(Unrest::Passing))
+        } else if is_at_rest {
+            self.settled = false;
+            Some(Task::Refresh(Unrest::Settled))
+        } else {
+            std::mem::take(&mut self.shadows).then_some(Task::Shadows)
+        }
+    }
+
+    /// Has a worker begin a task; where there is none, nothing is left to be tried again.
+    fn begin(&mut self, task: Option<Task>, worker: fn(&mut Scheduler) -> &mut Worker, retry: Retry) {
+        let Some(task) = task else {
+            if retry(self).due().is_some() {
+                self.note(retry, Ok(()));
+            }
+            return;
+        };
+        let outcome = worker(self).begin(task);
+        if outcome.is_err() {
+            self.want(task);
+            self.note(retry, outcome);
+        }
+    }
+
+    /// Has a task done again.
     fn want(&mut self, task: Task) {
         match task {
             Task::Job => self.job_wanted = true,
-            Task::Refresh(state) => _ = self.refresh.get_or_insert(state),
+            Task::Refresh(Unrest::Passing) => self.refresh = true,
+            Task::Refresh(Unrest::Settled) => self.settled = true,
             Task::Shadows => self.shadows = true,
         }
+    }
+
+    /// When the rules are to be measured as those of a collection at rest, where they are.
+    fn settled_due(&self) -> Option<Duration> {
+        self.settled.then(|| self.last_flush.map_or(Duration::ZERO, |flushed| flushed + REST_AFTER))
     }
 
     /// When the next job may begin, by the budget in force; none while none is wanted, or none may.
@@ -259,39 +324,44 @@ impl Scheduler {
         self.job_due().is_some_and(|due| due <= now)
     }
 
-    /// Goes by what the worker has done, if it has.
+    /// Goes by what the workers have done, if they have.
     fn take_done(&mut self) {
-        let Some(done) = self.worker.take_done() else { return };
+        for done in [self.jobs.take_done(), self.measurements.take_done()].into_iter().flatten() {
+            self.follow(done);
+        }
+    }
+
+    fn follow(&mut self, done: Done) {
         let now = self.now();
-        let outcome = match done {
+        match done {
             Done::Job(Ok(step)) => {
-                if let Some(step) = &step {
+                self.note(|own| &mut own.job_retry, Ok(()));
+                // Defining buckets anew changes how far searches must go at once.
+                let state = if step.is_some() { unrest(&self.collection) } else { Unrest::Settled };
+                if let Some(step) = step {
                     let (took, rows, bytes) = (step.record.took, step.rows, step.record.bytes);
                     self.last_job = Some(LastJob { ended: now, took, rows, bytes });
                     self.job_wanted = true;
+                    self.refresh = true;
                 }
-                // Defining buckets anew changes how far searches must go at once.
-                let state = if step.is_some() { unrest(&self.collection) } else { Unrest::Settled };
-                self.refresh = Some(state);
-                return;
+                self.settled = state == Unrest::Settled;
             }
             Done::Job(Err(error)) => {
                 self.want(Task::Job);
-                Err(error)
+                self.note(|own| &mut own.job_retry, Err(error));
             }
             Done::Refresh(state, outcome) => {
                 if outcome.is_err() {
                     self.want(Task::Refresh(state));
                 }
-                outcome
+                self.note(|own| &mut own.measurement_retry, outcome);
             }
             Done::Shadows { outcome, took } => {
                 self.shadows |= outcome.is_err();
                 self.shadow_due = Some(now + took.mul_f64(1.0 / SHADOW_SHARE - 1.0));
-                outcome
+                self.note(|own| &mut own.measurement_retry, outcome);
             }
-        };
-        self.note(|own| &mut own.work_retry, outcome);
+        }
     }
 
     fn extend_graph(&self) {
@@ -302,12 +372,13 @@ impl Scheduler {
         collection.pool.install(|| active.extend_graph(collection.components.seed, stop));
     }
 
-    fn note(&mut self, retry: fn(&mut Scheduler) -> &mut Backoff, outcome: Result<()>) {
+    fn note(&mut self, retry: Retry, outcome: Result<()>) {
         let now = self.now();
         match outcome {
             Ok(()) => {
                 *retry(self) = Backoff::default();
-                if self.flush_retry.due().is_none() && self.work_retry.due().is_none() {
+                let retries = [self.flush_retry, self.job_retry, self.measurement_retry];
+                if retries.iter().all(|retry| retry.due().is_none()) {
                     self.collection.set_degraded(None);
                 }
             }
@@ -319,6 +390,9 @@ impl Scheduler {
         }
     }
 }
+
+/// One of the scheduler's, by which it goes on after a failure.
+type Retry = fn(&mut Scheduler) -> &mut Backoff;
 
 /// What a job has taken.
 struct LastJob {

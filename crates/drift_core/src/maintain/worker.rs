@@ -123,8 +123,8 @@ fn run(collection: &CollectionState, paths: &OtherPaths, pool: &Pool, task: Task
     }
 }
 
-/// A pool of one thread.
-fn start_job_pool(collection: &CollectionState) -> Result<Pool> {
+/// A pool of one thread, which stands behind others.
+pub fn start_job_pool(collection: &CollectionState) -> Result<Pool> {
     let spawner = collection.components.spawner.clone();
     let spawn =
         move |thread: rayon::ThreadBuilder| spawner.spawn(JOB_THREAD, Box::new(move || thread.run())).map(|_| ());

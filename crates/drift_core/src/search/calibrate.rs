@@ -32,7 +32,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use trace::{Scanned, Traced, Wanted};
 
 /// Rows that are traced where none has been: a load waits for them. Row reads that all of them together may cost.
@@ -63,6 +63,9 @@ const REFRESH_READS: usize = 40_000_000;
 /// The same while jobs are due, after which what is traced holds no more.
 const PASSING_TRACES: usize = 256;
 
+/// Groups of each kind that are traced at least once so many rows have come meanwhile that rules are doubted: searches wait for them then.
+const GROUPS_MIN: usize = 4;
+
 /// What the margin has besides in collections of few rows, and what few rows are: sampled ones foretell queries worse there, and more
 /// codes cost little.
 const FEW_MARGIN: f32 = 0.15;
@@ -89,7 +92,8 @@ pub fn refresh(collection: &CollectionState, pool: &Pool, state: Unrest) -> Resu
 }
 
 fn refresh_if_due(collection: &CollectionState, state: Unrest) -> Result<bool> {
-    let (version, now) = pin(collection);
+    let base = Base::pin(collection);
+    let (version, now) = (&base.version, base.changes);
     let rows = version.index.rows();
     if rows <= SCAN_ALL_ROWS {
         return Ok(false);
@@ -113,7 +117,11 @@ fn refresh_if_due(collection: &CollectionState, state: Unrest) -> Result<bool> {
     let changed = now.rows.saturating_sub(before.rows) as f64 / version.live_rows.max(1) as f64;
     let merged = (now.merged - before.merged) as f64 / version.index.router.len() as f64;
     let is_due = match state {
-        Unrest::Passing => changed >= CHANGED_SHARE,
+        // Where somebody searches, as soon as rules are doubted.
+        Unrest::Passing => {
+            let is_asked = collection.counters.asked.load(Ordering::Relaxed);
+            changed >= CHANGED_SHARE || is_asked && version.is_doubted()
+        }
         Unrest::Settled => changed >= SETTLED_SHARE || merged >= MERGED_SHARE,
     };
     if !is_due {
@@ -126,7 +134,7 @@ fn refresh_if_due(collection: &CollectionState, state: Unrest) -> Result<bool> {
             (REFRESH_READS / rows as usize).min(ROW_TRACES_MAX).max(REFRESH_TRACES_MIN.min(traces_of(rows)))
         }
     };
-    trace_and_fit(collection, &version, now, wanted, state)?;
+    trace_and_fit(collection, &base, wanted, state)?;
     Ok(true)
 }
 
@@ -137,11 +145,9 @@ pub fn measure(collection: &CollectionState, pool: &Pool) -> Result<()> {
 }
 
 fn measure_all(collection: &CollectionState) -> Result<()> {
-    let (version, now) = pin(collection);
-    if version.index.rows() <= SCAN_ALL_ROWS {
-        return Ok(());
-    }
-    trace_and_fit(collection, &version, now, traces_of(version.index.rows()), Unrest::Settled)
+    let base = Base::pin(collection);
+    let rows = base.version.index.rows();
+    if rows <= SCAN_ALL_ROWS { Ok(()) } else { trace_and_fit(collection, &base, traces_of(rows), Unrest::Settled) }
 }
 
 /// How many rows of `rows` are traced when all is new.
@@ -149,26 +155,33 @@ fn traces_of(rows: u64) -> usize {
     (ROW_READS_MAX / rows as usize).clamp(QUERIES_MIN, QUERIES_MAX)
 }
 
-/// What there is now, and what has changed up to it: no move that its index has not seen is among that. A row in a memtable counts
-/// when it is flushed, as no rule speaks of it before.
-fn pin(collection: &CollectionState) -> (Arc<Version>, Changes) {
-    let counters = &collection.counters;
-    let (moved, merged) =
-        (counters.rows_moved.load(Ordering::Acquire), counters.buckets_merged.load(Ordering::Acquire));
-    let version = collection.pin();
-    // The memtable may have taken up more since.
-    let rows = version.seq.saturating_sub(version.memtable_rows() as u64) + moved;
-    (version, Changes { rows, merged })
+/// What rules are measured on.
+struct Base {
+    version: Arc<Version>,
+    /// What has changed up to it.
+    changes: Changes,
+    /// The write up to which all buckets were last defined together.
+    trained: Seq,
 }
 
-/// Traces `wanted` rows and live queries after `changes`, and follows what they show.
-fn trace_and_fit(
-    collection: &CollectionState,
-    version: &Version,
-    changes: Changes,
-    wanted: usize,
-    state: Unrest,
-) -> Result<()> {
+impl Base {
+    /// What there is now; no move that its index has not seen is among what has changed. A row in a memtable counts when it is flushed, as
+    /// no rule speaks of it before.
+    fn pin(collection: &CollectionState) -> Base {
+        let trained = collection.maintenance.lock().manifest.trained_seq;
+        let counters = &collection.counters;
+        let (moved, merged) =
+            (counters.rows_moved.load(Ordering::Acquire), counters.buckets_merged.load(Ordering::Acquire));
+        let version = collection.pin();
+        // The memtable may have taken up more since.
+        let rows = version.seq.saturating_sub(version.memtable_rows() as u64) + moved;
+        Base { version, changes: Changes { rows, merged }, trained }
+    }
+}
+
+/// Traces `wanted` rows and live queries, and follows what they show.
+fn trace_and_fit(collection: &CollectionState, base: &Base, wanted: usize, state: Unrest) -> Result<()> {
+    let &Base { ref version, changes, trained } = base;
     let (has_changed, queries, newest_share) = {
         let mut log = collection.recall.log.lock();
         foresee::learn(&mut log);
@@ -180,16 +193,26 @@ fn trace_and_fit(
         (share * of as f64) as usize
     };
     let live = queries.len().min(part(wanted, 1.0 - newest_share)).min(wanted - 2 * KIND_MIN);
+    // The newest first, as the oldest may be left out.
     let now: Vec<(&[f32], Seq)> =
-        queries[queries.len() - live..].iter().map(|query| (&query[..], version.seq)).collect();
+        queries[queries.len() - live..].iter().rev().map(|query| (&query[..], version.seq)).collect();
     let rest = wanted - live;
     let newest = if has_changed { part(rest, newest_share).clamp(KIND_MIN, rest - KIND_MIN) } else { 0 };
-    let mut scanned = scan_rows(collection, version, &sample(collection, version, wanted - live - newest), WAYS)?;
+    let is_short = AtomicBool::new(false);
+    let is_enough = |group: usize| {
+        let is_overtaken = || collection.pin().is_doubted_since(version);
+        let is_enough = group >= GROUPS_MIN && (is_short.load(Ordering::Relaxed) || is_overtaken());
+        is_short.fetch_or(is_enough, Ordering::Relaxed);
+        is_enough
+    };
+    let sampled = sample(collection, version, wanted - live - newest);
+    let mut scanned = scan_rows(collection, version, &sampled, WAYS, is_enough)?;
     let usual = trace::usual_distance(collection.schema.metric, &mut scanned);
     let spare = resolution::spare(collection, version, &scanned)?;
-    let live = trace_groups(collection, version, &now, (usual, spare), Wanted::Way)?;
+    let mut live = trace_groups(collection, version, &now, (usual, spare), Wanted::Way, is_enough)?;
+    live.reverse();
     let rows = trace_rows(collection, version, scanned, (usual, spare))?;
-    let newest = scan_rows(collection, version, &sample_newest(collection, version, newest), 0)?;
+    let newest = scan_rows(collection, version, &sample_newest(collection, version, newest), 0, is_enough)?;
     let newest = trace_rows(collection, version, newest, (usual, spare))?;
     let points = {
         let mut log = collection.recall.log.lock();
@@ -202,6 +225,10 @@ fn trace_and_fit(
         log.base.clone()
     };
     let mut maintenance = collection.maintenance.lock();
+    if maintenance.manifest.trained_seq != trained {
+        // All buckets have been defined anew meanwhile, of which this says nothing; as much has changed since the last measurement.
+        return Ok(());
+    }
     let mut manifest = maintenance.manifest.next();
     manifest.calibration = points.clone();
     manifest.calibrated_rows = version.index.rows();
@@ -218,18 +245,25 @@ fn trace_and_fit(
     // Not before: what fails is to be measured again.
     let mut log = collection.recall.log.lock();
     log.traced_at = Some(changes);
-    if state != Unrest::Passing {
+    if state != Unrest::Passing && !is_short.into_inner() {
         log.settled_at = log.traced_at;
     }
     Ok(())
 }
 
-/// Finds the candidates of rows, some `ways` of which are to be traced for more than ten neighbours as well. Runs on the caller's pool.
-fn scan_rows(collection: &CollectionState, version: &Version, rows: &[Origin], ways: usize) -> Result<Vec<Scanned>> {
+/// Finds the candidates of rows, some `ways` of which are to be traced for more than ten neighbours as well, without the groups before
+/// which `is_enough`. Runs on the caller's pool.
+fn scan_rows(
+    collection: &CollectionState,
+    version: &Version,
+    rows: &[Origin],
+    ways: usize,
+    is_enough: impl Fn(usize) -> bool + Sync,
+) -> Result<Vec<Scanned>> {
     // Samples are drawn in no order, so the first are as good as any.
     let wanted = |group: usize| if group * GROUP < ways { Wanted::Ways } else { Wanted::Way };
     let scan = |(group, rows): (usize, &[Origin])| Scanned::rows(collection, version, rows, wanted(group));
-    rows.par_chunks(GROUP).enumerate().map(scan).collect()
+    rows.par_chunks(GROUP).enumerate().filter(|(group, _)| !is_enough(*group)).map(scan).collect()
 }
 
 /// Traces rows whose candidates are known. Runs on the caller's pool.
@@ -244,18 +278,20 @@ fn trace_rows(
     Ok(traced?.into_iter().flatten().collect())
 }
 
-/// Traces live queries, each as of a write. Runs on the caller's pool.
+/// Traces live queries, each as of a write, without the groups before which `is_enough`. Runs on the caller's pool.
 fn trace_groups(
     collection: &CollectionState,
     version: &Version,
     queries: &[(&[f32], Seq)],
     known: (f32, u32),
     wanted: Wanted,
+    is_enough: impl Fn(usize) -> bool + Sync,
 ) -> Result<Vec<Traced>> {
-    let groups: Result<Vec<Vec<Traced>>> = queries
-        .par_chunks(GROUP)
-        .map(|group| Scanned::queries(collection, version, group, wanted).trace(collection, version, known))
-        .collect();
+    let trace = |(_, group): (usize, &[(&[f32], Seq)])| {
+        Scanned::queries(collection, version, group, wanted).trace(collection, version, known)
+    };
+    let groups = queries.par_chunks(GROUP).enumerate().filter(|(group, _)| !is_enough(*group));
+    let groups: Result<Vec<Vec<Traced>>> = groups.map(trace).collect();
     Ok(groups?.into_iter().flatten().collect())
 }
 

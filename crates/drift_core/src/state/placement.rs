@@ -9,6 +9,7 @@ use super::{CollectionState, ResidualSums, Router};
 use crate::error::Result;
 use crate::quant::sq8::{self, Clip, Factors};
 use crate::segment::{RunRows, SegmentWriter};
+use crate::sync::install_here;
 use crate::types::{BucketId, Floats, Ids, Precision, Seq, VectorBuf, Vectors};
 use rayon::prelude::*;
 
@@ -36,7 +37,7 @@ impl CollectionState {
     pub fn rotate_rows(&self, raw: &Vectors<'_>) -> Floats {
         let dim = self.schema.dim;
         let mut rows = Floats::zeroed(raw.values());
-        self.pool.install(|| {
+        install_here(&self.pool, || {
             rows.par_chunks_mut(256 * dim).enumerate().for_each(|(chunk, rows)| {
                 let start = chunk * 256 * dim;
                 raw.slice(start, start + rows.len()).copy_to_f32(rows);
@@ -62,7 +63,7 @@ impl CollectionState {
         let mut placement = self.unplaced(ids, seqs, vectors);
         placement.buckets.reserve_exact(rows);
         self.encode_blocks(&mut placement, |placement, rotated| {
-            let homes = self.pool.install(|| router.homes(rotated));
+            let homes = install_here(&self.pool, || router.homes(rotated));
             sums.add(&homes);
             self.add_homes(placement, router, &homes);
         });
@@ -77,7 +78,7 @@ impl CollectionState {
         for start in (0..placement.ids.len()).step_by(BLOCK_ROWS) {
             let end = placement.ids.len().min(start + BLOCK_ROWS);
             let rotated = self.rotate_rows(&placement.vectors.as_ref().slice(start * dim, end * dim));
-            let homes = self.pool.install(|| router.homes(&rotated));
+            let homes = install_here(&self.pool, || router.homes(&rotated));
             self.add_homes(placement, router, &homes);
         }
     }
@@ -111,7 +112,7 @@ impl CollectionState {
             let rotated = self.rotate_rows(&placement.vectors.as_ref().slice(start * dim, end * dim));
             let codes = &mut placement.codes[start * stride..end * stride];
             let factors = &mut placement.factors[start..end];
-            self.pool.install(|| {
+            install_here(&self.pool, || {
                 rotated
                     .par_chunks_exact(dim)
                     .zip(codes.par_chunks_exact_mut(stride))

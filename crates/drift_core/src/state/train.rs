@@ -4,6 +4,7 @@
 
 use super::{BucketTable, CollectionState, Router};
 use crate::quant::kmeans::{self, KmeansOptions};
+use crate::sync::install_here;
 use crate::types::{BucketId, Precision};
 
 /// Rows of a collection from which its buckets are larger than the configuration says.
@@ -35,7 +36,7 @@ impl CollectionState {
     /// Trains `count` buckets on rotated `sample` rows; ids ascend from `first`. Spread is left at 0 until the rows have
     /// been assigned.
     pub fn train(&self, sample: &[f32], count: usize, first: BucketId) -> BucketTable {
-        self.pool.install(|| self.train_here(sample, count, first))
+        install_here(&self.pool, || self.train_here(sample, count, first))
     }
 
     /// [`CollectionState::train`] on the caller's pool.
@@ -50,11 +51,11 @@ impl CollectionState {
 
     /// A router over `table` for this collection.
     pub fn router(&self, table: BucketTable) -> Router {
-        self.pool.install(|| Router::new(table, self.schema.dim, self.schema.metric))
+        install_here(&self.pool, || Router::new(table, self.schema.dim, self.schema.metric))
     }
 
     /// The router after `old`, over a changed table.
     pub fn next_router(&self, old: &Router, table: BucketTable) -> Router {
-        self.pool.install(|| old.next(table))
+        install_here(&self.pool, || old.next(table))
     }
 }

@@ -49,6 +49,12 @@ impl Version {
         self.index.rows() > SCAN_ALL_ROWS && self.unmeasured_share() >= DOUBTED_SHARE
     }
 
+    /// The same of what was measured on a version before.
+    pub fn is_doubted_since(&self, before: &Version) -> bool {
+        let rows = self.index.unmeasured().saturating_sub(before.index.unmeasured());
+        rows as f64 >= DOUBTED_SHARE * self.live_rows.max(1) as f64
+    }
+
     /// Rows in memtables, visible or not.
     pub fn memtable_rows(&self) -> usize {
         self.memtables().map(|memtable| memtable.len()).sum()

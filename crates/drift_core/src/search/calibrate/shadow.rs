@@ -96,7 +96,7 @@ fn follow(collection: &CollectionState, version: &Version, taken: &Taken) -> Res
         .map(|shadow| (&shadow.query[..], if is_judged(shadow) { shadow.seq } else { version.seq }))
         .collect();
     let (usual, spare) = (version.index.calibration().usual(), version.index.calibration().spare());
-    let traced = trace_groups(collection, version, &queries, (usual, spare), trace::Wanted::Nearest)?;
+    let traced = trace_groups(collection, version, &queries, (usual, spare), trace::Wanted::Nearest, |_| false)?;
     let (asked, timed) = retrace(collection, version, &queries);
     let mut log = collection.recall.log.lock();
     kept.iter().for_each(|shadow| log.keep(shadow.query.clone()));
